@@ -1,0 +1,180 @@
+import type { DeadLetterOptions } from './dead-letter.ts';
+import type { Health } from './health.ts';
+import type { Message } from './message.ts';
+
+/**
+ * What an adapter implements to carry Melange over a broker. Applications use publishers and dispatchers.
+ *
+ * Every implementation may be used concurrently, connects on first use, reconnects by itself, and passes
+ * `describeBackend` of `@melange/conformance` with the capabilities that it declares.
+ */
+export interface MessagingBackend<Features extends Capabilities = Capabilities> {
+  /** Technology, for logs and tables: `memory`, `rabbitmq`. */
+  readonly name: string;
+  /** What this broker can do. The type of the options follows from it. */
+  readonly capabilities: Features;
+
+  /** Makes a topic that queues can be bound to. Idempotent. */
+  declareTopic(name: string): Promise<void>;
+
+  /**
+   * Makes a queue that receives what is published to it and to its topics. Idempotent: declaring again
+   * adds topics and never removes any. Topics and the dead-letter queue are made first if they are missing.
+   *
+   * @throws TopologyConflictError when it exists with other settings; nothing is changed, nobody disturbed.
+   */
+  declareQueue(name: string, options?: QueueOptions): Promise<void>;
+
+  /**
+   * Resolves when the broker has safely taken every message; messages are sent in order, and concurrent
+   * calls share round trips.
+   *
+   * @throws QueueNotFoundError when the queue does not exist.
+   * @throws PublishError naming the messages that were not confirmed before the deadline, and why.
+   */
+  publishToQueue(
+    queue: string,
+    messages: readonly Message[],
+    options?: PublishToQueueOptions<Features>,
+  ): Promise<void>;
+
+  /**
+   * As `publishToQueue`, for every queue bound to the topic whose filter lets the manifest through. A topic
+   * without queues takes messages and drops them.
+   *
+   * @throws TopicNotFoundError when the topic does not exist.
+   */
+  publishToTopic(topic: string, messages: readonly Message[], options?: PublishOptions): Promise<void>;
+
+  /**
+   * Calls `receive` for each message, never having more than `maxInFlight` deliveries unsettled. Survives
+   * lost connections: what was unsettled then comes again. `receive` must not throw.
+   *
+   * @throws QueueNotFoundError when the queue does not exist.
+   * @throws BrokerUnavailableError when the broker cannot be reached at the start.
+   */
+  subscribe(
+    queue: string,
+    options: SubscribeOptions,
+    receive: (delivery: Delivery) => void,
+  ): Promise<Subscription>;
+
+  /** What is known of a queue. Does not fail when the queue does not exist. */
+  describeQueue(name: string): Promise<QueueDescription>;
+
+  /** Removes a queue with its messages. Does nothing when it does not exist. */
+  deleteQueue(name: string): Promise<void>;
+
+  /** Removes a topic; its queues stay. Does nothing when it does not exist. */
+  deleteTopic(name: string): Promise<void>;
+
+  /** Whether the backend can work now, and if not, why. Never throws, never waits on the broker for long. */
+  health(): Promise<Health>;
+
+  /**
+   * Ends subscriptions, waits for publishes under way up to their deadline, closes connections. What is
+   * unsettled goes back to the broker. Idempotent.
+   */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** What a broker can do, as data: the conformance suite skips by it and the tables are printed from it. */
+export interface Capabilities {
+  /** `publishToQueue` takes `delayMs`. */
+  readonly delayedDelivery: boolean;
+  /** Competing subscribers never get two messages of one key at once, nor out of order. */
+  readonly orderingByKey: boolean;
+  /** `filter` is applied by the broker, not by the subscriber. */
+  readonly brokerSideFilters: boolean;
+  /** A queue can be read again from an earlier position. */
+  readonly replay: boolean;
+  /** Messages without content can be carried. */
+  readonly tombstones: boolean;
+  /** Messages and topology outlive a restart of the broker. */
+  readonly durable: boolean;
+  /** `release` does not count as an attempt. */
+  readonly releaseKeepsAttempt: boolean;
+  /** Largest content in bytes, or `undefined` where there is no fixed limit. */
+  readonly maxMessageBytes: number | undefined;
+}
+
+/** How a queue is made. An adapter may add options of its own. */
+export interface QueueOptions {
+  /** Topics whose messages the queue receives. Default: none. */
+  readonly topics?: readonly string[];
+  /** Manifests that the queue wants from its topics. Default: all. What is published to the queue itself always arrives. */
+  readonly filter?: readonly string[];
+  /** Queue that takes what cannot be processed. Default: none. */
+  readonly deadLetterQueue?: string;
+}
+
+/** Bounds of a publish. */
+export interface PublishOptions {
+  /** Gives up waiting for the confirmation after so many ms. Default: the backend's own. */
+  readonly deadlineMs?: number;
+}
+
+/** As `PublishOptions`; `delayMs` compiles only for a broker that can delay. */
+export type PublishToQueueOptions<Features extends Capabilities> = PublishOptions &
+  (Features['delayedDelivery'] extends true
+    ? {
+        /** Becomes visible to subscribers after so many ms. Default: at once. */
+        readonly delayMs?: number;
+      }
+    : { readonly delayMs?: never });
+
+/** How messages are received. */
+export interface SubscribeOptions {
+  /** Bound of deliveries that are handed over and not settled. At least 1. */
+  readonly maxInFlight: number;
+  /** Ends by itself when the broker has nothing more to deliver now. Default: false. */
+  readonly untilEmpty?: boolean;
+}
+
+/** An open intake of messages. */
+export interface Subscription {
+  /**
+   * Settles when intake is over: resolves after `close()`, or with `untilEmpty` when the broker had nothing
+   * more; rejects when the backend gives the subscription up for good. Lost connections do not end it.
+   */
+  readonly ended: Promise<void>;
+  /**
+   * Stops intake at once, in the same turn: `receive` is not called again, and what was buffered goes back
+   * to the broker. Resolves when every delivery that was handed over is settled. Idempotent.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * A message handed over for processing, settled exactly once. A second settlement rejects with
+ * `DELIVERY_SETTLED`; settling what was lost to a reconnect does nothing, for it comes again. A settlement
+ * that fails rejects, and leaves the message with the broker, which delivers it again.
+ */
+export interface Delivery {
+  readonly message: Message;
+  /** 1 the first time; counts retries and redeliveries, across restarts. */
+  readonly attempt: number;
+  /** Aborted with a `DeliveryAbortedError` when the delivery is no longer ours. Made on first use. */
+  readonly signal: AbortSignal;
+  /** The work is done: the message leaves the broker. */
+  acknowledge(): Promise<void>;
+  /** Comes again as `attempt + 1` after `delayMs` (default: 0). The message is never absent from the broker. */
+  retry(options?: { readonly delayMs?: number }): Promise<void>;
+  /**
+   * Goes to the queue's dead-letter queue, confirmed there before it leaves here.
+   * Rejects with `CONFIGURATION`, leaving the delivery unsettled, when the queue has none.
+   */
+  deadLetter(options: DeadLetterOptions): Promise<void>;
+  /** Gives it back untouched: it comes again at once, in its old place where the broker can. */
+  release(): Promise<void>;
+}
+
+/** What is known of a queue. */
+export interface QueueDescription {
+  readonly exists: boolean;
+  /** Approximate number of messages waiting, without those in flight. */
+  readonly depth: number;
+  /** Name of its dead-letter queue, or `undefined` when it has none. */
+  readonly deadLetterQueue: string | undefined;
+}

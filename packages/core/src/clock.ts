@@ -1,0 +1,19 @@
+/** Time as the dispatcher sees it: real by default, simulated where a test or a simulation gives another. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Calls back once after `delayMs`. The returned function cancels. */
+  schedule(callback: () => void, delayMs: number): () => void;
+}
+
+/** Longest delay that Node's timers keep; a longer one fires at once. */
+const longestTimerMs = 2_147_483_647;
+
+/** The machine's own time. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  schedule(callback, delayMs) {
+    const timer = setTimeout(callback, Math.min(delayMs, longestTimerMs));
+    return () => clearTimeout(timer);
+  },
+};

@@ -1,0 +1,29 @@
+import type { MaybePromise } from './deduplication-cache.ts';
+import type { MessageHeaders } from './message.ts';
+
+/** What a consumer learns of a message besides its value. */
+export interface ConsumeContext {
+  readonly messageId: string;
+  /** `undefined` on a foreign message. */
+  readonly manifest: string | undefined;
+  /** 1 the first time. */
+  readonly attempt: number;
+  readonly headers: MessageHeaders;
+  /** Ordering key, if the message has one. */
+  readonly key: string | undefined;
+  /** Aborted, with a `DeliveryAbortedError` as reason, when the work will not count any more. */
+  readonly signal: AbortSignal;
+}
+
+/** Processes the messages that it accepts. */
+export interface Consumer {
+  /** Stable across deployments: it is part of the deduplication key. Unique within a dispatcher. */
+  readonly name: string;
+  /** Whether `process` should get the message. Must be quick and free of effects. */
+  accepts(message: unknown, context: { readonly manifest: string | undefined }): boolean;
+  /**
+   * Does the work. Resolving confirms it; throwing has it retried, `Reject` dead-letters at once,
+   * `RetryLater` chooses the delay.
+   */
+  process(message: unknown, context: ConsumeContext): MaybePromise<void>;
+}

@@ -1,0 +1,56 @@
+import type { Health } from './health.ts';
+
+/** A value, or the promise of one: what is at hand costs no turn of the event loop. */
+export type MaybePromise<T> = T | Promise<T>;
+
+/** Proof of a claim. Opaque: only the cache that gave it reads `fence`. */
+export interface ClaimToken {
+  readonly key: string;
+  /** Differs for every claim, so that a late holder cannot touch its successor's. */
+  readonly fence: string;
+}
+
+/** Answer to a claim: ours to process, processed before, or being processed elsewhere. */
+export type Claim =
+  | { readonly status: 'claimed'; readonly token: ClaimToken }
+  | { readonly status: 'done' }
+  | { readonly status: 'held' };
+
+/**
+ * Remembers which consumer has processed which message: claim before the work, confirm after it.
+ *
+ * Every method is atomic among all users of the same store, and answers or rejects in bounded time. The
+ * claimed state ends with its lease, the done state with the cache's own `ttlMs`; neither shortens the other.
+ */
+export interface DeduplicationCache {
+  /** Takes the right to process `key` for `leaseMs`, unless it is done or held. Of many callers one is told `claimed`. */
+  claim(key: string, options: { readonly leaseMs: number }): MaybePromise<Claim>;
+  /** Renews the lease. False when the claim is no longer this token's: stop working. */
+  extend(token: ClaimToken, options: { readonly leaseMs: number }): MaybePromise<boolean>;
+  /** Marks the key done. False, changing nothing, when the claim is no longer this token's. */
+  confirm(token: ClaimToken): MaybePromise<boolean>;
+  /** Gives the claim up after a failure, so that the next delivery may try at once. A token that lost its claim changes nothing. */
+  release(token: ClaimToken): MaybePromise<void>;
+  /** Whether the store answers. */
+  health(): MaybePromise<Health>;
+  /** Frees what the cache itself opened. Idempotent. */
+  close(): MaybePromise<void>;
+}
+
+/** Remembers nothing: every delivery is processed. The default of the dispatcher. */
+export class NullCache implements DeduplicationCache {
+  claim(key: string): Claim {
+    return { status: 'claimed', token: { key, fence: '' } };
+  }
+  extend(): boolean {
+    return true;
+  }
+  confirm(): boolean {
+    return true;
+  }
+  release(): void {}
+  health(): Health {
+    return { status: 'healthy' };
+  }
+  close(): void {}
+}

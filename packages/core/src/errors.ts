@@ -1,0 +1,159 @@
+/** What went wrong, stable across versions: safe to branch on and to alert on. */
+export type MelangeErrorCode =
+  | 'BROKER_UNAVAILABLE'
+  | 'CLOSED'
+  | 'CONSUMER_DUPLICATE'
+  | 'DELIVERY_ABORTED'
+  | 'DELIVERY_SETTLED'
+  | 'CACHE_UNAVAILABLE'
+  | 'CLAIM_HELD'
+  | 'CONFIGURATION'
+  | 'MESSAGE_INVALID'
+  | 'MESSAGE_TOO_LARGE'
+  | 'PUBLISH_FAILED'
+  | 'PUBLISH_TIMEOUT'
+  | 'QUEUE_FULL'
+  | 'QUEUE_NOT_FOUND'
+  | 'REJECTED'
+  | 'RETRY_LATER'
+  | 'SERIALIZATION'
+  | 'TOPIC_NOT_FOUND'
+  | 'TOPOLOGY_CONFLICT'
+  | 'UNSUPPORTED';
+
+const brand: unique symbol = Symbol.for('melange.error');
+
+/**
+ * Base of every error that Melange raises. Recognised by a brand rather than by `instanceof`, so that
+ * two installed copies of the package understand each other's errors: use `MelangeError.is(error, code)`.
+ */
+export class MelangeError extends Error {
+  readonly code: MelangeErrorCode;
+  readonly [brand]: true = true;
+
+  constructor(code: MelangeErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+    this.code = code;
+  }
+
+  /** Whether `error` is a Melange error, of the given code where one is given. */
+  static is<Code extends MelangeErrorCode>(
+    error: unknown,
+    code?: Code,
+  ): error is MelangeError & { readonly code: Code } {
+    if (typeof error !== 'object' || error === null || !(brand in error)) return false;
+    return code === undefined || (error as unknown as MelangeError).code === code;
+  }
+}
+
+/** The queue does not exist at the broker: declare it first, or correct the name. */
+export class QueueNotFoundError extends MelangeError {
+  override readonly name = 'QueueNotFoundError';
+  readonly queue: string;
+  constructor(queue: string, options?: { cause?: unknown }) {
+    super(
+      'QUEUE_NOT_FOUND',
+      `Queue "${queue}" does not exist. Declare it with declareQueue or initQueue.`,
+      options,
+    );
+    this.queue = queue;
+  }
+}
+
+/** The topic does not exist at the broker: declare it first, or correct the name. */
+export class TopicNotFoundError extends MelangeError {
+  override readonly name = 'TopicNotFoundError';
+  readonly topic: string;
+  constructor(topic: string, options?: { cause?: unknown }) {
+    super(
+      'TOPIC_NOT_FOUND',
+      `Topic "${topic}" does not exist. Declare it with declareTopic or initTopic.`,
+      options,
+    );
+    this.topic = topic;
+  }
+}
+
+/** A queue or topic exists with other settings than the declared ones. Nothing was changed. */
+export class TopologyConflictError extends MelangeError {
+  override readonly name = 'TopologyConflictError';
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('TOPOLOGY_CONFLICT', message, options);
+  }
+}
+
+/** The broker cannot be reached, or did not answer in time. */
+export class BrokerUnavailableError extends MelangeError {
+  override readonly name = 'BrokerUnavailableError';
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('BROKER_UNAVAILABLE', message, options);
+  }
+}
+
+/** A message that was not published, and why. */
+export interface PublishFailure {
+  /** Id of the message. Publish again with the same id: a copy that did arrive is then a recognisable duplicate. */
+  readonly messageId: string;
+  readonly error: unknown;
+}
+
+/** Some messages of a publish are not known to be at the broker: `failures` names them; the others are safe. */
+export class PublishError extends MelangeError {
+  override readonly name = 'PublishError';
+  readonly failures: readonly PublishFailure[];
+  constructor(destination: string, failures: readonly PublishFailure[]) {
+    const first = failures[0]?.error;
+    const reason = first instanceof Error ? first.message : String(first);
+    super(
+      'PUBLISH_FAILED',
+      `${failures.length} message(s) to "${destination}" were not confirmed: ${reason}`,
+      {
+        cause: first,
+      },
+    );
+    this.failures = failures;
+  }
+}
+
+/** Content or value cannot be turned into the other; `path` leads to the offending field where it is known. */
+export class SerializationError extends MelangeError {
+  override readonly name = 'SerializationError';
+  /** Keys from the root of the value to the offending field; empty when the whole content is at fault. */
+  readonly path: readonly PropertyKey[];
+  constructor(message: string, options?: { cause?: unknown; path?: readonly PropertyKey[] }) {
+    super('SERIALIZATION', message, options);
+    this.path = options?.path ?? [];
+  }
+}
+
+/** Why a delivery was taken away from its handler. */
+export type AbortReason = 'shutdown' | 'lease-lost' | 'partition-revoked' | 'timeout' | 'connection-lost';
+
+/** The reason of an aborted `signal`: the delivery is no longer this handler's to finish. */
+export class DeliveryAbortedError extends MelangeError {
+  override readonly name = 'DeliveryAbortedError';
+  readonly reason: AbortReason;
+  constructor(reason: AbortReason, message: string) {
+    super('DELIVERY_ABORTED', message);
+    this.reason = reason;
+  }
+}
+
+/** Thrown by a handler: the message will never succeed, dead-letter it now and do not retry. */
+export class Reject extends MelangeError {
+  override readonly name = 'Reject';
+  constructor(reason: string, options?: { cause?: unknown }) {
+    super('REJECTED', reason, options);
+  }
+}
+
+/** Thrown by a handler: try this message again after `delayMs`, whatever the retry policy says. */
+export class RetryLater extends MelangeError {
+  override readonly name = 'RetryLater';
+  readonly delayMs: number;
+  constructor(delayMs: number, reason?: string, options?: { cause?: unknown }) {
+    super('RETRY_LATER', reason ?? `Retry asked for in ${delayMs} ms`, options);
+    this.delayMs = delayMs;
+  }
+}

@@ -1,0 +1,74 @@
+export type {
+  Capabilities,
+  Delivery,
+  MessagingBackend,
+  PublishOptions,
+  PublishToQueueOptions,
+  QueueDescription,
+  QueueOptions,
+  SubscribeOptions,
+  Subscription,
+} from './backend.ts';
+export { BackendManager } from './backend-manager.ts';
+export { type Clock, systemClock } from './clock.ts';
+export type { ConsumeContext, Consumer } from './consumer.ts';
+export { type DeadLetterOptions, deadLetterCopy } from './dead-letter.ts';
+export {
+  type Claim,
+  type ClaimToken,
+  type DeduplicationCache,
+  type MaybePromise,
+  NullCache,
+} from './deduplication-cache.ts';
+export {
+  type AbortReason,
+  BrokerUnavailableError,
+  DeliveryAbortedError,
+  MelangeError,
+  type MelangeErrorCode,
+  PublishError,
+  type PublishFailure,
+  QueueNotFoundError,
+  Reject,
+  RetryLater,
+  SerializationError,
+  TopicNotFoundError,
+  TopologyConflictError,
+} from './errors.ts';
+export type { Health, HealthStatus } from './health.ts';
+export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './instrumentation.ts';
+export { type Logger, silentLogger, warningLogger } from './logger.ts';
+export {
+  DeadLetterHeader,
+  isReservedHeader,
+  type Message,
+  type MessageContent,
+  type MessageHeaders,
+  WireHeader,
+} from './message.ts';
+export { type IdSource, type RandomBytes, uuidVersion7Source } from './message-id.ts';
+export { defineMessage, type MessageClass, type MessageType, manifestOf, schemaOf } from './message-type.ts';
+export { type InitQueueOptions, MessagingBackendFactory } from './messaging-backend-factory.ts';
+export type { Middleware, MiddlewareContext } from './middleware.ts';
+export {
+  type EnvelopeOptions,
+  type OutgoingMessage,
+  type Publishable,
+  type PublisherOptions,
+  QueuePublisher,
+  TopicPublisher,
+} from './publisher.ts';
+export {
+  type ExponentialBackoffOptions,
+  exponentialBackoff,
+  fixedDelays,
+  type RetryPolicy,
+} from './retry-policy.ts';
+export type { Serializer } from './serializer.ts';
+export {
+  type SerializedValue,
+  SerializerRegistry,
+  type SerializerRegistryOptions,
+} from './serializer-registry.ts';
+export { consumer, type Handler, SingleDispatchConsumer } from './single-dispatch-consumer.ts';
+export type { SchemaIssue, SchemaOutput, SchemaResult, StandardSchema } from './standard-schema.ts';

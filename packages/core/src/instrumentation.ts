@@ -1,0 +1,65 @@
+import { type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import type { Message } from './message.ts';
+
+/** What subscribers of `tracing:melange.publish:*` see: messages on their way to one destination. */
+export interface PublishTrace {
+  readonly backend: string;
+  readonly destination: string;
+  readonly kind: 'queue' | 'topic';
+  readonly messages: readonly Message[];
+}
+
+/** What subscribers of `tracing:melange.receive:*` see: one delivery, from arrival until it is settled. */
+export interface ReceiveTrace {
+  readonly queue: string;
+  readonly message: Message;
+  readonly attempt: number;
+}
+
+/** What subscribers of `tracing:melange.process:*` see: one consumer's run. */
+export interface ProcessTrace {
+  readonly queue: string;
+  readonly message: Message;
+  readonly consumer: string;
+  readonly attempt: number;
+}
+
+/** What subscribers of `tracing:melange.settle:*` see: how a delivery ended. */
+export interface SettleTrace {
+  readonly queue: string;
+  readonly message: Message;
+  readonly outcome: string;
+}
+
+/** Node's tracing channels, `tracing:<name>:start|end|asyncStart|asyncEnd|error`; nothing is built while nobody listens. */
+export const channels: {
+  readonly publish: TracingChannel<PublishTrace>;
+  readonly receive: TracingChannel<ReceiveTrace>;
+  readonly process: TracingChannel<ProcessTrace>;
+  readonly settle: TracingChannel<SettleTrace>;
+} = {
+  publish: tracingChannel('melange.publish'),
+  receive: tracingChannel('melange.receive'),
+  process: tracingChannel('melange.process'),
+  settle: tracingChannel('melange.settle'),
+};
+
+/** Runs `work` inside the channel when somebody listens, else directly. */
+export function traced<Context extends object, Result>(
+  channel: TracingChannel<Context>,
+  context: () => Context,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  return isObserved(channel) ? channel.tracePromise(work, context()) : work();
+}
+
+function isObserved(channel: TracingChannel<never>): boolean {
+  const { start, end, asyncStart, asyncEnd, error } = channel;
+  return (
+    start.hasSubscribers ||
+    asyncEnd.hasSubscribers ||
+    error.hasSubscribers ||
+    end.hasSubscribers ||
+    asyncStart.hasSubscribers
+  );
+}

@@ -1,0 +1,23 @@
+/**
+ * Where Melange writes its log lines: a sentence and its facts. `console` fits, so does a line of glue to
+ * any logging library.
+ */
+export interface Logger {
+  debug(message: string, facts?: Readonly<Record<string, unknown>>): void;
+  info(message: string, facts?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, facts?: Readonly<Record<string, unknown>>): void;
+  error(message: string, facts?: Readonly<Record<string, unknown>>): void;
+}
+
+const ignore = (): void => undefined;
+
+/** The default: warnings and errors go to standard error, for nothing may fail silently. */
+export const warningLogger: Logger = {
+  debug: ignore,
+  info: ignore,
+  warn: (message, facts) => console.warn(`melange: ${message}`, facts ?? ''),
+  error: (message, facts) => console.error(`melange: ${message}`, facts ?? ''),
+};
+
+/** Writes nothing: for tests that expect errors. */
+export const silentLogger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };

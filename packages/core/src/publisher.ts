@@ -1,0 +1,168 @@
+import type { Capabilities, MessagingBackend, PublishOptions, PublishToQueueOptions } from './backend.ts';
+import { BackendManager } from './backend-manager.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { MelangeError } from './errors.ts';
+import { channels, traced } from './instrumentation.ts';
+import { isReservedHeader, type Message, type MessageHeaders } from './message.ts';
+import { type IdSource, uuidVersion7Source } from './message-id.ts';
+import type { SerializerRegistry } from './serializer-registry.ts';
+
+/** What a publisher is made of. */
+export interface PublisherOptions<Features extends Capabilities> {
+  readonly serializers: SerializerRegistry;
+  /** Default: that of `BackendManager`. */
+  readonly backend?: MessagingBackend<Features>;
+  /** Time of `publishedAt`. Default: the machine's. */
+  readonly clock?: Clock;
+  /** Maker of message ids. Default: UUIDv7. */
+  readonly ids?: IdSource;
+}
+
+/** The envelope of one message. */
+export interface EnvelopeOptions {
+  /** Default: a new one. Give the same id again to make a repeated publish a recognisable duplicate. */
+  readonly id?: string;
+  /** Ordering key. Default: none. */
+  readonly key?: string;
+  /** The application's headers. Default: none. Names that Melange uses itself are refused. */
+  readonly headers?: MessageHeaders;
+}
+
+/** A value with its envelope, for batches. */
+export interface OutgoingMessage<Value> extends EnvelopeOptions {
+  readonly value: Value;
+}
+
+/** Rules out what cannot be a message: a promise somebody forgot to await, or a function. */
+export type Publishable<Value> = Value extends PromiseLike<unknown> | ((...parameters: never[]) => unknown)
+  ? never
+  : Value;
+
+/** Publishes to queues. */
+export class QueuePublisher<Features extends Capabilities = Capabilities> {
+  readonly #envelopes: Envelopes;
+  readonly #backend: MessagingBackend<Features>;
+
+  constructor(options: PublisherOptions<Features>) {
+    this.#envelopes = new Envelopes(options);
+    this.#backend = options.backend ?? (BackendManager.getDefaultBackend() as MessagingBackend<Features>);
+  }
+
+  /**
+   * Resolves with the message's id when the broker has safely taken it.
+   *
+   * @throws SerializationError, QueueNotFoundError, PublishError.
+   */
+  async publish<Value>(
+    queue: string,
+    value: Publishable<Value>,
+    options: EnvelopeOptions & PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
+  ): Promise<string> {
+    const [id] = await this.#send(queue, [await this.#envelopes.seal(value, options as EnvelopeOptions)], options);
+    return id as string;
+  }
+
+  /**
+   * Publishes in order; resolves with the ids when the broker has safely taken all. Nothing is sent when
+   * one of them cannot be serialized.
+   */
+  async publishBatch<Value>(
+    queue: string,
+    batch: readonly OutgoingMessage<Publishable<Value>>[],
+    options: PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
+  ): Promise<string[]> {
+    return this.#send(queue, await this.#envelopes.sealAll(batch), options);
+  }
+
+  #send(queue: string, messages: Message[], options: PublishToQueueOptions<Features>): Promise<string[]> {
+    return send({ backend: this.#backend.name, destination: queue, kind: 'queue', messages }, () =>
+      this.#backend.publishToQueue(queue, messages, options),
+    );
+  }
+}
+
+/** Publishes to topics. */
+export class TopicPublisher<Features extends Capabilities = Capabilities> {
+  readonly #envelopes: Envelopes;
+  readonly #backend: MessagingBackend<Features>;
+
+  constructor(options: PublisherOptions<Features>) {
+    this.#envelopes = new Envelopes(options);
+    this.#backend = options.backend ?? (BackendManager.getDefaultBackend() as MessagingBackend<Features>);
+  }
+
+  /**
+   * Resolves with the message's id when the broker has safely taken it for every bound queue.
+   *
+   * @throws SerializationError, TopicNotFoundError, PublishError.
+   */
+  async publish<Value>(
+    topic: string,
+    value: Publishable<Value>,
+    options: EnvelopeOptions & PublishOptions = {},
+  ): Promise<string> {
+    const [id] = await this.#send(topic, [await this.#envelopes.seal(value, options)], options);
+    return id as string;
+  }
+
+  /** As `QueuePublisher.publishBatch`. */
+  async publishBatch<Value>(
+    topic: string,
+    batch: readonly OutgoingMessage<Publishable<Value>>[],
+    options: PublishOptions = {},
+  ): Promise<string[]> {
+    return this.#send(topic, await this.#envelopes.sealAll(batch), options);
+  }
+
+  #send(topic: string, messages: Message[], options: PublishOptions): Promise<string[]> {
+    return send({ backend: this.#backend.name, destination: topic, kind: 'topic', messages }, () =>
+      this.#backend.publishToTopic(topic, messages, options),
+    );
+  }
+}
+
+/** Makes messages of values. */
+class Envelopes {
+  readonly #serializers: SerializerRegistry;
+  readonly #clock: Clock;
+  readonly #ids: IdSource;
+
+  constructor(options: Pick<PublisherOptions<Capabilities>, 'serializers' | 'clock' | 'ids'>) {
+    this.#serializers = options.serializers;
+    this.#clock = options.clock ?? systemClock;
+    this.#ids = options.ids ?? uuidVersion7Source({ clock: this.#clock });
+  }
+
+  async seal(value: unknown, envelope: EnvelopeOptions): Promise<Message> {
+    const headers = envelope.headers ?? {};
+    for (const name of Object.keys(headers)) {
+      if (isReservedHeader(name)) {
+        throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is Melange's own; use another name.`);
+      }
+    }
+    const { content, manifest, serializerId } = await this.#serializers.serialize(value);
+    return {
+      id: envelope.id ?? this.#ids(),
+      content,
+      manifest,
+      serializerId,
+      key: envelope.key,
+      headers,
+      publishedAt: this.#clock.now(),
+    };
+  }
+
+  async sealAll(batch: readonly OutgoingMessage<unknown>[]): Promise<Message[]> {
+    const messages: Message[] = [];
+    for (const { value, ...envelope } of batch) messages.push(await this.seal(value, envelope));
+    return messages;
+  }
+}
+
+async function send(
+  trace: { backend: string; destination: string; kind: 'queue' | 'topic'; messages: Message[] },
+  work: () => Promise<void>,
+): Promise<string[]> {
+  await traced(channels.publish, () => trace, work);
+  return trace.messages.map(({ id }) => id);
+}
