@@ -21,7 +21,7 @@ export type MelangeErrorCode =
   | 'TOPOLOGY_CONFLICT'
   | 'UNSUPPORTED';
 
-const brand: unique symbol = Symbol.for('melange.error');
+const brand = Symbol.for('melange.error');
 
 /**
  * Base of every error that Melange raises. Recognised by a brand rather than by `instanceof`, so that
@@ -29,12 +29,12 @@ const brand: unique symbol = Symbol.for('melange.error');
  */
 export class MelangeError extends Error {
   readonly code: MelangeErrorCode;
-  readonly [brand]: true = true;
 
   constructor(code: MelangeErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = new.target.name;
     this.code = code;
+    Object.defineProperty(this, brand, { value: true });
   }
 
   /** Whether `error` is a Melange error, of the given code where one is given. */

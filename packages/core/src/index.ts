@@ -10,7 +10,9 @@ export type {
   Subscription,
 } from './backend.ts';
 export { BackendManager } from './backend-manager.ts';
+export type { DeduplicationOptions } from './claim-keeper.ts';
 export { type Clock, systemClock } from './clock.ts';
+export type { Ordering } from './consume-loop.ts';
 export type { ConsumeContext, Consumer } from './consumer.ts';
 export { type DeadLetterOptions, deadLetterCopy } from './dead-letter.ts';
 export {
@@ -46,10 +48,19 @@ export {
   type MessageHeaders,
   WireHeader,
 } from './message.ts';
+export {
+  type ConsumeOptions,
+  type DispatcherCounters,
+  type ExceptionContext,
+  type LoopHealth,
+  MessageDispatcher,
+  type MessageDispatcherOptions,
+} from './message-dispatcher.ts';
 export { type IdSource, type RandomBytes, uuidVersion7Source } from './message-id.ts';
 export { defineMessage, type MessageClass, type MessageType, manifestOf, schemaOf } from './message-type.ts';
 export { type InitQueueOptions, MessagingBackendFactory } from './messaging-backend-factory.ts';
 export type { Middleware, MiddlewareContext } from './middleware.ts';
+export type { Outcome } from './process-message.ts';
 export {
   type EnvelopeOptions,
   type OutgoingMessage,
@@ -70,5 +81,6 @@ export {
   SerializerRegistry,
   type SerializerRegistryOptions,
 } from './serializer-registry.ts';
+export { SimpleMessageDispatcher } from './simple-message-dispatcher.ts';
 export { consumer, type Handler, SingleDispatchConsumer } from './single-dispatch-consumer.ts';
 export type { SchemaIssue, SchemaOutput, SchemaResult, StandardSchema } from './standard-schema.ts';

@@ -56,9 +56,10 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
   async publish<Value>(
     queue: string,
     value: Publishable<Value>,
-    options: EnvelopeOptions & PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
+    options: EnvelopeOptions & PublishToQueueOptions<Features> = {} as EnvelopeOptions &
+      PublishToQueueOptions<Features>,
   ): Promise<string> {
-    const [id] = await this.#send(queue, [await this.#envelopes.seal(value, options as EnvelopeOptions)], options);
+    const [id] = await this.#send(queue, [await this.#envelopes.seal(value, options)], options);
     return id as string;
   }
 

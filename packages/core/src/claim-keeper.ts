@@ -1,0 +1,122 @@
+import type { Clock } from './clock.ts';
+import type { Claim, ClaimToken, DeduplicationCache, MaybePromise } from './deduplication-cache.ts';
+import { MelangeError } from './errors.ts';
+
+/** How the dispatcher uses its deduplication cache. */
+export interface DeduplicationOptions {
+  /** How long a claim outlives a worker that died, in ms; renewed while the handler runs. Default: 30,000. */
+  readonly leaseMs?: number;
+  /** Longest wait for one answer of the cache, in ms. Default: 5,000. */
+  readonly timeoutMs?: number;
+  /**
+   * What happens to messages while the cache cannot be reached: `retry` them later, so that nothing runs
+   * twice, or `process` them without a claim, so that nothing waits. Default: `retry`.
+   */
+  readonly onUnavailable?: 'retry' | 'process';
+}
+
+interface Held {
+  readonly token: ClaimToken;
+  readonly onLost: () => void;
+  expiresAt: number;
+}
+
+/** Claims keys with bounded waits and renews them, all on one timer, while their handlers run. */
+export class ClaimKeeper {
+  readonly onUnavailable: 'retry' | 'process';
+  readonly #cache: DeduplicationCache;
+  readonly #clock: Clock;
+  readonly #leaseMs: number;
+  readonly #timeoutMs: number;
+  readonly #onError: (error: unknown) => void;
+  readonly #held = new Set<Held>();
+  #timerRuns = false;
+
+  constructor(
+    cache: DeduplicationCache,
+    clock: Clock,
+    options: DeduplicationOptions,
+    onError: (error: unknown) => void,
+  ) {
+    this.#cache = cache;
+    this.#clock = clock;
+    this.#leaseMs = options.leaseMs ?? 30_000;
+    this.#timeoutMs = options.timeoutMs ?? 5_000;
+    this.onUnavailable = options.onUnavailable ?? 'retry';
+    this.#onError = onError;
+  }
+
+  /** @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time. */
+  claim(key: string): Promise<Claim> {
+    return this.#bounded(() => this.#cache.claim(key, { leaseMs: this.#leaseMs }));
+  }
+
+  /** Renews the claim until the returned function is called; `onLost` when it is no longer ours. */
+  keep(token: ClaimToken, onLost: () => void): () => void {
+    const held: Held = { token, onLost, expiresAt: this.#clock.now() + this.#leaseMs };
+    this.#held.add(held);
+    this.#startTimer();
+    return () => void this.#held.delete(held);
+  }
+
+  /** False when the claim was lost before. */
+  confirm(token: ClaimToken): Promise<boolean> {
+    return this.#bounded(() => this.#cache.confirm(token));
+  }
+
+  /** Never throws: a claim that cannot be released ends with its lease. */
+  async release(token: ClaimToken): Promise<void> {
+    try {
+      await this.#bounded(() => this.#cache.release(token));
+    } catch (error) {
+      this.#onError(error);
+    }
+  }
+
+  #startTimer(): void {
+    if (this.#timerRuns) return;
+    this.#timerRuns = true;
+    this.#clock.schedule(() => {
+      this.#timerRuns = false;
+      for (const held of this.#held) void this.#renew(held);
+      if (this.#held.size > 0) this.#startTimer();
+    }, this.#leaseMs / 3);
+  }
+
+  async #renew(held: Held): Promise<void> {
+    const asked = this.#clock.now();
+    let ours = false;
+    try {
+      ours = await this.#bounded(() => this.#cache.extend(held.token, { leaseMs: this.#leaseMs }));
+      if (ours) held.expiresAt = asked + this.#leaseMs;
+    } catch (error) {
+      this.#onError(error);
+      // The store may still hold the lease: it is lost only when its time has run out.
+      ours = this.#clock.now() < held.expiresAt;
+    }
+    if (!ours && this.#held.delete(held)) held.onLost();
+  }
+
+  async #bounded<T>(ask: () => MaybePromise<T>): Promise<T> {
+    try {
+      const answer = ask();
+      return answer instanceof Promise ? await this.#withDeadline(answer) : answer;
+    } catch (error) {
+      if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${reason}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #withDeadline<T>(answer: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.schedule(
+        () => reject(new Error(`no answer within ${this.#timeoutMs} ms`)),
+        this.#timeoutMs,
+      );
+      answer.then(resolve, reject).finally(cancel);
+    });
+  }
+}

@@ -1,0 +1,316 @@
+import type { MessagingBackend } from './backend.ts';
+import { BackendManager } from './backend-manager.ts';
+import { ClaimKeeper, type DeduplicationOptions } from './claim-keeper.ts';
+import { type Clock, systemClock } from './clock.ts';
+import { ConsumeLoop, type Ordering } from './consume-loop.ts';
+import type { Consumer } from './consumer.ts';
+import { type DeduplicationCache, NullCache } from './deduplication-cache.ts';
+import { MelangeError } from './errors.ts';
+import type { Health, HealthStatus } from './health.ts';
+import { type Logger, warningLogger } from './logger.ts';
+import type { Middleware } from './middleware.ts';
+import type { Outcome, ProcessingRules, Work } from './process-message.ts';
+import { exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
+import type { SerializerRegistry } from './serializer-registry.ts';
+
+/** What a dispatcher is made of. */
+export interface MessageDispatcherOptions {
+  readonly serializers: SerializerRegistry;
+  /** Default: that of `BackendManager`. */
+  readonly backend?: MessagingBackend;
+  /** Remembers what was processed. Default: `NullCache`, which remembers nothing. */
+  readonly cache?: DeduplicationCache;
+  /** How the cache is used. */
+  readonly deduplication?: DeduplicationOptions;
+  /** Messages processed at once. Default: 10. */
+  readonly concurrency?: number;
+  /**
+   * `none`: messages may overtake each other. `key`: messages of one key are processed strictly in order, a
+   * failed one holding up its key until it succeeds or is dead-lettered. `queue`: one message at a time, in
+   * order. Holds within this dispatcher; across processes where the backend orders by key. Default: `none`.
+   */
+  readonly ordering?: Ordering;
+  /** Default: `exponentialBackoff()`. */
+  readonly retry?: RetryPolicy;
+  /** Around each run of a consumer, the first outermost. Default: none. */
+  readonly middleware?: readonly Middleware[];
+  /** Acknowledge whatever the consumers did. Default: false. */
+  readonly alwaysAck?: boolean;
+  /** Acknowledge before processing: a crash or a failure then loses the message. Default: false. */
+  readonly earlyAck?: boolean;
+  /** What happens to messages that no consumer accepts. Default: `acknowledge`. */
+  readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
+  /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
+  readonly handlerTimeoutMs?: number;
+  /** Default: warnings and errors to standard error. */
+  readonly logger?: Logger;
+  /** Default: the machine's time. */
+  readonly clock?: Clock;
+  /** 0 (inclusive) to 1 (exclusive), for jitter. Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+/** Where an error came from. */
+export interface ExceptionContext {
+  readonly queue: string;
+  readonly messageId: string | undefined;
+  readonly attempt: number | undefined;
+  readonly consumer: string | undefined;
+}
+
+/** What may accompany consumption. */
+export interface ConsumeOptions {
+  /** Stops consumption when aborted. */
+  readonly signal?: AbortSignal;
+  /** Sees every error. What it throws is logged and changes nothing. */
+  readonly onException?: (error: unknown, context: ExceptionContext) => void;
+  /** Called after each message, however it ended. What it throws is logged and changes nothing. */
+  readonly afterConsume?: () => void;
+  /** How long stopping waits for running handlers, in ms. Default: 30,000. */
+  readonly deadlineMs?: number;
+}
+
+/** What a dispatcher has done so far, in messages. */
+export interface DispatcherCounters {
+  readonly received: number;
+  /** Includes `unhandled` and `undecodable` ones that were acknowledged. */
+  readonly acknowledged: number;
+  readonly retried: number;
+  readonly deadLettered: number;
+  readonly unhandled: number;
+  readonly undecodable: number;
+  /** Runs of a consumer spared because the cache knew it to be done. */
+  readonly duplicates: number;
+}
+
+/** A queue being consumed, for health probes. */
+export interface LoopHealth {
+  readonly queue: string;
+  readonly inFlight: number;
+  /** The error that ended the loop, if one did. */
+  readonly failed?: string;
+}
+
+const defaultConcurrency = 10;
+const defaultDeadlineMs = 30_000;
+
+/** Consumes queues and gives each message to the consumers that accept it. */
+export class MessageDispatcher {
+  readonly #options: MessageDispatcherOptions;
+  readonly #backend: MessagingBackend;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #claims: ClaimKeeper | undefined;
+  readonly #retry: RetryPolicy;
+  readonly #counters = {
+    received: 0,
+    acknowledged: 0,
+    retried: 0,
+    deadLettered: 0,
+    unhandled: 0,
+    undecodable: 0,
+    duplicates: 0,
+  };
+  readonly #loops = new Map<ConsumeLoop, Promise<void>>();
+  readonly #failed = new Map<string, string>();
+  readonly #closing = new AbortController();
+  #consumers: readonly Consumer[] = [];
+  #deadlineMs: number | undefined;
+
+  /** @throws MelangeError `CONFIGURATION` for a concurrency below 1, or when there is no backend. */
+  constructor(options: MessageDispatcherOptions) {
+    const { concurrency = defaultConcurrency, cache, clock = systemClock, logger = warningLogger } = options;
+    if (!Number.isInteger(concurrency) || concurrency < 1) {
+      throw new MelangeError(
+        'CONFIGURATION',
+        `concurrency must be a whole number of at least 1, not ${concurrency}.`,
+      );
+    }
+    this.#options = options;
+    this.#backend = options.backend ?? BackendManager.getDefaultBackend();
+    this.#clock = clock;
+    this.#logger = logger;
+    this.#retry = options.retry ?? exponentialBackoff();
+    if (cache !== undefined && !(cache instanceof NullCache)) {
+      this.#claims = new ClaimKeeper(cache, clock, options.deduplication ?? {}, (error) =>
+        logger.error('the deduplication cache failed', { error }),
+      );
+    }
+  }
+
+  /** What was done so far; a live view. */
+  get counters(): DispatcherCounters {
+    return this.#counters;
+  }
+
+  /**
+   * Gives the consumer the messages that it accepts from now on.
+   *
+   * @throws MelangeError `CONSUMER_DUPLICATE` when another consumer of that name is attached: the two would
+   * share their deduplication keys.
+   */
+  attachConsumer(consumer: Consumer): void {
+    if (this.#consumers.includes(consumer)) return;
+    if (this.#consumers.some(({ name }) => name === consumer.name)) {
+      throw new MelangeError(
+        'CONSUMER_DUPLICATE',
+        `A consumer named "${consumer.name}" is attached already.`,
+      );
+    }
+    this.#consumers = [...this.#consumers, consumer];
+  }
+
+  /** Takes the consumer out; messages that it is processing go on. */
+  unattachConsumer(consumer: Consumer): void {
+    this.#consumers = this.#consumers.filter((attached) => attached !== consumer);
+  }
+
+  /**
+   * Consumes the queue until `signal` is aborted or the dispatcher is closed, then stops intake at once,
+   * waits for running handlers up to the deadline, aborts their signals, gives unfinished messages back, and
+   * resolves. Nothing is acknowledged that did not finish (but for `earlyAck`).
+   *
+   * @throws QueueNotFoundError, BrokerUnavailableError at the start, and what makes the backend give up.
+   */
+  consumeLoop(queue: string, options: ConsumeOptions = {}): Promise<void> {
+    return this.#consume(queue, options, false);
+  }
+
+  /** Consumes what is in the queue now, then resolves. Messages that wait for a retry stay. Throws as `consumeLoop`. */
+  consumeEvent(queue: string, options: ConsumeOptions = {}): Promise<void> {
+    return this.#consume(queue, options, true);
+  }
+
+  /** Stops every loop as an aborted signal would, with one deadline (in ms, default 30,000) for all. Idempotent. */
+  async close(options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    this.#deadlineMs = options.deadlineMs;
+    this.#closing.abort();
+    await Promise.allSettled(this.#loops.values());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** The worst of backend, cache and loops; a loop that ended in an error is unhealthy until it is started again. */
+  async health(): Promise<Health & { readonly loops: readonly LoopHealth[] }> {
+    const loops: LoopHealth[] = [...this.#loops.keys()].map(({ queue, inFlight }) => ({ queue, inFlight }));
+    for (const [queue, failed] of this.#failed) loops.push({ queue, inFlight: 0, failed });
+    const parts = await Promise.all([this.#backend.health(), this.#cacheHealth(), ...this.#failures()]);
+    const worst = parts.reduce((left, right) =>
+      severity[right.status] > severity[left.status] ? right : left,
+    );
+    return { ...worst, loops };
+  }
+
+  async #cacheHealth(): Promise<Health> {
+    try {
+      return (await this.#options.cache?.health()) ?? { status: 'healthy' };
+    } catch (error) {
+      return { status: 'unhealthy', detail: `deduplication cache: ${textOf(error)}` };
+    }
+  }
+
+  #failures(): Health[] {
+    return [...this.#failed].map(([queue, text]) => ({
+      status: 'unhealthy',
+      detail: `queue "${queue}": ${text}`,
+    }));
+  }
+
+  async #consume(queue: string, options: ConsumeOptions, untilEmpty: boolean): Promise<void> {
+    const { signal } = this.#closing;
+    if (signal.aborted) throw new MelangeError('CLOSED', 'The dispatcher is closed.');
+    const stop = options.signal === undefined ? signal : AbortSignal.any([signal, options.signal]);
+    const loop = this.#loopOf(queue, options);
+    this.#failed.delete(queue);
+    const running = loop.run(
+      stop,
+      untilEmpty,
+      () => this.#deadlineMs ?? options.deadlineMs ?? defaultDeadlineMs,
+    );
+    this.#loops.set(loop, running);
+    try {
+      await running;
+    } catch (error) {
+      this.#failed.set(queue, textOf(error));
+      this.#logger.error('a consume loop ended in an error', { queue, error });
+      throw error;
+    } finally {
+      this.#loops.delete(loop);
+    }
+  }
+
+  #loopOf(queue: string, options: ConsumeOptions): ConsumeLoop {
+    const { concurrency = defaultConcurrency, ordering = 'none', handlerTimeoutMs } = this.#options;
+    const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
+      const messageId = work?.delivery.message.id;
+      const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
+      this.#logger.error('a message could not be processed', { ...context, error });
+      this.#guard(() => options.onException?.(error, context));
+    };
+    return new ConsumeLoop(queue, {
+      backend: this.#backend,
+      clock: this.#clock,
+      concurrency: ordering === 'queue' ? 1 : concurrency,
+      ordering,
+      handlerTimeoutMs,
+      rulesFor: (work, hasDeadLetterQueue) =>
+        this.#rules(queue, hasDeadLetterQueue, (error, consumer) => report(error, work, consumer)),
+      report,
+      onReceived: () => {
+        this.#counters.received += 1;
+      },
+      onOutcome: (outcome) => {
+        this.#count(outcome);
+        this.#guard(options.afterConsume);
+      },
+    });
+  }
+
+  #rules(queue: string, hasDeadLetterQueue: boolean, report: ProcessingRules['report']): ProcessingRules {
+    const { serializers, middleware = [], earlyAck = false, alwaysAck = false } = this.#options;
+    return {
+      queue,
+      hasDeadLetterQueue,
+      consumers: this.#consumers,
+      serializers,
+      claims: this.#claims,
+      retry: this.#retry,
+      middleware,
+      earlyAck,
+      alwaysAck,
+      unhandled: this.#options.unhandled ?? 'acknowledge',
+      random: this.#options.random ?? Math.random,
+      report,
+      onDuplicate: () => {
+        this.#counters.duplicates += 1;
+      },
+    };
+  }
+
+  #count(outcome: Outcome): void {
+    const counters = this.#counters;
+    if (outcome.kind === 'retry') counters.retried += 1;
+    else if (outcome.kind === 'dead-letter') counters.deadLettered += 1;
+    else counters.acknowledged += 1;
+    const cause =
+      outcome.kind === 'acknowledge' ? outcome.because : outcome.kind === 'dead-letter' ? outcome.reason : '';
+    if (cause === 'unhandled') counters.unhandled += 1;
+    if (cause === 'undecodable') counters.undecodable += 1;
+  }
+
+  #guard(callback: (() => void) | undefined): void {
+    try {
+      callback?.();
+    } catch (error) {
+      this.#logger.error('a callback of the application threw', { error });
+    }
+  }
+}
+
+const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
