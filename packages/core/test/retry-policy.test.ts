@@ -1,0 +1,23 @@
+import { exponentialBackoff, fixedDelays } from '@melange/core';
+import { describe, expect, test } from 'vitest';
+
+describe('exponentialBackoff', () => {
+  test('doubles up to the longest delay', () => {
+    const policy = exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 1_000 });
+    expect([1, 2, 3, 4, 5, 500].map((attempt) => policy.delayMs(attempt, 0))).toEqual([
+      100, 200, 400, 800, 1_000, 1_000,
+    ]);
+  });
+  test('jitter shortens by its share at most', () => {
+    const policy = exponentialBackoff({ firstDelayMs: 1_000, jitter: 0.25 });
+    expect(policy.delayMs(1, 0)).toBe(1_000);
+    expect(policy.delayMs(1, 0.9999)).toBeGreaterThanOrEqual(750);
+  });
+});
+
+test('fixedDelays makes one attempt more than it has delays', () => {
+  const policy = fixedDelays([10, 50]);
+  expect(policy).toMatchObject({ maxAttempts: 3, longestDelayMs: 50 });
+  expect([1, 2, 3].map((attempt) => policy.delayMs(attempt, 0.5))).toEqual([10, 50, 50]);
+  expect(fixedDelays([]).delayMs(1, 0)).toBe(0);
+});
