@@ -1,5 +1,5 @@
 import { transform } from 'esbuild';
-import { defineConfig, type Plugin } from 'vitest/config';
+import { defineConfig, type Plugin, type ViteUserConfig } from 'vitest/config';
 
 /** Vitest's own transform keeps TC39 decorators as they are; Node does not run them yet. */
 const lowerDecorators: Plugin = {
@@ -7,12 +7,17 @@ const lowerDecorators: Plugin = {
   enforce: 'pre',
   async transform(code, id) {
     if (!id.endsWith('.ts') || !/^\s*@\w+/m.test(code)) return undefined;
-    const lowered = await transform(code, { loader: 'ts', target: 'es2022', sourcemap: true, sourcefile: id });
+    const lowered = await transform(code, {
+      loader: 'ts',
+      target: 'es2022',
+      sourcemap: true,
+      sourcefile: id,
+    });
     return { code: lowered.code, map: lowered.map };
   },
 };
 
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   plugins: [lowerDecorators],
   test: {
     include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
@@ -24,3 +29,5 @@ export default defineConfig({
     hookTimeout: 60_000,
   },
 });
+
+export default config;

@@ -1,11 +1,11 @@
 import {
   type Consumer,
   type DeduplicationCache,
+  fixedDelays,
   MelangeError,
+  type Message,
   Reject,
   RetryLater,
-  fixedDelays,
-  type Message,
 } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { describe, expect, test } from 'vitest';
@@ -43,7 +43,8 @@ function start(consumers: readonly Consumer[], setting: Setting = {}): Observed 
     consumers,
     serializers,
     claims:
-      setting.cache && new ClaimKeeper(setting.cache, clock, setting.deduplication ?? {}, (error) =>
+      setting.cache &&
+      new ClaimKeeper(setting.cache, clock, setting.deduplication ?? {}, (error) =>
         reports.push({ error, consumer: 'cache' }),
       ),
     retry: fixedDelays([100, 200]),
@@ -111,14 +112,19 @@ describe('row "content cannot be decoded"', () => {
   });
 
   test('without a dead-letter queue it is reported and acknowledged', async () => {
-    const observed = start([succeed('a')], { message: { content: '{' }, rules: { hasDeadLetterQueue: false } });
+    const observed = start([succeed('a')], {
+      message: { content: '{' },
+      rules: { hasDeadLetterQueue: false },
+    });
     expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'undecodable' });
     expect(observed.reports).toHaveLength(1);
   });
 
   test('a tombstone is not decoded: it reaches the consumer as null', async () => {
     const seen: unknown[] = [];
-    const observed = start([consumer('a', (message) => void seen.push(message))], { message: { content: null } });
+    const observed = start([consumer('a', (message) => void seen.push(message))], {
+      message: { content: null },
+    });
     expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'processed' });
     expect(seen).toEqual([null]);
   });
@@ -181,8 +187,14 @@ describe('row "a consumer threw Reject"', () => {
     expect(observed.reports).toHaveLength(1);
   });
   test('is recognised from another installed copy of the package', async () => {
-    const foreign = Object.assign(new Error('never'), { code: 'REJECTED', [Symbol.for('melange.error')]: true });
-    expect(await start([fail('a', foreign)]).outcome).toMatchObject({ kind: 'dead-letter', reason: 'rejected' });
+    const foreign = Object.assign(new Error('never'), {
+      code: 'REJECTED',
+      [Symbol.for('melange.error')]: true,
+    });
+    expect(await start([fail('a', foreign)]).outcome).toMatchObject({
+      kind: 'dead-letter',
+      reason: 'rejected',
+    });
   });
 });
 
@@ -243,11 +255,14 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
 });
 
 describe('row "alwaysAck"', () => {
-  test.each([new Error('declined'), new Reject('never')])('acknowledges whatever was thrown: %s', async (error) => {
-    const observed = start([fail('a', error)], { rules: { alwaysAck: true } });
-    expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'always-ack' });
-    expect(observed.reports).toHaveLength(1);
-  });
+  test.each([new Error('declined'), new Reject('never')])(
+    'acknowledges whatever was thrown: %s',
+    async (error) => {
+      const observed = start([fail('a', error)], { rules: { alwaysAck: true } });
+      expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'always-ack' });
+      expect(observed.reports).toHaveLength(1);
+    },
+  );
 });
 
 describe('claims', () => {
@@ -284,7 +299,13 @@ describe('claims', () => {
     const clock = new ManualClock();
     const cache = new MemoryDeduplicationCache({ clock });
     let finish = (): void => undefined;
-    const slow = consumer('a', () => new Promise<void>((resolve) => void (finish = resolve)));
+    const slow = consumer(
+      'a',
+      () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    );
     const observed = start([slow], { cache, clock, deduplication: { leaseMs: 300 } });
     await settled();
     await clock.advance(5_000);

@@ -20,9 +20,9 @@ describe('SingleDispatchConsumer', () => {
 
   test('accepts follows from the handlers', () => {
     const animals = new SingleDispatchConsumer('animals').on(Cat, () => undefined);
-    expect([new Cat(), new Kitten(), new Animal(), new Stone(), null, 'text'].map((m) => animals.accepts(m))).toEqual(
-      [true, true, false, false, false, false],
-    );
+    expect(
+      [new Cat(), new Kitten(), new Animal(), new Stone(), null, 'text'].map((m) => animals.accepts(m)),
+    ).toEqual([true, true, false, false, false, false]);
   });
 
   test('a second handler of one type is refused', () => {
@@ -53,7 +53,10 @@ describe('SingleDispatchConsumer', () => {
 });
 
 test('MelangeError.is tells by brand and code, not by class', () => {
-  const foreign = Object.assign(new Error('elsewhere'), { code: 'CLOSED', [Symbol.for('melange.error')]: true });
+  const foreign = Object.assign(new Error('elsewhere'), {
+    code: 'CLOSED',
+    [Symbol.for('melange.error')]: true,
+  });
   expect(MelangeError.is(foreign, 'CLOSED')).toBe(true);
   expect(MelangeError.is(foreign, 'REJECTED')).toBe(false);
   expect(MelangeError.is(new Error('plain'))).toBe(false);

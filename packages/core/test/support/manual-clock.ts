@@ -29,7 +29,9 @@ export class ManualClock implements Clock {
   async advance(byMs: number): Promise<void> {
     const until = this.#now + byMs;
     for (;;) {
-      const due = [...this.#timers].filter(({ at }) => at <= until).sort((left, right) => left.at - right.at)[0];
+      const due = [...this.#timers]
+        .filter(({ at }) => at <= until)
+        .sort((left, right) => left.at - right.at)[0];
       if (due === undefined) break;
       this.#timers.delete(due);
       this.#now = Math.max(this.#now, due.at);

@@ -1,0 +1,2 @@
+export { MemoryDeduplicationCache } from './memory-deduplication-cache.ts';
+export type { MemoryDeduplicationCacheOptions } from './memory-deduplication-cache-options.ts';

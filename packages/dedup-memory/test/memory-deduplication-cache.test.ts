@@ -1,0 +1,48 @@
+import { MemoryDeduplicationCache } from '@melange/dedup-memory';
+import { expect, test } from 'vitest';
+
+function cacheAt(options: { ttlMs?: number; maxEntries?: number } = {}) {
+  const time = { now: 1_000 };
+  const clock = { now: () => time.now, schedule: () => () => undefined };
+  return { time, cache: new MemoryDeduplicationCache({ ...options, clock }) };
+}
+
+function done(cache: MemoryDeduplicationCache, key: string): void {
+  const claim = cache.claim(key, { leaseMs: 10 });
+  if (claim.status !== 'claimed' || !cache.confirm(claim.token)) throw new Error(`cannot confirm ${key}`);
+}
+
+test('forgets the oldest done keys first, and never exceeds its bound', () => {
+  const { cache } = cacheAt({ maxEntries: 3 });
+  for (const key of ['a', 'b', 'c', 'd']) done(cache, key);
+  expect(cache.size).toBe(3);
+  expect(cache.claim('d', { leaseMs: 10 })).toEqual({ status: 'done' });
+  expect(cache.claim('a', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+});
+
+test('never forgets a live claim: one too many is refused, until a lease ends', () => {
+  const { cache, time } = cacheAt({ maxEntries: 2 });
+  cache.claim('a', { leaseMs: 10 });
+  cache.claim('b', { leaseMs: 50 });
+  expect(() => cache.claim('c', { leaseMs: 10 })).toThrow(
+    expect.objectContaining({ code: 'CACHE_UNAVAILABLE' }),
+  );
+  expect(cache.health()).toMatchObject({ status: 'degraded' });
+  time.now += 10;
+  expect(cache.claim('c', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+  expect(cache.claim('b', { leaseMs: 10 })).toEqual({ status: 'held' });
+});
+
+test('an extension never shortens a lease', () => {
+  const { cache, time } = cacheAt();
+  const claim = cache.claim('a', { leaseMs: 100 });
+  if (claim.status !== 'claimed') throw new Error('not claimed');
+  expect(cache.extend(claim.token, { leaseMs: 10 })).toBe(true);
+  time.now += 50;
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'held' });
+});
+
+test('refuses a lifetime or a bound of nothing', () => {
+  expect(() => new MemoryDeduplicationCache({ ttlMs: 0 })).toThrow(/ttlMs must be above 0/);
+  expect(() => new MemoryDeduplicationCache({ maxEntries: -1 })).toThrow(/maxEntries must be above 0/);
+});
