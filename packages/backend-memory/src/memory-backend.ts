@@ -1,0 +1,250 @@
+import {
+  type Clock,
+  type Delivery,
+  type Health,
+  MelangeError,
+  type Message,
+  type MessagingBackend,
+  PublishError,
+  type PublishOptions,
+  type QueueDescription,
+  QueueNotFoundError,
+  type QueueOptions,
+  type SubscribeOptions,
+  type Subscription,
+  systemClock,
+  TopicNotFoundError,
+  TopologyConflictError,
+} from '@melange/core';
+import type { MemoryBackendOptions } from './memory-options.ts';
+import { MemoryQueue } from './memory-queue.ts';
+import { MemorySubscription } from './memory-subscription.ts';
+
+/** What the memory broker can do. */
+export const memoryCapabilities: {
+  readonly delayedDelivery: true;
+  readonly orderingByKey: true;
+  readonly brokerSideFilters: true;
+  readonly replay: false;
+  readonly tombstones: true;
+  readonly durable: false;
+  readonly releaseKeepsAttempt: true;
+  readonly maxMessageBytes: undefined;
+} = {
+  delayedDelivery: true,
+  orderingByKey: true,
+  brokerSideFilters: true,
+  replay: false,
+  tombstones: true,
+  durable: false,
+  releaseKeepsAttempt: true,
+  maxMessageBytes: undefined,
+};
+
+/** Which manifests a queue wants of a topic; `undefined` means all. */
+type Binding = Set<string> | undefined;
+
+/** Takes messages in place of a queue. */
+type Interceptor = (message: Message) => Promise<void>;
+
+/**
+ * A broker inside this process: the embedded default, and the model of an adapter. It lives and dies with the
+ * backend; while it lives it keeps every guarantee of `MessagingBackend`.
+ */
+export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities> {
+  readonly name = 'memory';
+  readonly capabilities: typeof memoryCapabilities = memoryCapabilities;
+  readonly #clock: Clock;
+  readonly #leaseMs: number | undefined;
+  readonly #maxMessages: number;
+  readonly #queues = new Map<string, MemoryQueue>();
+  readonly #topics = new Map<string, Map<string, Binding>>();
+  readonly #interceptors = new Map<string, Interceptor>();
+  #isClosed = false;
+
+  constructor(options: MemoryBackendOptions = {}) {
+    this.#clock = options.clock ?? systemClock;
+    this.#leaseMs = options.leaseMs;
+    this.#maxMessages = options.maxMessages ?? 1_000_000;
+  }
+
+  async declareTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    this.#topicOrNew(name);
+  }
+
+  async declareQueue(name: string, options: QueueOptions = {}): Promise<void> {
+    this.#assertOpen();
+    const { topics = [], filter, deadLetterQueue } = options;
+    if (deadLetterQueue === name)
+      throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
+    const existing = this.#queues.get(name);
+    const declared = existing?.settings.deadLetterQueue;
+    if (existing !== undefined && declared !== deadLetterQueue) {
+      throw new TopologyConflictError(
+        `Queue "${name}" exists with the dead-letter queue ${declared ?? '(none)'}, not ${deadLetterQueue ?? '(none)'}.`,
+      );
+    }
+    if (deadLetterQueue !== undefined && !this.#queues.has(deadLetterQueue))
+      await this.declareQueue(deadLetterQueue);
+    if (existing === undefined) this.#queues.set(name, this.#newQueue(name, deadLetterQueue));
+    for (const topic of topics) this.#bind(topic, name, filter);
+  }
+
+  async publishToQueue(
+    queue: string,
+    messages: readonly Message[],
+    options: PublishOptions & { readonly delayMs?: number } = {},
+  ): Promise<void> {
+    this.#assertOpen();
+    const target = this.#queue(queue);
+    await this.#put(queue, messages, () => [target], options.delayMs);
+  }
+
+  async publishToTopic(
+    topic: string,
+    messages: readonly Message[],
+    _options?: PublishOptions,
+  ): Promise<void> {
+    this.#assertOpen();
+    const bindings = this.#topics.get(topic);
+    if (bindings === undefined) throw new TopicNotFoundError(topic);
+    await this.#put(topic, messages, ({ manifest }) => {
+      const targets: MemoryQueue[] = [];
+      for (const [queue, wanted] of bindings) {
+        if (wanted === undefined || wanted.has(manifest ?? '')) targets.push(this.#queue(queue));
+      }
+      return targets;
+    });
+  }
+
+  async subscribe(
+    queue: string,
+    options: SubscribeOptions,
+    receive: (delivery: Delivery) => void,
+  ): Promise<Subscription> {
+    this.#assertOpen();
+    const source = this.#queue(queue);
+    const subscription = new MemorySubscription(source, options, receive);
+    source.add(subscription);
+    return subscription;
+  }
+
+  async describeQueue(name: string): Promise<QueueDescription> {
+    this.#assertOpen();
+    const queue = this.#queues.get(name);
+    if (queue === undefined) return { exists: false, depth: 0, deadLetterQueue: undefined };
+    return { exists: true, depth: queue.depth, deadLetterQueue: queue.settings.deadLetterQueue };
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    this.#assertOpen();
+    for (const bindings of this.#topics.values()) bindings.delete(name);
+    this.#queues.get(name)?.delete();
+    this.#queues.delete(name);
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    this.#topics.delete(name);
+  }
+
+  async health(): Promise<Health> {
+    if (this.#isClosed) return { status: 'unhealthy', detail: 'closed' };
+    const full = [...this.#queues.values()].find(({ size }) => size >= this.#maxMessages);
+    return full === undefined
+      ? { status: 'healthy' }
+      : { status: 'degraded', detail: `queue "${full.name}" is full` };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const queue of this.#queues.values()) queue.close();
+    this.#queues.clear();
+    this.#topics.clear();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * From now on, messages for the queue go to `interceptor` while their publisher waits, and what it throws
+   * rejects the publish. The returned function ends that. See `linkSynchronously`.
+   */
+  intercept(queue: string, interceptor: (message: Message) => Promise<void>): () => void {
+    this.#queue(queue);
+    this.#interceptors.set(queue, interceptor);
+    return () => void this.#interceptors.delete(queue);
+  }
+
+  async #put(
+    destination: string,
+    messages: readonly Message[],
+    targetsOf: (message: Message) => MemoryQueue[],
+    delayMs?: number,
+  ): Promise<void> {
+    const failures: { messageId: string; error: unknown }[] = [];
+    for (const message of messages) {
+      const targets = targetsOf(message);
+      // All queues of a topic or none: a message that is refused must be one that may be published again.
+      const full = targets.find(({ size }) => size >= this.#maxMessages);
+      if (full !== undefined) failures.push({ messageId: message.id, error: this.#fullError(full) });
+      else for (const target of targets) await this.#putInto(target, message, delayMs);
+    }
+    if (failures.length > 0) throw new PublishError(destination, failures);
+  }
+
+  #putInto(queue: MemoryQueue, message: Message, delayMs?: number): Promise<void> | undefined {
+    const interceptor = this.#interceptors.get(queue.name);
+    if (interceptor !== undefined) return interceptor(message);
+    queue.put(message, delayMs);
+    return undefined;
+  }
+
+  #newQueue(name: string, deadLetterQueue: string | undefined): MemoryQueue {
+    return new MemoryQueue(name, {
+      clock: this.#clock,
+      leaseMs: this.#leaseMs,
+      deadLetterQueue,
+      putIntoDeadLetterQueue: (message) => {
+        const target = this.#queue(deadLetterQueue ?? '');
+        if (target.size >= this.#maxMessages) throw this.#fullError(target);
+        target.put(message);
+      },
+    });
+  }
+
+  #bind(topic: string, queue: string, filter: readonly string[] | undefined): void {
+    const bindings = this.#topicOrNew(topic);
+    const wanted = bindings.get(queue);
+    if (filter === undefined) bindings.set(queue, undefined);
+    else if (wanted !== undefined) for (const manifest of filter) wanted.add(manifest);
+    else if (!bindings.has(queue)) bindings.set(queue, new Set(filter));
+  }
+
+  #topicOrNew(name: string): Map<string, Binding> {
+    const existing = this.#topics.get(name);
+    if (existing !== undefined) return existing;
+    const bindings = new Map<string, Binding>();
+    this.#topics.set(name, bindings);
+    return bindings;
+  }
+
+  #queue(name: string): MemoryQueue {
+    const queue = this.#queues.get(name);
+    if (queue === undefined) throw new QueueNotFoundError(name);
+    return queue;
+  }
+
+  #fullError({ name }: MemoryQueue): MelangeError {
+    return new MelangeError(
+      'QUEUE_FULL',
+      `Queue "${name}" holds ${this.#maxMessages} messages: consume, or raise maxMessages.`,
+    );
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw new MelangeError('CLOSED', 'The memory backend is closed.');
+  }
+}

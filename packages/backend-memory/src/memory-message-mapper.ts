@@ -1,0 +1,18 @@
+import type { Message } from '@melange/core';
+
+/**
+ * What a broker would hold: a copy that shares nothing mutable with its origin. Made when a message is
+ * published and again when it is delivered, so that neither side sees what the other does to it.
+ */
+export function copyMessage(message: Message): Message {
+  const { content } = message;
+  return {
+    id: message.id,
+    content: content instanceof Uint8Array ? Uint8Array.from(content) : content,
+    manifest: message.manifest,
+    serializerId: message.serializerId,
+    key: message.key,
+    headers: { ...message.headers },
+    publishedAt: message.publishedAt,
+  };
+}
