@@ -1,0 +1,120 @@
+import {
+  type DeadLetterOptions,
+  type Delivery,
+  DeliveryAbortedError,
+  MelangeError,
+  type Message,
+} from '@melange/core';
+import type { Message as AmqpMessage } from 'amqplib';
+import type { Acknowledger } from './acknowledger.ts';
+import { pause } from './rabbitmq-connection.ts';
+import { attemptOf, fromAmqp } from './rabbitmq-message-mapper.ts';
+
+/** What a delivery needs of the backend to leave its queue for another. */
+export interface Copies {
+  /** Resolves when the copy is confirmed where it waits for its retry. */
+  retryLater(message: Message, attemptsMade: number, delayMs: number): Promise<void>;
+  /** Resolves when the copy is confirmed in the dead-letter queue; rejects with `CONFIGURATION` without one. */
+  deadLetter(message: Message, attempt: number, options: DeadLetterOptions): Promise<void>;
+  /** Rejects with `CONFIGURATION` when the queue has no dead-letter queue. */
+  assertDeadLetterQueue(): Promise<void>;
+}
+
+/** A message whose copy could not be made goes back to its queue after so long, so that it does not spin. */
+const pauseAfterFailureMs = 1_000;
+
+/** One delivery on one channel: it is settled there, or not at all. */
+export class RabbitMqDelivery implements Delivery {
+  readonly message: Message;
+  readonly attempt: number;
+  readonly #tag: number;
+  readonly #acknowledger: Acknowledger;
+  readonly #copies: Copies;
+  readonly #onSettled: (delivery: RabbitMqDelivery) => void;
+  #state: 'open' | 'settled' | 'lost' = 'open';
+  #controller: AbortController | undefined;
+
+  constructor(
+    received: AmqpMessage,
+    acknowledger: Acknowledger,
+    copies: Copies,
+    onSettled: (delivery: RabbitMqDelivery) => void,
+  ) {
+    this.message = fromAmqp(received);
+    this.attempt = attemptOf(received);
+    this.#tag = received.fields.deliveryTag;
+    this.#acknowledger = acknowledger;
+    this.#copies = copies;
+    this.#onSettled = onSettled;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#state === 'lost') this.#controller.abort(lostError());
+    }
+    return this.#controller.signal;
+  }
+
+  async acknowledge(): Promise<void> {
+    if (!this.#begin()) return;
+    const written = this.#acknowledger.acknowledge(this.#tag);
+    await written;
+    this.#onSettled(this);
+  }
+
+  async retry(options?: { readonly delayMs?: number }): Promise<void> {
+    if (!this.#begin()) return;
+    await this.#leaveBy(() => this.#copies.retryLater(this.message, this.attempt, options?.delayMs ?? 0));
+  }
+
+  async deadLetter(options: DeadLetterOptions): Promise<void> {
+    if (this.#state === 'open') await this.#copies.assertDeadLetterQueue();
+    if (!this.#begin()) return;
+    await this.#leaveBy(() => this.#copies.deadLetter(this.message, this.attempt, options));
+  }
+
+  async release(): Promise<void> {
+    if (!this.#begin()) return;
+    this.#acknowledger.giveBack(this.#tag);
+    this.#onSettled(this);
+  }
+
+  /** The channel is gone: the broker delivers the message again. */
+  lose(): void {
+    if (this.#state === 'open') this.#controller?.abort(lostError());
+    this.#state = 'lost';
+    this.#onSettled(this);
+  }
+
+  /** Whether there is something to settle. */
+  #begin(): boolean {
+    if (this.#state === 'lost') return false;
+    if (this.#state === 'settled') {
+      throw new MelangeError('DELIVERY_SETTLED', `Message ${this.message.id} was settled already.`);
+    }
+    this.#state = 'settled';
+    return true;
+  }
+
+  /** Acknowledges here only what is confirmed elsewhere. */
+  async #leaveBy(copy: () => Promise<void>): Promise<void> {
+    try {
+      await copy();
+    } catch (error) {
+      await pause(pauseAfterFailureMs);
+      this.#acknowledger.giveBack(this.#tag);
+      this.#onSettled(this);
+      throw error;
+    }
+    await this.#acknowledger.acknowledge(this.#tag);
+    this.#onSettled(this);
+  }
+}
+
+function lostError(): DeliveryAbortedError {
+  return new DeliveryAbortedError(
+    'connection-lost',
+    'The channel that delivered the message is gone; it comes again.',
+  );
+}

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
+import type { Message as AmqpMessage, Options } from 'amqplib';
+
+/** A message as amqplib sends it. */
+export interface OutgoingMessage {
+  readonly content: Buffer;
+  readonly options: Options.Publish & { readonly headers: Record<string, unknown> };
+}
+
+const binaryType = 'application/octet-stream';
+const textType = 'text/plain; charset=utf-8';
+
+/** Headers that the broker adds when it redelivers or dead-letters. */
+const brokerHeaders = /^x-(death|first-death-|last-death-|delivery-count|acquired-count|opt-)/;
+
+const envelope: ReadonlySet<string> = new Set(Object.values(WireHeader));
+
+/**
+ * @param attemptsMade carried by the copies that are retried; none on a first publication.
+ * @throws MelangeError `UNSUPPORTED` for a tombstone.
+ */
+export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage {
+  const { content } = message;
+  if (content === null)
+    throw new MelangeError('UNSUPPORTED', 'RabbitMQ carries no tombstones: give the message content.');
+  const headers: Record<string, unknown> = { ...message.headers, [WireHeader.messageId]: message.id };
+  if (message.manifest !== undefined) headers[WireHeader.manifest] = message.manifest;
+  if (message.serializerId !== undefined) headers[WireHeader.serializerId] = message.serializerId;
+  if (message.publishedAt !== undefined) headers[WireHeader.publishedAt] = message.publishedAt;
+  if (message.key !== undefined) headers[WireHeader.key] = message.key;
+  if (attemptsMade !== undefined) headers[WireHeader.attempt] = attemptsMade;
+  const isText = typeof content === 'string';
+  return {
+    content: isText
+      ? Buffer.from(content, 'utf8')
+      : Buffer.from(content.buffer, content.byteOffset, content.byteLength),
+    options: {
+      persistent: true,
+      messageId: message.id.slice(0, 255),
+      contentType: isText ? textType : binaryType,
+      headers,
+    },
+  };
+}
+
+/** Never throws: what another client sent is taken as it is. A foreign message without any id gets a new one at each delivery. */
+export function fromAmqp({ content, properties }: AmqpMessage): Message {
+  const received: Record<string, unknown> = properties.headers ?? {};
+  const headers: Record<string, string> = {};
+  for (const [name, value] of Object.entries(received)) {
+    if (!envelope.has(name) && !brokerHeaders.test(name)) headers[name] = textOf(value);
+  }
+  const text = (name: string): string | undefined =>
+    received[name] === undefined || received[name] === null ? undefined : textOf(received[name]);
+  return {
+    id: text(WireHeader.messageId) ?? properties.messageId ?? randomUUID(),
+    content: contentOf(content, properties.contentType),
+    manifest: text(WireHeader.manifest),
+    serializerId: numberOf(text(WireHeader.serializerId)),
+    key: text(WireHeader.key),
+    headers,
+    publishedAt: numberOf(text(WireHeader.publishedAt)),
+  };
+}
+
+/**
+ * Attempts made before, as written on a retried copy, plus redeliveries counted by the broker, plus this one.
+ * Quorum queues count redeliveries; classic ones only tell whether there was any.
+ */
+export function attemptOf({ fields, properties }: AmqpMessage): number {
+  const headers: Record<string, unknown> = properties.headers ?? {};
+  const made = Number(headers[WireHeader.attempt] ?? 0);
+  const counted = headers['x-delivery-count'];
+  const redeliveries = typeof counted === 'number' ? counted : Number(fields.redelivered);
+  return (Number.isSafeInteger(made) && made > 0 ? made : 0) + redeliveries + 1;
+}
+
+function contentOf(content: Buffer, contentType: unknown): MessageContent {
+  if (contentType === binaryType) return Uint8Array.from(content);
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+  } catch {
+    return Uint8Array.from(content);
+  }
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(number) ? number : undefined;
+}
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (Buffer.isBuffer(value)) return value.toString('utf8');
+  if (typeof value !== 'object' || value === null) return String(value);
+  return JSON.stringify(value, (_, inner) => (typeof inner === 'bigint' ? String(inner) : inner));
+}

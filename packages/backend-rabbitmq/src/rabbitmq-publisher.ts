@@ -1,0 +1,229 @@
+import { type Logger, MelangeError, QueueNotFoundError, TopicNotFoundError } from '@melange/core';
+import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
+import { pause, type RabbitMqConnection, reconnectDelayMs } from './rabbitmq-connection.ts';
+import type { OutgoingMessage } from './rabbitmq-message-mapper.ts';
+
+/** Where a message goes: to a queue through the default exchange, or to an exchange. */
+export interface Target {
+  readonly exchange: string;
+  readonly routingKey: string;
+  /** Whether arriving in no queue is an error. */
+  readonly mandatory: boolean;
+}
+
+interface Pending {
+  readonly target: Target;
+  readonly message: OutgoingMessage;
+  readonly timeoutMs: number;
+  readonly deadline: number;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+  /** The channel that it was sent on last; an answer of another one is not its answer. */
+  sentOn: ConfirmChannel | undefined;
+  isReturned: boolean;
+}
+
+const sweepEveryMs = 100;
+const pauseAfterNackMs = 100;
+
+/**
+ * Publishes on one confirm channel of its own connection. A message stays here until the broker confirmed it;
+ * what was under way when the channel was lost is sent again, with the same id, until its deadline.
+ */
+export class RabbitMqPublisher {
+  readonly #connection: RabbitMqConnection;
+  readonly #logger: Logger;
+  readonly #pending = new Set<Pending>();
+  #waiting: Pending[] = [];
+  #channel: ConfirmChannel | undefined;
+  #isOpening = false;
+  #isFull = false;
+  #sweep: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(connection: RabbitMqConnection, logger: Logger) {
+    this.#connection = connection;
+    this.#logger = logger;
+    connection.onUnblocked = () => this.#flush();
+  }
+
+  /**
+   * Resolves when the broker has taken the message.
+   *
+   * @throws QueueNotFoundError, TopicNotFoundError, and MelangeError `PUBLISH_TIMEOUT` after `timeoutMs`.
+   */
+  publish(target: Target, message: OutgoingMessage, timeoutMs: number): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closedError());
+    return new Promise((resolve, reject) => {
+      const deadline = Date.now() + timeoutMs;
+      const pending: Pending = {
+        target,
+        message,
+        timeoutMs,
+        deadline,
+        resolve,
+        reject,
+        sentOn: undefined,
+        isReturned: false,
+      };
+      this.#pending.add(pending);
+      this.#waiting.push(pending);
+      this.#sweep ??= setInterval(() => this.#expire(), sweepEveryMs);
+      this.#flush();
+    });
+  }
+
+  /** Waits for what is under way, up to its deadlines. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const settled = [...this.#pending].map((pending) => this.#settlementOf(pending));
+    await Promise.all(settled);
+    clearInterval(this.#sweep);
+  }
+
+  #settlementOf(pending: Pending): Promise<void> {
+    return new Promise((resolve) => {
+      const check = (): void => {
+        if (this.#pending.has(pending)) setTimeout(check, 10);
+        else resolve();
+      };
+      check();
+    });
+  }
+
+  #flush(): void {
+    if (this.#channel === undefined) {
+      void this.#open();
+      return;
+    }
+    if (this.#isFull || this.#connection.blockedBecause !== undefined) return;
+    const batch = this.#waiting;
+    this.#waiting = [];
+    for (let index = 0; index < batch.length; index += 1) {
+      if (this.#channel === undefined || this.#isFull) {
+        this.#waiting.push(...batch.slice(index));
+        break;
+      }
+      const pending = batch[index] as Pending;
+      if (this.#pending.has(pending)) this.#send(this.#channel, pending);
+    }
+  }
+
+  #send(channel: ConfirmChannel, pending: Pending): void {
+    const { target, message } = pending;
+    pending.sentOn = channel;
+    pending.isReturned = false;
+    try {
+      const options = { ...message.options, mandatory: target.mandatory };
+      const hasRoom = channel.publish(target.exchange, target.routingKey, message.content, options, (error) =>
+        this.#onConfirm(channel, pending, error),
+      );
+      if (!hasRoom) this.#isFull = true;
+    } catch (error) {
+      if (error instanceof Error && error.name === 'IllegalOperationError') {
+        // The channel closed in this very turn: its close event sends the message again.
+        return;
+      }
+      this.#settle(
+        pending,
+        new MelangeError('MESSAGE_INVALID', `RabbitMQ cannot carry the message: ${String(error)}`, {
+          cause: error,
+        }),
+      );
+    }
+  }
+
+  #onConfirm(channel: ConfirmChannel, pending: Pending, error: unknown): void {
+    if (pending.sentOn !== channel || !this.#pending.has(pending) || this.#channel !== channel) return;
+    if (pending.isReturned) this.#settle(pending, new QueueNotFoundError(pending.target.routingKey));
+    else if (error === null || error === undefined) this.#settle(pending);
+    else {
+      pending.sentOn = undefined;
+      // Refused by the broker, which may take it later: a full queue, a node going down.
+      setTimeout(() => {
+        this.#waiting.push(pending);
+        this.#flush();
+      }, pauseAfterNackMs);
+    }
+  }
+
+  #settle(pending: Pending, error?: unknown): void {
+    if (!this.#pending.delete(pending)) return;
+    if (error === undefined) pending.resolve();
+    else pending.reject(error);
+    if (this.#pending.size > 0) return;
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
+  }
+
+  async #open(): Promise<void> {
+    if (this.#isOpening) return;
+    this.#isOpening = true;
+    for (let attempt = 1; this.#pending.size > 0; attempt += 1) {
+      try {
+        const model = await this.#connection.acquire();
+        const channel = await model.createConfirmChannel();
+        this.#watch(channel);
+        this.#channel = channel;
+        this.#isFull = false;
+        break;
+      } catch (error) {
+        if (MelangeError.is(error, 'CLOSED')) {
+          for (const pending of this.#pending) this.#settle(pending, error);
+          break;
+        }
+        await pause(reconnectDelayMs(attempt));
+      }
+    }
+    this.#isOpening = false;
+    if (this.#channel !== undefined) this.#flush();
+  }
+
+  #watch(channel: ConfirmChannel): void {
+    channel.on('error', (error: Error) => {
+      const missing = /no exchange '(.*?)'/.exec(error.message)?.[1];
+      this.#logger.warn('RabbitMQ closed the channel of the publisher', { reason: error.message });
+      for (const pending of this.#pending) {
+        if (pending.sentOn === channel && pending.target.exchange === missing) {
+          this.#settle(pending, new TopicNotFoundError(missing));
+        }
+      }
+    });
+    channel.on('close', () => {
+      if (this.#channel !== channel) return;
+      this.#channel = undefined;
+      const sentAgain = [...this.#pending].filter(({ sentOn }) => sentOn === channel);
+      this.#waiting = [...sentAgain, ...this.#waiting.filter(({ sentOn }) => sentOn !== channel)];
+      if (this.#pending.size > 0) void this.#open();
+    });
+    channel.on('drain', () => {
+      this.#isFull = false;
+      this.#flush();
+    });
+    channel.on('return', ({ fields, properties }: AmqpMessage) => {
+      const { exchange, routingKey } = fields;
+      for (const pending of this.#pending) {
+        const { target, message, sentOn, isReturned } = pending;
+        if (sentOn !== channel || isReturned || target.exchange !== exchange) continue;
+        if (target.routingKey !== routingKey || message.options.messageId !== properties.messageId) continue;
+        pending.isReturned = true;
+        return;
+      }
+    });
+  }
+
+  #expire(): void {
+    const now = Date.now();
+    const { blockedBecause, lostBecause } = this.#connection;
+    const why = blockedBecause === undefined ? lostBecause : `RabbitMQ blocks publishers: ${blockedBecause}`;
+    for (const pending of this.#pending) {
+      if (pending.deadline > now) continue;
+      const text = `No confirmation within ${pending.timeoutMs} ms${why === undefined ? '' : ` (${why})`}.`;
+      this.#settle(pending, new MelangeError('PUBLISH_TIMEOUT', text));
+    }
+  }
+}
+
+function closedError(): MelangeError {
+  return new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
+}

@@ -1,0 +1,209 @@
+import {
+  type Delivery,
+  type Logger,
+  QueueNotFoundError,
+  type SubscribeOptions,
+  type Subscription,
+} from '@melange/core';
+import type { Message as AmqpMessage, Channel } from 'amqplib';
+import { Acknowledger } from './acknowledger.ts';
+import { pause, type RabbitMqConnection, reconnectDelayMs } from './rabbitmq-connection.ts';
+import { type Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
+import type { RabbitMqTopology } from './rabbitmq-topology.ts';
+
+/** What a receiver needs of its backend. */
+export interface ReceiverSettings {
+  readonly queue: string;
+  readonly connection: RabbitMqConnection;
+  readonly topology: RabbitMqTopology;
+  readonly copies: Copies;
+  readonly logger: Logger;
+}
+
+/** One channel and what was delivered on it. */
+interface Session {
+  readonly channel: Channel;
+  readonly acknowledger: Acknowledger;
+  readonly unsettled: Set<RabbitMqDelivery>;
+  isLost: boolean;
+}
+
+/** A consumer on a channel of its own, which opens another when that one is lost, until it is closed. */
+export class RabbitMqReceiver implements Subscription {
+  readonly ended: Promise<void>;
+  readonly #settings: ReceiverSettings;
+  readonly #options: SubscribeOptions;
+  readonly #receive: (delivery: Delivery) => void;
+  #session: Session | undefined;
+  #isClosed = false;
+  #closing: Promise<void> | undefined;
+  #end: () => void = () => undefined;
+  /** Called whenever a delivery is settled or lost, or the receiver is closed. */
+  #onChange: () => void = () => undefined;
+  #recovering = false;
+  #stalledBecause: string | undefined;
+
+  constructor(settings: ReceiverSettings, options: SubscribeOptions, receive: (delivery: Delivery) => void) {
+    this.#settings = settings;
+    this.#options = options;
+    this.#receive = receive;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  /** Why nothing is received at the moment, if so. */
+  get stalledBecause(): string | undefined {
+    return this.#stalledBecause;
+  }
+
+  /** @throws QueueNotFoundError, BrokerUnavailableError. */
+  async start(): Promise<void> {
+    await this.#open();
+  }
+
+  close(): Promise<void> {
+    this.#isClosed = true;
+    this.#onChange();
+    this.#closing ??= this.#finish();
+    return this.#closing;
+  }
+
+  /** Closes without waiting for unsettled deliveries: the broker delivers them again. */
+  abandon(): void {
+    this.#isClosed = true;
+    const session = this.#session;
+    session?.acknowledger.flush();
+    for (const delivery of [...(session?.unsettled ?? [])]) delivery.lose();
+    this.#onChange();
+    this.#end();
+  }
+
+  async #finish(): Promise<void> {
+    this.#end();
+    const session = this.#session;
+    if (session === undefined) return;
+    if (!session.isLost && this.#options.untilEmpty !== true) {
+      await session.channel.cancel(consumerTag).catch(() => undefined);
+    }
+    while (session.unsettled.size > 0) await this.#change();
+    session.acknowledger.flush();
+    // A round trip behind the acknowledgements: when it is answered, the broker has read them.
+    await session.channel.close().catch(() => undefined);
+  }
+
+  async #open(): Promise<void> {
+    const { queue, connection } = this.#settings;
+    const model = await connection.acquire();
+    const channel = await model.createChannel();
+    const acknowledger = new Acknowledger(channel);
+    const session: Session = { channel, acknowledger, unsettled: new Set(), isLost: false };
+    let reason = 'the channel was closed';
+    channel.on('error', (error: Error) => {
+      reason = error.message;
+    });
+    channel.on('close', () => this.#onLost(session, reason));
+    try {
+      await channel.prefetch(this.#options.maxInFlight);
+      if (this.#options.untilEmpty === true) await channel.checkQueue(queue);
+      else await channel.consume(queue, (message) => this.#onMessage(session, message), { consumerTag });
+    } catch (error) {
+      session.isLost = true;
+      await channel.close().catch(() => undefined);
+      if ((error as { code?: unknown }).code === 404) throw new QueueNotFoundError(queue, { cause: error });
+      throw error;
+    }
+    this.#session = session;
+    if (this.#options.untilEmpty === true) void this.#fetchAll(session);
+    if (session.isLost) this.#onLost(session, reason);
+  }
+
+  #onMessage(session: Session, message: AmqpMessage | null): void {
+    if (message === null) {
+      this.#settings.logger.warn('RabbitMQ cancelled the consumer', { queue: this.#settings.queue });
+      session.channel.close().catch(() => undefined);
+      return;
+    }
+    if (this.#isClosed) {
+      session.acknowledger.giveBack(message.fields.deliveryTag);
+      return;
+    }
+    const { acknowledger, unsettled } = session;
+    const delivery = new RabbitMqDelivery(message, acknowledger, this.#settings.copies, (settled) => {
+      unsettled.delete(settled);
+      this.#onChange();
+    });
+    unsettled.add(delivery);
+    try {
+      this.#receive(delivery);
+    } catch (error) {
+      this.#settings.logger.error('the receiver of a delivery threw', { queue: this.#settings.queue, error });
+      delivery.release().catch(() => undefined);
+    }
+  }
+
+  /** Takes message by message until there is none: a consumer cannot tell that the queue is empty. */
+  async #fetchAll(session: Session): Promise<void> {
+    try {
+      while (!this.#isClosed) {
+        if (session.unsettled.size >= this.#options.maxInFlight) {
+          await this.#change();
+          continue;
+        }
+        const message = await session.channel.get(this.#settings.queue);
+        if (message === false) break;
+        this.#onMessage(session, message);
+      }
+      this.#end();
+    } catch {
+      // The channel is lost: `#onLost` opens another, which goes on where this one stopped.
+    }
+  }
+
+  #onLost(session: Session, reason: string): void {
+    session.isLost = true;
+    for (const delivery of [...session.unsettled]) delivery.lose();
+    if (this.#isClosed || session !== this.#session) return;
+    this.#stalledBecause = reason;
+    this.#settings.logger.warn('stopped receiving', { queue: this.#settings.queue, reason });
+    void this.#recover();
+  }
+
+  async #recover(): Promise<void> {
+    if (this.#recovering) return;
+    this.#recovering = true;
+    const { queue, topology, logger } = this.#settings;
+    for (let attempt = 1; !this.#isClosed; attempt += 1) {
+      try {
+        await topology.replay(queue);
+        await this.#open();
+        this.#stalledBecause = undefined;
+        logger.info('receiving again', { queue });
+        break;
+      } catch (error) {
+        this.#stalledBecause = error instanceof Error ? error.message : String(error);
+        logger.warn('cannot receive yet', { queue, reason: this.#stalledBecause });
+        await pause(reconnectDelayMs(attempt));
+      }
+    }
+    this.#recovering = false;
+    const session = this.#session;
+    if (session === undefined) return;
+    if (this.#isClosed) await session.channel.close().catch(() => undefined);
+    else if (session.isLost) this.#onLost(session, 'the channel was closed');
+  }
+
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      const others = this.#onChange;
+      this.#onChange = () => {
+        this.#onChange = () => undefined;
+        others();
+        resolve();
+      };
+    });
+  }
+}
+
+/** Tags are unique within a channel, and each receiver has its own. */
+const consumerTag = 'melange';
