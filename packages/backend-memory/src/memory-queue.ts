@@ -52,7 +52,8 @@ export class MemoryQueue {
 
   add(subscription: MemorySubscription): void {
     this.#subscriptions.push(subscription);
-    this.#schedulePump();
+    // Not in this turn: the subscriber is to hold its subscription before the first delivery comes.
+    setImmediate(() => this.#schedulePump());
   }
 
   remove(subscription: MemorySubscription): void {
@@ -80,6 +81,7 @@ export class MemoryQueue {
   retry(entry: Entry, delayMs: number): void {
     this.#inFlight -= 1;
     entry.attempt += 1;
+    this.#schedulePump();
     this.#later(delayMs, () => {
       if (entry.message.key === undefined) return this.#append(entry);
       this.#freeKey(entry);

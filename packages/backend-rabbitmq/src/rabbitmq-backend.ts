@@ -19,13 +19,13 @@ import {
 } from '@melange/core';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import { toAmqp } from './rabbitmq-message-mapper.ts';
+import { routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
 import { RabbitMqPublisher, type Target } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
 import { deadLetterExchange, RabbitMqTopology } from './rabbitmq-topology.ts';
 
-/** What RabbitMQ can do. */
+/** What RabbitMQ can do. The size is the default limit of RabbitMQ 4; 3.x takes eight times as much. */
 export const rabbitMqCapabilities: {
   readonly delayedDelivery: true;
   readonly orderingByKey: false;
@@ -43,7 +43,7 @@ export const rabbitMqCapabilities: {
   tombstones: false,
   durable: true,
   releaseKeepsAttempt: false,
-  maxMessageBytes: 134_217_728,
+  maxMessageBytes: 16_777_216,
 };
 
 /** RabbitMQ 3.10 and later, through amqplib. Connects on first use: one connection to publish, one to consume. */
@@ -100,7 +100,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     if (!(await this.#topology.topicExists(topic))) throw new TopicNotFoundError(topic);
     const targetOf = ({ manifest }: Message): Target => ({
       exchange: topic,
-      routingKey: (manifest ?? '').slice(0, 255),
+      routingKey: routingKeyOf(manifest),
       mandatory: false,
     });
     await this.#publishAll(topic, messages, targetOf, options);
@@ -165,7 +165,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
   }
 
   async #close(): Promise<void> {
-    for (const receiver of this.#receivers) receiver.abandon();
+    await Promise.all([...this.#receivers].map((receiver) => receiver.abandon()));
     await this.#publisher.close();
     await Promise.all([this.#publishing.close(), this.#consuming.close()]);
   }
@@ -179,7 +179,9 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     const failures: PublishFailure[] = [];
     const publishing = messages.map(async (message) => {
       try {
-        await this.#publisher.publish(targetOf(message), toAmqp(message), deadlineMs);
+        const outgoing = toAmqp(message);
+        assertSize(outgoing.content.length);
+        await this.#publisher.publish(targetOf(message), outgoing, deadlineMs);
       } catch (error) {
         failures.push({ messageId: message.id, error });
       }
@@ -229,4 +231,13 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
   #assertOpen(): void {
     if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
   }
+}
+
+function assertSize(bytes: number): void {
+  const { maxMessageBytes } = rabbitMqCapabilities;
+  if (bytes <= maxMessageBytes) return;
+  throw new MelangeError(
+    'MESSAGE_TOO_LARGE',
+    `The content has ${bytes} bytes; RabbitMQ takes ${maxMessageBytes}.`,
+  );
 }

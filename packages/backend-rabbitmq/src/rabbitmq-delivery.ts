@@ -27,7 +27,7 @@ const pauseAfterFailureMs = 1_000;
 export class RabbitMqDelivery implements Delivery {
   readonly message: Message;
   readonly attempt: number;
-  readonly #tag: number;
+  readonly #received: AmqpMessage;
   readonly #acknowledger: Acknowledger;
   readonly #copies: Copies;
   readonly #onSettled: (delivery: RabbitMqDelivery) => void;
@@ -42,7 +42,7 @@ export class RabbitMqDelivery implements Delivery {
   ) {
     this.message = fromAmqp(received);
     this.attempt = attemptOf(received);
-    this.#tag = received.fields.deliveryTag;
+    this.#received = received;
     this.#acknowledger = acknowledger;
     this.#copies = copies;
     this.#onSettled = onSettled;
@@ -65,13 +65,13 @@ export class RabbitMqDelivery implements Delivery {
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {
     if (!this.#begin()) return;
-    await this.#leaveBy(() => this.#copies.retryLater(this.message, this.attempt, options?.delayMs ?? 0));
+    await this.#leaveBy(() => this.#copies.retryLater(this.#original(), this.attempt, options?.delayMs ?? 0));
   }
 
   async deadLetter(options: DeadLetterOptions): Promise<void> {
     if (this.#state === 'open') await this.#copies.assertDeadLetterQueue();
     if (!this.#begin()) return;
-    await this.#leaveBy(() => this.#copies.deadLetter(this.message, this.attempt, options));
+    await this.#leaveBy(() => this.#copies.deadLetter(this.#original(), this.attempt, options));
   }
 
   async release(): Promise<void> {
@@ -85,6 +85,15 @@ export class RabbitMqDelivery implements Delivery {
     if (this.#state === 'open') this.#controller?.abort(lostError());
     this.#state = 'lost';
     this.#onSettled(this);
+  }
+
+  get #tag(): number {
+    return this.#received.fields.deliveryTag;
+  }
+
+  /** What the broker delivered, whatever the handler did to its copy. */
+  #original(): Message {
+    return { ...fromAmqp(this.#received), id: this.message.id };
   }
 
   /** Whether there is something to settle. */

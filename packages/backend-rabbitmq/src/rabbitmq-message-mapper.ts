@@ -32,9 +32,8 @@ export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage
   if (attemptsMade !== undefined) headers[WireHeader.attempt] = attemptsMade;
   const isText = typeof content === 'string';
   return {
-    content: isText
-      ? Buffer.from(content, 'utf8')
-      : Buffer.from(content.buffer, content.byteOffset, content.byteLength),
+    // A copy: the message may wait here for a connection while its owner reuses the bytes.
+    content: isText ? Buffer.from(content, 'utf8') : Buffer.from(content),
     options: {
       persistent: true,
       messageId: message.id.slice(0, 255),
@@ -42,6 +41,16 @@ export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage
       headers,
     },
   };
+}
+
+/** Routing key of a manifest, the same for bindings, in which the wildcards of topic exchanges mean themselves. */
+export function routingKeyOf(manifest: string | undefined): string {
+  const literal = (manifest ?? '').replace(/[%*#]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
+  // AMQP 0-9-1 carries keys as short strings, of 255 bytes at most.
+  return Buffer.from(literal, 'utf8')
+    .subarray(0, 255)
+    .toString('latin1')
+    .replace(/[^\x20-\x7e]/g, '?');
 }
 
 /** Never throws: what another client sent is taken as it is. A foreign message without any id gets a new one at each delivery. */

@@ -183,10 +183,16 @@ export class RabbitMqPublisher {
     channel.on('error', (error: Error) => {
       const missing = /no exchange '(.*?)'/.exec(error.message)?.[1];
       this.#logger.warn('RabbitMQ closed the channel of the publisher', { reason: error.message });
-      for (const pending of this.#pending) {
-        if (pending.sentOn === channel && pending.target.exchange === missing) {
-          this.#settle(pending, new TopicNotFoundError(missing));
-        }
+      const underWay = [...this.#pending].filter(({ sentOn }) => sentOn === channel);
+      for (const pending of underWay) {
+        if (pending.target.exchange === missing) this.#settle(pending, new TopicNotFoundError(missing));
+      }
+      if (/larger than configured max size/.test(error.message)) {
+        // The broker does not say which one: it is the largest, and sending it again would cost the next channel.
+        const largest = underWay.reduce((left, right) =>
+          right.message.content.length > left.message.content.length ? right : left,
+        );
+        this.#settle(largest, new MelangeError('MESSAGE_TOO_LARGE', error.message));
       }
     });
     channel.on('close', () => {

@@ -70,13 +70,16 @@ export class RabbitMqReceiver implements Subscription {
   }
 
   /** Closes without waiting for unsettled deliveries: the broker delivers them again. */
-  abandon(): void {
+  async abandon(): Promise<void> {
     this.#isClosed = true;
-    const session = this.#session;
-    session?.acknowledger.flush();
-    for (const delivery of [...(session?.unsettled ?? [])]) delivery.lose();
-    this.#onChange();
     this.#end();
+    const session = this.#session;
+    if (session === undefined) return;
+    session.acknowledger.flush();
+    for (const delivery of [...session.unsettled]) delivery.lose();
+    this.#onChange();
+    // A round trip behind the acknowledgements; bounded, for the peer may be silent.
+    await Promise.race([session.channel.close().catch(() => undefined), pause(closeWithinMs)]);
   }
 
   async #finish(): Promise<void> {
@@ -204,6 +207,9 @@ export class RabbitMqReceiver implements Subscription {
     });
   }
 }
+
+/** Longest wait for the broker's answer to the closing of a channel. */
+const closeWithinMs = 3_000;
 
 /** Tags are unique within a channel, and each receiver has its own. */
 const consumerTag = 'melange';

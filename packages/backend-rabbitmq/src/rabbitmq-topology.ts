@@ -1,6 +1,7 @@
 import { MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
 import type { Channel } from 'amqplib';
 import type { RabbitMqConnection } from './rabbitmq-connection.ts';
+import { routingKeyOf } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
 
 /** A delay queue that nobody used for so long, after its delay, is removed by the broker. */
@@ -42,9 +43,6 @@ export class RabbitMqTopology {
   async declareQueue(name: string, options: RabbitMqQueueOptions): Promise<void> {
     const { deadLetterQueue, topics = [], filter, type = this.#defaultType } = options;
     if (deadLetterQueue === name) throw configuration(`Queue "${name}" cannot dead-letter to itself.`);
-    const wildcard = filter?.find((manifest) => /(^|\.)[*#](\.|$)/.test(manifest));
-    if (wildcard !== undefined)
-      throw configuration(`The manifest "${wildcard}" cannot be filtered by: * and # are wildcards.`);
     if (deadLetterQueue !== undefined && !(await this.queueExists(deadLetterQueue))) {
       await this.declareQueue(deadLetterQueue, { type });
     }
@@ -60,7 +58,8 @@ export class RabbitMqTopology {
       }
       for (const topic of topics) {
         await channel.assertExchange(topic, 'topic', { durable: true });
-        for (const pattern of filter ?? ['#']) await channel.bindQueue(name, topic, pattern);
+        for (const pattern of filter?.map(routingKeyOf) ?? ['#'])
+          await channel.bindQueue(name, topic, pattern);
       }
     }, `queue "${name}"`);
     this.#queues.set(name, options);
