@@ -1,0 +1,16 @@
+import { describeDeduplicationCache } from '@melange/conformance';
+import { MemoryDeduplicationCache } from '../src/index.ts';
+
+describeDeduplicationCache({
+  name: 'memory',
+  create: ({ ttlMs }) => {
+    let now = 1_700_000_000_000;
+    const clock = { now: () => now, schedule: () => () => {} };
+    return {
+      cache: new MemoryDeduplicationCache({ ttlMs, clock }),
+      elapse: (milliseconds) => {
+        now += milliseconds;
+      },
+    };
+  },
+});
