@@ -1,3 +1,10 @@
-export { bringUp, takeDown } from './bring-up.ts';
-export { type BrokerResult, printable } from './broker.ts';
-export { type PrivateRabbitMq, restartRabbitMq, startPrivateRabbitMq } from './rabbitmq.ts';
+export { type BringUpOptions, bringUp, takeDown } from './bring-up.ts';
+export { type AvailableBroker, type BrokerResult, type MissingBroker, printable } from './broker.ts';
+export {
+  type PrivateRabbitMq,
+  type RabbitMqControl,
+  rabbitMqControl,
+  restartRabbitMq,
+  type StartRabbitMqOptions,
+  startRabbitMq,
+} from './rabbitmq.ts';

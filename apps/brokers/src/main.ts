@@ -1,48 +1,55 @@
-import { bringUp, brokers, find, takeDown } from './bring-up.ts';
+import { bringUp, find, takeDown } from './bring-up.ts';
 import { type Broker, type BrokerResult, printable } from './broker.ts';
+import { reasonOf } from './processes.ts';
+import { brokers, whyUnknown } from './table.ts';
 
 const usage = 'usage: pnpm brokers up|down|status [names]';
-const coming = new Set(['kafka', 'sqs']);
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2)).catch((error) => fail(reasonOf(error), 1));
 
 async function main([command, ...names]: string[]): Promise<number> {
-  const unknown = names.find((name) => !brokers.has(name));
-  if (unknown !== undefined) {
-    const known = [...brokers.keys()].join(', ');
-    return fail(
-      coming.has(unknown)
-        ? `${unknown} is not supported yet; known: ${known}`
-        : `unknown broker ${unknown}; known: ${known}`,
-    );
-  }
-  if (command === 'up')
-    return print(await bringUp(names.length > 0 ? names : ['rabbitmq'], { log: console.log }));
-  if (command === 'down') return stopped(await takeDown(names.length > 0 ? names : undefined));
-  if (command === 'status') {
-    const chosen = names.length > 0 ? names : [...brokers.keys()];
-    await print(await Promise.all(chosen.map((name) => find(brokers.get(name) as Broker))));
-    return 0;
-  }
-  return fail(usage);
+  if (command !== 'up' && command !== 'down' && command !== 'status') return fail(usage, 2);
+  const unknown = names.map(whyUnknown).find((reason) => reason !== undefined);
+  if (unknown !== undefined) return fail(unknown, 2);
+  if (command === 'up') return up(names.length > 0 ? names : ['rabbitmq']);
+  return command === 'down' ? down(names) : status(names);
 }
 
-function print(results: readonly BrokerResult[]): number {
-  for (const result of results) {
-    if ('url' in result) console.log(`${result.name}: ${printable(result.url)} (${result.origin})`);
-    else console.log(`${result.name}: missing, ${result.missing}`);
-  }
+async function up(names: readonly string[]): Promise<number> {
+  const results = await bringUp(names, { log: console.log });
+  print(results);
   return results.every((result) => 'url' in result) ? 0 : 1;
 }
 
-function stopped(names: readonly string[]): number {
+async function down(names: readonly string[]): Promise<number> {
+  const stopped = await takeDown(names.length > 0 ? names : undefined);
   console.log(
-    names.length === 0 ? 'nothing to stop: no broker was started here' : `stopped ${names.join(', ')}`,
+    stopped.length > 0 ? `stopped ${stopped.join(', ')}` : 'nothing to stop: `up` started none of them',
   );
   return 0;
 }
 
-function fail(line: string): number {
+/** A status that could be told is a success, whatever it is. */
+async function status(names: readonly string[]): Promise<number> {
+  const chosen = names.length > 0 ? names : [...brokers.keys()];
+  print(await Promise.all(chosen.map((name) => find(brokers.get(name) as Broker))));
+  return 0;
+}
+
+function print(results: readonly BrokerResult[]): void {
+  for (const result of results) {
+    if ('missing' in result) {
+      console.log(`${result.name}: missing, ${result.missing}`);
+      continue;
+    }
+    const before = result.origin === 'already running' && result.handle !== undefined;
+    console.log(
+      `${result.name}: ${printable(result.url)} (${result.origin}${before ? ', started by `up`' : ''})`,
+    );
+  }
+}
+
+function fail(line: string, status: number): number {
   console.error(line);
-  return 2;
+  return status;
 }

@@ -1,13 +1,31 @@
 import { execFile, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
-/** Runs a program to its end; rejects with what it wrote to standard error. */
+/** How to run a program. */
+export interface RunOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly timeout?: number;
+}
+
+/** Runs a program to its end; rejects if its exit status is not 0. */
 export const run: (
   command: string,
   parameters: readonly string[],
-  options?: { readonly env?: NodeJS.ProcessEnv; readonly cwd?: string },
+  options?: RunOptions,
 ) => Promise<{ stdout: string; stderr: string }> = promisify(execFile) as never;
+
+/** One line that says why something failed: the last one that the program wrote, if it was a program. */
+export function reasonOf(error: unknown): string {
+  const stderr = (error as { stderr?: unknown }).stderr;
+  const written = typeof stderr === 'string' ? stderr.trim().split('\n').at(-1) : undefined;
+  if (written !== undefined && written !== '') return written;
+  return (error instanceof Error ? error.message : String(error)).split('\n')[0] as string;
+}
 
 /** Whether the program is there. */
 export async function isInstalled(command: string): Promise<boolean> {
@@ -20,21 +38,17 @@ export async function isInstalled(command: string): Promise<boolean> {
 /** Installs a package of Debian's, as root. */
 export async function install(packageName: string): Promise<void> {
   if (process.getuid?.() !== 0 || !(await isInstalled('apt-get'))) {
-    throw new Error(`${packageName} is not installed, and only root on Debian can install it here`);
+    throw new Error(`${packageName} is not installed, and only root on Debian can install it from here`);
   }
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await run('apt-get', ['update', '-qq'], { env });
   await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', packageName], { env });
 }
 
-/** A process that outlives this one, writing nowhere. */
-export function startDetached(
-  command: string,
-  parameters: readonly string[],
-  env: NodeJS.ProcessEnv = process.env,
-): Promise<number> {
+/** A process that outlives this one, writing nowhere. Resolves with its id. */
+export function startDetached(command: string, parameters: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, parameters, { detached: true, stdio: 'ignore', env });
+    const child = spawn(command, parameters, { detached: true, stdio: 'ignore' });
     child.once('error', reject);
     child.once('spawn', () => {
       child.unref();
@@ -43,14 +57,37 @@ export function startDetached(
   });
 }
 
-/** A port that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/** Whether the process runs, and its command line still contains that text: ids are used again. */
+export async function isRunning(pid: number, commandLinePart: string): Promise<boolean> {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    // A process of another user is there all the same.
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+  }
+  if (existsSync('/proc/self/cmdline')) {
+    // Empty for a process that has ended and waits for its parent to notice.
+    return (await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes(commandLinePart);
+  }
+  return run('ps', ['-p', String(pid), '-o', 'args=']).then(
+    ({ stdout }) => stdout.includes(commandLinePart),
+    () => false,
+  );
+}
+
+/** The preferred port if nobody listens on it, else one that nobody listens on now. */
+export async function freePort(preferred = 0): Promise<number> {
+  const port = await tryPort(preferred);
+  return port ?? (await freePort());
+}
+
+function tryPort(wanted: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
+    server.once('error', () => resolve(undefined));
+    server.listen(wanted, '127.0.0.1', () => {
       const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : undefined));
     });
   });
 }
@@ -59,7 +96,7 @@ export function freePort(): Promise<number> {
 export async function until(ask: () => Promise<boolean>, deadlineMs: number, what: string): Promise<void> {
   const deadline = Date.now() + deadlineMs;
   while (!(await ask())) {
-    if (Date.now() > deadline) throw new Error(`${what} did not answer within ${deadlineMs / 1000} s`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    if (Date.now() > deadline) throw new Error(`${what} did not happen within ${deadlineMs / 1000} s`);
+    await delay(200);
   }
 }

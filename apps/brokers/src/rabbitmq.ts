@@ -1,11 +1,11 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { connect } from 'amqplib';
-import type { Broker, StartedBroker } from './broker.ts';
-import { freePort, install, isInstalled, run, until } from './processes.ts';
+import type { Broker } from './broker.ts';
+import { freePort, until } from './processes.ts';
+import { controlNode, startNode, stopNode } from './rabbitmq-node.ts';
+import { readState } from './state.ts';
 
 const standardPort = 5672;
+const answersWithinMs = 3_000;
 const readyWithinMs = 90_000;
 
 /** RabbitMQ, each time as a node of its own with its own data, beside whatever the system runs. */
@@ -15,34 +15,63 @@ export const rabbitMq: Broker = {
   standardUrl: `amqp://127.0.0.1:${standardPort}`,
   service: 'rabbitmq',
   answers,
-  start: () => start(standardPort),
-  stop,
+  start: async () => start(await freePort(standardPort)),
+  stop: stopNode,
 };
 
-/** A RabbitMQ for one test, which may break it. */
-export interface PrivateRabbitMq {
-  readonly url: string;
+/** How to start a RabbitMQ for one test. */
+export interface StartRabbitMqOptions {
+  /** Where it listens on 127.0.0.1; without it, a free port. */
+  readonly port?: number;
+}
+
+/** Restarts one node. */
+export interface RabbitMqControl {
+  /** Name of the node, for `rabbitmqctl -n`. */
+  readonly node: string;
   /** `stop_app` and `start_app`: connections are lost, durable queues and messages stay. */
   restart(): Promise<void>;
+}
+
+/** A RabbitMQ for one test, which may break it. */
+export interface PrivateRabbitMq extends RabbitMqControl {
+  readonly url: string;
+  /** Ends the node and deletes its data. */
   stop(): Promise<void>;
 }
 
-/** Starts a node on a free port. */
-export async function startPrivateRabbitMq(): Promise<PrivateRabbitMq> {
-  const { url, handle } = await start(await freePort());
-  return { url, restart: () => restartRabbitMq(handle.node as string, url), stop: () => stop(handle) };
+/** Starts a node with data of its own, which nobody else knows. The caller stops it. */
+export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise<PrivateRabbitMq> {
+  const { url, handle } = await start(options.port ?? (await freePort()));
+  return {
+    url,
+    node: handle.node,
+    restart: () => restartRabbitMq(handle.node, url),
+    stop: () => stopNode(handle),
+  };
+}
+
+/**
+ * Control of the shared RabbitMQ at that address; `null` if it is not ours to restart: neither `up` nor the test
+ * run started it, nor does `MELANGE_RABBITMQ_NODE` name the node behind `RABBITMQ_URL`.
+ */
+export async function rabbitMqControl(url: string): Promise<RabbitMqControl | null> {
+  const started = (await readState()).rabbitmq;
+  const named = url === process.env.RABBITMQ_URL ? process.env.MELANGE_RABBITMQ_NODE : undefined;
+  const node = started?.url === url ? started.handle.node : named;
+  return node === undefined || node === '' ? null : { node, restart: () => restartRabbitMq(node, url) };
 }
 
 /** Stops and starts the application of a node of ours; resolves when it answers again. */
 export async function restartRabbitMq(node: string, url: string): Promise<void> {
-  await run('rabbitmqctl', ['-n', node, 'stop_app']);
-  await run('rabbitmqctl', ['-n', node, 'start_app']);
-  await until(() => answers(url), readyWithinMs, 'RabbitMQ');
+  await controlNode(node, ['stop_app']);
+  await controlNode(node, ['start_app']);
+  await untilItAnswers(url);
 }
 
 async function answers(url: string): Promise<boolean> {
   try {
-    const connection = await connect(url, { timeout: 3_000 });
+    const connection = await connect(url, { timeout: answersWithinMs });
     connection.on('error', () => undefined);
     await connection.close();
     return true;
@@ -51,41 +80,18 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-async function start(port: number): Promise<StartedBroker> {
-  if (!(await isInstalled('rabbitmq-server'))) await install('rabbitmq-server');
-  const directory = await mkdtemp(join(tmpdir(), 'melange-rabbitmq-'));
-  const node = `melange-${port}@localhost`;
-  await writeFile(
-    join(directory, 'rabbitmq.conf'),
-    `listeners.tcp.1 = 127.0.0.1:${port}\nlog.file.level = warning\n`,
-  );
-  await writeFile(join(directory, 'enabled_plugins'), '[].\n');
-  if (process.getuid?.() === 0) await run('chown', ['-R', 'rabbitmq:rabbitmq', directory]);
-  const env = {
-    ...process.env,
-    RABBITMQ_NODENAME: node,
-    RABBITMQ_NODE_PORT: String(port),
-    RABBITMQ_DIST_PORT: String(await freePort()),
-    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
-    RABBITMQ_MNESIA_BASE: directory,
-    RABBITMQ_LOG_BASE: directory,
-    RABBITMQ_PID_FILE: join(directory, 'pid'),
-    RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, 'enabled_plugins'),
-    RABBITMQ_CONFIG_FILE: join(directory, 'rabbitmq'),
-  };
-  await run('rabbitmq-server', ['-detached'], { env, cwd: tmpdir() });
+async function start(port: number): Promise<{ url: string; handle: { node: string; directory: string } }> {
+  const handle = await startNode(port);
   const url = `amqp://127.0.0.1:${port}`;
-  const handle = { node, directory };
   try {
-    await until(() => answers(url), readyWithinMs, 'RabbitMQ');
+    await untilItAnswers(url);
   } catch (error) {
-    await stop(handle).catch(() => undefined);
+    await stopNode(handle).catch(() => undefined);
     throw error;
   }
   return { url, handle };
 }
 
-async function stop(handle: StartedBroker['handle']): Promise<void> {
-  await run('rabbitmqctl', ['-n', handle.node as string, 'stop']);
-  await rm(handle.directory as string, { recursive: true, force: true });
+async function untilItAnswers(url: string): Promise<void> {
+  await until(() => answers(url), readyWithinMs, 'an answer of RabbitMQ');
 }

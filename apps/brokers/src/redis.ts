@@ -1,31 +1,41 @@
 import { createConnection } from 'node:net';
-import type { Broker, StartedBroker } from './broker.ts';
-import { install, isInstalled, startDetached, until } from './processes.ts';
+import { connect as connectSecurely } from 'node:tls';
+import type { Broker, Handle, StartedBroker } from './broker.ts';
+import { freePort, install, isInstalled, isRunning, startDetached, until } from './processes.ts';
 
+const standardPort = 6379;
+const answersWithinMs = 3_000;
 const readyWithinMs = 20_000;
+const goneWithinMs = 10_000;
 
 /** Redis, without persistence: what it holds is gone when it stops. */
 export const redis: Broker = {
   name: 'redis',
   variable: 'REDIS_URL',
-  standardUrl: 'redis://127.0.0.1:6379',
+  standardUrl: `redis://127.0.0.1:${standardPort}`,
   service: 'redis',
   answers,
   start,
-  stop: async (handle) => void process.kill(Number(handle.pid)),
+  stop,
 };
 
-function answers(url: string): Promise<boolean> {
-  const { hostname, port } = new URL(url);
+async function answers(url: string): Promise<boolean> {
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname, port } = new URL(url);
+  const address = { host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || standardPort) };
   return new Promise((resolve) => {
-    const socket = createConnection({ host: hostname, port: Number(port || 6379) });
+    const secure = protocol === 'rediss:';
+    const socket = secure
+      ? connectSecurely({ ...address, servername: address.host })
+      : createConnection(address);
     const finish = (answer: boolean): void => {
       socket.destroy();
       resolve(answer);
     };
-    socket.setTimeout(3_000, () => finish(false));
+    socket.setTimeout(answersWithinMs, () => finish(false));
     socket.once('error', () => finish(false));
-    socket.once('connect', () => socket.write('PING\r\n'));
+    socket.once('close', () => finish(false));
+    socket.once(secure ? 'secureConnect' : 'connect', () => socket.write('PING\r\n'));
     // A server that wants a password answers -NOAUTH: it speaks the protocol.
     socket.once('data', (data) => finish(/^(\+PONG|-NOAUTH)/.test(data.toString('latin1'))));
   });
@@ -33,10 +43,23 @@ function answers(url: string): Promise<boolean> {
 
 async function start(): Promise<StartedBroker> {
   if (!(await isInstalled('redis-server'))) await install('redis-server');
-  const port = 6379;
+  const port = await freePort(standardPort);
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const pid = await startDetached('redis-server', options);
   const url = `redis://127.0.0.1:${port}`;
-  await until(() => answers(url), readyWithinMs, 'Redis');
-  return { url, handle: { pid: String(pid) } };
+  const handle = { pid: String(pid) };
+  try {
+    await until(() => answers(url), readyWithinMs, 'an answer of Redis');
+  } catch (error) {
+    await stop(handle).catch(() => undefined);
+    throw error;
+  }
+  return { url, handle };
+}
+
+async function stop(handle: Handle): Promise<void> {
+  const pid = Number(handle.pid);
+  if (!(await isRunning(pid, 'redis-server'))) return;
+  process.kill(pid);
+  await until(async () => !(await isRunning(pid, 'redis-server')), goneWithinMs, 'the end of Redis');
 }

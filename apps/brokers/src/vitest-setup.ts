@@ -1,5 +1,6 @@
-import { bringUp, brokers, takeDown } from './bring-up.ts';
-import { printable } from './broker.ts';
+import { bringUp, takeDown } from './bring-up.ts';
+import { type AvailableBroker, printable } from './broker.ts';
+import { brokers } from './table.ts';
 
 /** Brokers that the tests use. */
 const wanted = ['rabbitmq'];
@@ -9,31 +10,43 @@ const wanted = ['rabbitmq'];
  * `MELANGE_BROKERS=none` leaves them out; `MELANGE_REQUIRE_BROKERS=all` (or names) fails the run without them.
  */
 export default async function setup(): Promise<() => Promise<void>> {
-  if (process.env.MELANGE_BROKERS === 'none') {
-    console.log('brokers: none, as MELANGE_BROKERS says; tests that need one are skipped');
-    return async () => undefined;
-  }
-  const required = new Set((process.env.MELANGE_REQUIRE_BROKERS ?? '').split(','));
+  const missing = new Map<string, string>();
   const started: string[] = [];
-  const missing: string[] = [];
-  for (const result of await bringUp(wanted, { log: (line) => console.log(`brokers: ${line}`) })) {
-    const { name } = result;
-    if ('missing' in result) {
-      console.log(`brokers: ${name} is not tested: ${result.missing}`);
-      if (required.has('all') || required.has(name)) missing.push(`${name} (${result.missing})`);
-      continue;
+  if (process.env.MELANGE_BROKERS === 'none') {
+    for (const name of wanted) missing.set(name, 'MELANGE_BROKERS is none');
+  } else {
+    for (const result of await bringUp(wanted, { log: (line) => console.log(`brokers: ${line}`) })) {
+      if ('missing' in result) missing.set(result.name, result.missing);
+      else if (use(result)) started.push(result.name);
     }
-    console.log(`brokers: ${name} ${printable(result.url)} (${result.origin})`);
-    process.env[brokers.get(name)?.variable ?? ''] = result.url;
-    if (result.handle?.node !== undefined) process.env.MELANGE_RABBITMQ_NODE = result.handle.node;
-    if (result.origin === 'package' || result.origin === 'docker compose') started.push(name);
   }
+  for (const [name, reason] of missing)
+    console.log(`brokers: no ${name}, what needs it is skipped: ${reason}`);
   const teardown = async (): Promise<void> => {
     await takeDown(started);
   };
-  if (missing.length > 0) {
+  const refused = requiredOf([...missing.keys()]);
+  if (refused.length > 0) {
     await teardown();
-    throw new Error(`required brokers are missing: ${missing.join('; ')}`);
+    const reasons = refused.map((name) => `${name} (${missing.get(name)})`).join('; ');
+    throw new Error(`MELANGE_REQUIRE_BROKERS asks for what is missing: ${reasons}`);
   }
   return teardown;
+}
+
+/** Hands the address to the test files: their processes inherit this one's environment. Answers whether this run started it. */
+function use({ name, url, origin, handle }: AvailableBroker): boolean {
+  const variable = brokers.get(name)?.variable;
+  if (variable !== undefined) process.env[variable] = url;
+  if (handle?.node !== undefined) process.env.MELANGE_RABBITMQ_NODE = handle.node;
+  const isStartedHere = origin === 'docker compose' || origin === 'package';
+  console.log(
+    `brokers: ${name} ${printable(url)} (${origin}${isStartedHere ? ', started for this run' : ''})`,
+  );
+  return isStartedHere;
+}
+
+function requiredOf(names: readonly string[]): readonly string[] {
+  const required = (process.env.MELANGE_REQUIRE_BROKERS ?? '').split(',').map((name) => name.trim());
+  return required.includes('all') ? names : names.filter((name) => required.includes(name));
 }

@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Handle } from './broker.ts';
+import { freePort, install, isInstalled, isRunning, run, until } from './processes.ts';
+
+const goneWithinMs = 30_000;
+
+/** Starts a node that shares nothing with another one; resolves before it answers. */
+export async function startNode(port: number): Promise<{ node: string; directory: string }> {
+  if (!(await isInstalled('rabbitmq-server'))) await install('rabbitmq-server');
+  const directory = await mkdtemp(join(tmpdir(), 'melange-rabbitmq-'));
+  const node = `melange-${port}@localhost`;
+  await writeFile(
+    join(directory, 'rabbitmq.conf'),
+    `listeners.tcp.1 = 127.0.0.1:${port}\nlog.file.level = warning\n`,
+  );
+  await writeFile(join(directory, 'enabled_plugins'), '[].\n');
+  // Debian's script, run by root, runs the server as this user.
+  if (isRoot()) await run('chown', ['-R', 'rabbitmq:rabbitmq', directory]);
+  const env = {
+    ...process.env,
+    RABBITMQ_NODENAME: node,
+    RABBITMQ_NODE_PORT: String(port),
+    RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
+    RABBITMQ_DIST_PORT: String(await freePort()),
+    // Erlang's own ports on this machine only, too: whoever reaches them controls the node.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+    ERL_EPMD_ADDRESS: '127.0.0.1',
+    RABBITMQ_MNESIA_BASE: directory,
+    RABBITMQ_LOG_BASE: directory,
+    RABBITMQ_PID_FILE: pidFile(directory),
+    RABBITMQ_ENABLED_PLUGINS_FILE: join(directory, 'enabled_plugins'),
+    RABBITMQ_CONFIG_FILE: join(directory, 'rabbitmq'),
+  };
+  await run(program('rabbitmq-server'), ['-detached'], { env, cwd: tmpdir() });
+  return { node, directory };
+}
+
+/** Runs `rabbitmqctl` on a node. */
+export async function controlNode(node: string, parameters: readonly string[]): Promise<void> {
+  await run(program('rabbitmqctl'), ['-n', node, ...parameters], { cwd: tmpdir() });
+}
+
+/** Ends a node and deletes its data; resolves also if it has ended before. */
+export async function stopNode(handle: Handle): Promise<void> {
+  const { node, directory } = handle as { node: string; directory: string };
+  // Without its data it is not that node any more, even if one of the same name runs.
+  if (!existsSync(directory)) return;
+  const pid = Number(await readFile(pidFile(directory), 'utf8').catch(() => ''));
+  const isThere = (): Promise<boolean> => isRunning(pid, 'beam');
+  if (pid > 0 && (await isThere())) {
+    await controlNode(node, ['stop']);
+    await until(async () => !(await isThere()), goneWithinMs, `the end of ${node}`);
+  }
+  await rm(directory, { recursive: true, force: true });
+}
+
+function pidFile(directory: string): string {
+  return join(directory, 'pid');
+}
+
+/** Debian's scripts in the path refuse everyone but root and `rabbitmq`; those behind them do not. */
+function program(name: string): string {
+  const behind = `/usr/lib/rabbitmq/bin/${name}`;
+  return !isRoot() && existsSync(behind) ? behind : name;
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}

@@ -1,0 +1,64 @@
+import { afterEach, expect, test, vi } from 'vitest';
+import { bringUp, printable } from '../src/index.ts';
+import { brokers } from '../src/table.ts';
+import { speaker } from './support.ts';
+
+const protocols = [
+  ['rabbitmq', 'amqp'],
+  ['redis', 'redis'],
+] as const;
+
+const opened: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await Promise.all(opened.splice(0).map((server) => server.close()));
+});
+
+async function open(answer?: string): Promise<number> {
+  const server = await speaker(0, answer);
+  opened.push(server);
+  return server.port;
+}
+
+test.each(protocols)('an open port that says nothing is no %s', async (name, scheme) => {
+  const port = await open();
+  expect(await brokers.get(name)?.answers(`${scheme}://127.0.0.1:${port}`)).toBe(false);
+});
+
+test.each(protocols)('an open port that speaks something else is no %s', async (name, scheme) => {
+  const port = await open('HTTP/1.1 400 Bad Request\r\n\r\n');
+  expect(await brokers.get(name)?.answers(`${scheme}://127.0.0.1:${port}`)).toBe(false);
+});
+
+test.each(protocols)('what is not an address is no %s', async (name) => {
+  expect(await brokers.get(name)?.answers('not an address')).toBe(false);
+});
+
+test('an address in the environment is used as it is', async () => {
+  const port = await open('+PONG\r\n');
+  const url = `redis://localhost:${port}/3`;
+  vi.stubEnv('REDIS_URL', url);
+  expect(await bringUp(['redis'])).toEqual([{ name: 'redis', url, origin: 'environment' }]);
+});
+
+test('a Redis that wants a password answers', async () => {
+  const port = await open('-NOAUTH Authentication required.\r\n');
+  expect(await brokers.get('redis')?.answers(`redis://127.0.0.1:${port}`)).toBe(true);
+});
+
+test('a name that is not known is missing, and does not reject', async () => {
+  expect(await bringUp(['sqs'])).toEqual([
+    { name: 'sqs', missing: 'sqs is not supported yet; known: rabbitmq, redis' },
+  ]);
+});
+
+test.each([
+  ['amqp://user:secret@host:5672/space', 'amqp://***:***@host:5672/space'],
+  ['redis://:secret@host:6379', 'redis://***@host:6379'],
+  ['redis://host:6379?password=secret', 'redis://host:6379'],
+  ['user:secret @ host', '(not an address)'],
+])('what is printed of an address has no credentials in it', (url, printed) => {
+  expect(printable(url)).not.toContain('secret');
+  expect(printable(url).replace('***:***@', '***@')).toBe(printed.replace('***:***@', '***@'));
+});

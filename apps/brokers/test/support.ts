@@ -1,0 +1,73 @@
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+
+/** What a run of the command line left. */
+export interface Outcome {
+  readonly status: number;
+  readonly lines: readonly string[];
+  readonly errors: readonly string[];
+}
+
+/** A folder for temporary files that takes the record of what `up` started, apart from the run's own. */
+export async function temporaryFolder(): Promise<{ path: string; remove(): Promise<void> }> {
+  const path = await mkdtemp(join(tmpdir(), 'melange-test-'));
+  // The broker runs as another user, and its data is inside.
+  await chmod(path, 0o755);
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+}
+
+/** Runs `pnpm brokers`, without the addresses and the record that the test run itself uses. */
+export function command(
+  parameters: readonly string[],
+  options: { readonly folder: string; readonly env?: NodeJS.ProcessEnv },
+): Promise<Outcome> {
+  const { RABBITMQ_URL: _rabbitMq, REDIS_URL: _redis, ...inherited } = process.env;
+  const env = { ...inherited, TMPDIR: options.folder, ...options.env };
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ['--import', 'tsx', main, ...parameters],
+      { cwd: root, env },
+      (error, stdout, stderr) => {
+        resolve({
+          status: error === null ? 0 : Number(error.code),
+          lines: linesOf(stdout),
+          errors: linesOf(stderr),
+        });
+      },
+    );
+  });
+}
+
+function linesOf(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
+}
+
+/** A server that takes connections, and says what it is told to; nothing by default. */
+export async function speaker(port = 0, answer = ''): Promise<{ port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+    socket.on('data', () => answer !== '' && socket.write(answer));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', resolve);
+  });
+  return {
+    port: (server.address() as { port: number }).port,
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        server.close(() => resolve());
+      }),
+  };
+}

@@ -1,0 +1,85 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { freePort, isInstalled, until } from '../src/processes.ts';
+import { brokers } from '../src/table.ts';
+import { command, speaker, temporaryFolder } from './support.ts';
+
+const standardPort = 6379;
+const isFree = (await freePort(standardPort)) === standardPort;
+const canStart = isFree && (await isInstalled('redis-server'));
+const answers = async (url: string): Promise<boolean> => (await brokers.get('redis')?.answers(url)) ?? false;
+
+const folder = await temporaryFolder();
+const redis = (verb: string) => command([verb, 'redis'], { folder: folder.path });
+afterEach(async () => {
+  await redis('down');
+});
+afterAll(() => folder.remove());
+
+/** The address in a line that says where a Redis listens. */
+function addressIn(line: string | undefined): string {
+  const address = /redis:\/\/127\.0\.0\.1:\d+/.exec(line ?? '')?.[0];
+  if (address === undefined) throw new Error(`no address in: ${line}`);
+  return address;
+}
+
+describe.skipIf(!canStart)('up and down (skipped without redis-server, or if its port is taken)', () => {
+  test('up starts it once, status finds it, and down ends it', async () => {
+    const up = await redis('up');
+    expect(up).toMatchObject({ status: 0, errors: [] });
+    const url = addressIn(up.lines.at(-1));
+    expect(url).toBe(`redis://127.0.0.1:${standardPort}`);
+    expect(await answers(url)).toBe(true);
+
+    const found = { status: 0, lines: [`redis: ${url} (already running, started by \`up\`)`], errors: [] };
+    expect(await redis('up')).toEqual(found);
+    expect(await redis('status')).toEqual(found);
+
+    expect(await redis('down')).toEqual({ status: 0, lines: ['stopped redis'], errors: [] });
+    expect(await answers(url)).toBe(false);
+  });
+
+  test('up listens elsewhere when the standard port belongs to something else', async () => {
+    const other = await speaker(standardPort);
+    try {
+      const up = await redis('up');
+      const url = addressIn(up.lines.at(-1));
+      expect(up.status).toBe(0);
+      expect(url).not.toBe(`redis://127.0.0.1:${standardPort}`);
+      expect(await answers(url)).toBe(true);
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('down leaves alone what up only found', async () => {
+    const server = spawn(
+      'redis-server',
+      ['--port', String(standardPort), '--bind', '127.0.0.1', '--save', ''],
+      {
+        stdio: 'ignore',
+      },
+    );
+    const ended = once(server, 'exit');
+    const url = `redis://127.0.0.1:${standardPort}`;
+    try {
+      await until(() => answers(url), 10_000, 'an answer of Redis');
+      expect((await redis('up')).lines).toEqual([`redis: ${url} (already running)`]);
+      expect((await redis('down')).lines).toEqual(['nothing to stop: `up` started none of them']);
+      expect(await answers(url)).toBe(true);
+    } finally {
+      server.kill();
+      await ended;
+    }
+  });
+
+  test('up starts another one when the one that it had started is gone', async () => {
+    const first = await redis('up');
+    process.kill(await processOf(addressIn(first.lines.at(-1))));
+    await until(async () => !(await answers(addressIn(first.lines.at(-1)))), 10_000, 'the end of Redis');
+    const second = await redis('up');
+    expect(second.status).toBe(0);
+    expect(await answers(addressIn(second.lines.at(-1)))).toBe(true);
+  });
+});

@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import {
+  type Capabilities,
+  type MaybePromise,
+  MelangeError,
+  type MelangeErrorCode,
+  type Message,
+  type MessagingBackend,
+  type QueueOptions,
+} from '@melange/core';
+import { type Behaviour, eventually, withDeadline } from '../behaviour.ts';
+import { type Address, TcpProxy } from '../tcp-proxy.ts';
+import { Receiver, type ReceiverOptions } from './receiver.ts';
+
+/** A fresh backend, and a way to make others on the same broker. */
+export interface BackendUnderTest {
+  /** Connects on first use. The suite closes it. */
+  readonly backend: MessagingBackend;
+  /**
+   * Makes one more backend on the same broker, as another process would. Left out where the broker lives and
+   * dies with the backend: what needs it is skipped with that reason.
+   */
+  readonly another?: () => MaybePromise<MessagingBackend>;
+}
+
+/** How the suite reaches the broker through a proxy that breaks connections. */
+export interface BackendFaults {
+  /** Where the broker listens. */
+  readonly target: Address;
+  /** Makes a backend that connects to `address` in place of the broker. The suite closes it. */
+  readonly create: (address: Address) => MaybePromise<MessagingBackend>;
+  /** Restarts the broker; resolves when it accepts connections again. Left out: those behaviours are skipped. */
+  readonly restart?: () => Promise<void>;
+}
+
+/** What `describeBackend` needs to know. */
+export interface BackendSuiteOptions {
+  /** Name in the output and in the table. */
+  readonly name: string;
+  /** Called once for each behaviour. */
+  readonly create: () => MaybePromise<BackendUnderTest>;
+  /** What the backend declares; what it cannot do is skipped. */
+  readonly capabilities: Capabilities;
+  /** Default: the behaviours under faults are skipped. */
+  readonly faults?: BackendFaults;
+  /** Longest wait for something to happen, in ms. Default: 15,000. */
+  readonly patienceMs?: number;
+  /** Length of the quiet periods that prove that something does not happen, in ms. Default: 150. */
+  readonly quietMs?: number;
+}
+
+/** A behaviour of a messaging backend. */
+export type BackendBehaviour = Behaviour<BackendContext>;
+
+/** What one behaviour works with: a fresh backend, names of its own, and the clearing up. */
+export class BackendContext {
+  readonly backend: MessagingBackend;
+  readonly capabilities: Capabilities;
+  readonly faults: BackendFaults | undefined;
+  readonly patienceMs: number;
+  readonly quietMs: number;
+  readonly #another: (() => MaybePromise<MessagingBackend>) | undefined;
+  readonly #opened: MessagingBackend[] = [];
+  readonly #queues = new Set<string>();
+  readonly #topics = new Set<string>();
+  readonly #proxies: TcpProxy[] = [];
+
+  private constructor(options: BackendSuiteOptions, subject: BackendUnderTest) {
+    this.backend = subject.backend;
+    this.#another = subject.another;
+    this.capabilities = options.capabilities;
+    this.faults = options.faults;
+    this.patienceMs = options.patienceMs ?? 15_000;
+    this.quietMs = options.quietMs ?? 150;
+    this.#opened.push(subject.backend);
+  }
+
+  static async open(options: BackendSuiteOptions): Promise<BackendContext> {
+    return new BackendContext(options, await options.create());
+  }
+
+  get hasAnother(): boolean {
+    return this.#another !== undefined;
+  }
+
+  /** One more backend on the same broker. */
+  async another(): Promise<MessagingBackend> {
+    assert.ok(this.#another !== undefined, 'a behaviour that needs another backend says so in `requires`');
+    const backend = await this.#another();
+    this.#opened.push(backend);
+    return backend;
+  }
+
+  /** A backend that reaches the broker through a proxy of its own. */
+  async throughProxy(): Promise<{ readonly backend: MessagingBackend; readonly proxy: TcpProxy }> {
+    assert.ok(this.faults !== undefined, 'a behaviour that needs faults says so in `requires`');
+    const proxy = await TcpProxy.start(this.faults.target);
+    this.#proxies.push(proxy);
+    const backend = await this.faults.create(proxy.address);
+    this.#opened.push(backend);
+    return { backend, proxy };
+  }
+
+  /** A queue name that nobody else uses; removed afterwards, whether it was declared or not. */
+  queueName(): string {
+    const name = `conformance-${randomUUID()}`;
+    this.#queues.add(name);
+    return name;
+  }
+
+  /** A topic name that nobody else uses; removed afterwards. */
+  topicName(): string {
+    const name = `conformance-topic-${randomUUID()}`;
+    this.#topics.add(name);
+    return name;
+  }
+
+  /** Declares a queue of its own. */
+  async queue(options?: QueueOptions): Promise<string> {
+    const name = this.queueName();
+    await this.backend.declareQueue(name, options);
+    return name;
+  }
+
+  /** Declares a topic of its own. */
+  async topic(): Promise<string> {
+    const name = this.topicName();
+    await this.backend.declareTopic(name);
+    return name;
+  }
+
+  /** Subscribes and keeps what arrives. */
+  receive(
+    queue: string,
+    options: ReceiverOptions = {},
+    backend: MessagingBackend = this.backend,
+  ): Promise<Receiver> {
+    return Receiver.open(backend, queue, this.patienceMs, options);
+  }
+
+  /** Waits until the condition holds. */
+  eventually(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+    return eventually(what, condition, this.patienceMs);
+  }
+
+  /** Bounds a promise by the suite's patience. */
+  soon<Value>(promise: PromiseLike<Value>, what: string): Promise<Value> {
+    return withDeadline(promise, this.patienceMs, what);
+  }
+
+  /** The queue holds nothing: by its description, and to a subscriber that asks for the rest. */
+  async isEmpty(queue: string, backend: MessagingBackend = this.backend): Promise<void> {
+    await this.eventually(
+      `"${queue}" is empty`,
+      async () => (await backend.describeQueue(queue)).depth === 0,
+    );
+    const rest = await this.receive(
+      queue,
+      { untilEmpty: true, handle: (left) => left.acknowledge() },
+      backend,
+    );
+    await this.soon(rest.subscription.ended, `the untilEmpty subscription of "${queue}"`);
+    assert.deepEqual(rest.ids, [], `"${queue}" should hold nothing more`);
+  }
+
+  /** Closes what was opened and removes what was declared. Rejects when a backend cannot be closed. */
+  async close(): Promise<void> {
+    for (const proxy of this.#proxies) proxy.resume();
+    const janitor = this.#another === undefined ? this.backend : await this.#another();
+    const closing = this.#opened.filter((backend) => backend !== janitor);
+    const closed = await Promise.allSettled(
+      closing.map((backend) => withDeadline(backend.close(), 20_000, 'Closing a backend')),
+    );
+    // A backend that the behaviour itself closed cannot clear up; its broker is then gone too, or the names are unique.
+    for (const queue of this.#queues) await ignoreFailure(janitor.deleteQueue(queue));
+    for (const topic of this.#topics) await ignoreFailure(janitor.deleteTopic(topic));
+    await withDeadline(janitor.close(), 20_000, 'Closing a backend');
+    for (const proxy of this.#proxies) await proxy[Symbol.asyncDispose]();
+    for (const outcome of closed) if (outcome.status === 'rejected') throw outcome.reason;
+  }
+}
+
+async function ignoreFailure(promise: Promise<void>): Promise<void> {
+  try {
+    await withDeadline(promise, 5_000, 'Clearing up');
+  } catch {
+    // Clearing up is a courtesy to a shared broker, not a behaviour.
+  }
+}
+
+/** A message with an id of its own; fields as given, else unremarkable. */
+export function message(content: Message['content'], fields: Partial<Message> = {}): Message {
+  return {
+    id: randomUUID(),
+    content,
+    manifest: 'ConformanceTest',
+    serializerId: 1,
+    key: undefined,
+    headers: {},
+    publishedAt: Date.now(),
+    ...fields,
+  };
+}
+
+/** So many messages, numbered from 0 in their content. */
+export function numbered(count: number, fields: Partial<Message> = {}): Message[] {
+  return Array.from({ length: count }, (_, index) => message(String(index), fields));
+}
+
+/** Ids of messages, sorted: for comparing sets. */
+export function sortedIds(messages: readonly Pick<Message, 'id'>[]): string[] {
+  return messages.map(({ id }) => id).sort();
+}
+
+/** The promise rejects with a Melange error of this code. */
+export async function rejectsWith(code: MelangeErrorCode, promise: Promise<unknown>): Promise<MelangeError> {
+  const error = await rejectsWithMelangeError(promise);
+  assert.equal(error.code, code, `expected ${code}, got ${error.code}: ${error.message}`);
+  return error;
+}
+
+/** The promise rejects with a Melange error, of whichever code. */
+export async function rejectsWithMelangeError(promise: Promise<unknown>): Promise<MelangeError> {
+  let error: unknown;
+  try {
+    await promise;
+  } catch (thrown) {
+    error = thrown;
+  }
+  assert.ok(error !== undefined, 'expected a rejection');
+  assert.ok(MelangeError.is(error), `expected a MelangeError, got ${String(error)}`);
+  return error;
+}
+
+/** `requires` of a behaviour that looks at the broker from a second backend. */
+export function needsAnother(context: BackendContext): string | undefined {
+  return context.hasAnother ? undefined : 'the broker lives and dies with the backend';
+}
+
+/** `requires` of a behaviour that is about a capability. */
+export function needsCapability(
+  capability: keyof Capabilities,
+  reason: string,
+): (context: BackendContext) => string | undefined {
+  return (context) => (context.capabilities[capability] === false ? reason : undefined);
+}

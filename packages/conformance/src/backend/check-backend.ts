@@ -1,0 +1,53 @@
+import {
+  type BehaviourHost,
+  type BehaviourResult,
+  type BehaviourSelection,
+  checkBehaviours,
+} from '../behaviour.ts';
+import { type BackendBehaviour, BackendContext, type BackendSuiteOptions } from './backend-context.ts';
+import { concurrencyAndBackpressure } from './concurrency-and-backpressure.ts';
+import { deadLetter } from './dead-letter.ts';
+import { dispatcher } from './dispatcher.ts';
+import { faults } from './faults.ts';
+import { ordering } from './ordering.ts';
+import { publish } from './publish.ts';
+import { retry } from './retry.ts';
+import { settle } from './settle.ts';
+import { shutdown } from './shutdown.ts';
+import { subscribe } from './subscribe.ts';
+import { topicsAndFilters } from './topics-and-filters.ts';
+import { topology } from './topology.ts';
+
+/** All that a backend must do, in the order of the table. */
+export const backendBehaviours: readonly BackendBehaviour[] = [
+  ...publish,
+  ...subscribe,
+  ...settle,
+  ...retry,
+  ...deadLetter,
+  ...ordering,
+  ...topicsAndFilters,
+  ...topology,
+  ...concurrencyAndBackpressure,
+  ...shutdown,
+  ...faults,
+  ...dispatcher,
+];
+
+/** Makes and clears up the contexts of one suite. */
+export function backendHost(options: BackendSuiteOptions): BehaviourHost<BackendContext> {
+  return {
+    open: () => BackendContext.open(options),
+    close: (context) => context.close(),
+    // Some behaviours wait several times; each wait is bounded by the patience.
+    timeoutMs: (options.patienceMs ?? 15_000) * 2,
+  };
+}
+
+/** Runs the suite without vitest: for tests of the suite itself. */
+export function checkBackend(
+  options: BackendSuiteOptions,
+  selection?: BehaviourSelection,
+): Promise<BehaviourResult[]> {
+  return checkBehaviours(backendBehaviours, backendHost(options), selection);
+}

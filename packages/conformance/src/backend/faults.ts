@@ -1,0 +1,340 @@
+import assert from 'node:assert/strict';
+import type { Delivery } from '@melange/core';
+import { behaviours, pause } from '../behaviour.ts';
+import {
+  type BackendBehaviour,
+  type BackendContext,
+  message,
+  numbered,
+  rejectsWithMelangeError,
+  sortedIds,
+} from './backend-context.ts';
+import type { Receiver } from './receiver.ts';
+
+/** `requires` of what breaks connections. */
+export function needsFaults(context: BackendContext): string | undefined {
+  return context.faults === undefined ? 'no connection to a broker that could break' : undefined;
+}
+
+/** Longer than any reconnect, shorter than a hang. */
+const publishing = { deadlineMs: 15_000 };
+
+/** Connections break; nothing is lost, nothing hangs, and work goes on by itself. */
+export const faults: readonly BackendBehaviour[] = behaviours<BackendContext>('faults', [
+  {
+    id: 'lost-confirms',
+    title:
+      'cut before the confirms arrive: the publish resolves after the reconnect, nothing is lost, ids are kept',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await backend.publishToQueue(queue, [message('connects')]);
+      proxy.stall('to-client');
+      const before = proxy.bytesToTarget;
+      const sent = numbered(100);
+      const published = Promise.all(sent.map((one) => backend.publishToQueue(queue, [one], publishing)));
+      published.catch(() => {});
+      await context.eventually('the broker was sent something', () => proxy.bytesToTarget > before);
+      proxy.cut();
+      proxy.resume();
+      await context.soon(published, 'publishing across the cut');
+      await arrivesAtLeastOnce(
+        await context.receive(queue, { handle: acknowledge }),
+        sent.map(({ id }) => id),
+      );
+    },
+  },
+  {
+    id: 'torn-frames',
+    title: 'a connection that is reset in the middle of a frame loses nothing',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await backend.publishToQueue(queue, [message('connects')]);
+      const all: string[] = [];
+      for (const bytes of [1, 7, 100, 1_000, 20_000]) {
+        const sent = numbered(30).map((one) => ({ ...one, content: 'x'.repeat(2_000) }));
+        proxy.resetAfter(bytes);
+        const published = Promise.all(sent.map((one) => backend.publishToQueue(queue, [one], publishing)));
+        await context.soon(published, `publishing with a reset after ${bytes} bytes`);
+        all.push(...sent.map(({ id }) => id));
+      }
+      await arrivesAtLeastOnce(await context.receive(queue, { handle: acknowledge }), all);
+    },
+  },
+  {
+    id: 'cut-while-consuming',
+    title:
+      'cut with deliveries unsettled: they come again as a further attempt, the old ones settle to no effect',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      const receiver = await context.receive(queue, { maxInFlight: 5 }, backend);
+      const sent = numbered(5);
+      await context.backend.publishToQueue(queue, sent);
+      const lost = await receiver.take(5);
+      const signals = lost.map((delivery) => delivery.signal);
+      proxy.cut();
+      const again = await receiver.take(5);
+      assert.deepEqual(again.map((one) => one.message.id).sort(), sortedIds(sent));
+      for (const delivery of again) assert.ok(delivery.attempt >= 2, `attempt is ${delivery.attempt}`);
+      assert.ok(
+        signals.every((signal) => signal.aborted),
+        'the lost deliveries are aborted',
+      );
+      await Promise.all(lost.map((delivery) => delivery.acknowledge()));
+      await receiver.staysQuiet(context.quietMs, 'the new deliveries are unsettled');
+      await Promise.all(again.map((delivery) => delivery.acknowledge()));
+      await context.backend.publishToQueue(queue, numbered(1));
+      await (await receiver.next()).acknowledge();
+      await context.isEmpty(queue);
+    },
+  },
+  {
+    id: 'cut-while-acknowledging',
+    title: 'an acknowledgement cut on its way does not throw, and the message comes again',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await context.backend.publishToQueue(queue, numbered(1));
+      const receiver = await context.receive(queue, {}, backend);
+      const delivery = await receiver.next();
+      proxy.stall('to-target');
+      const acknowledged = delivery.acknowledge();
+      proxy.cut();
+      proxy.resume();
+      await context.soon(acknowledged, 'acknowledging');
+      const again = await receiver.next();
+      assert.equal(again.message.id, delivery.message.id);
+      await again.acknowledge();
+      await context.isEmpty(queue);
+    },
+  },
+  {
+    id: 'cut-while-retrying',
+    title: 'a retry or a dead-lettering cut before its confirm leaves the message somewhere',
+    requires: needsFaults,
+    async run(context) {
+      const deadLetterQueue = context.queueName();
+      const queue = await context.queue({ deadLetterQueue });
+      const { backend, proxy } = await context.throughProxy();
+      const sent = numbered(2);
+      await context.backend.publishToQueue(queue, sent);
+      const receiver = await context.receive(queue, {}, backend);
+      const [retried, rejected] = await receiver.take(2);
+      proxy.stall('to-client');
+      const settled = Promise.allSettled([
+        retried?.retry({ delayMs: 50 }),
+        rejected?.deadLetter({ reason: 'test' }),
+      ]);
+      // The copies are on their way; how soon a backend sends them is its own affair, so both orders are fine.
+      await pause(50);
+      proxy.cut();
+      proxy.resume();
+      await context.soon(settled, 'settling across the cut');
+      const dead = await context.receive(deadLetterQueue);
+      await context.eventually('both messages are somewhere', () => {
+        const left = [...receiver.ids.slice(2), ...dead.ids];
+        return sent.every(({ id }) => left.includes(id));
+      });
+    },
+  },
+  {
+    id: 'stall',
+    title: 'a stalled connection: a publish rejects by its deadline and names its messages, then works again',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await backend.publishToQueue(queue, [message('connects')]);
+      proxy.stall();
+      const from = performance.now();
+      const sent = message('stalled');
+      const error = await context.soon(
+        rejectsWithMelangeError(backend.publishToQueue(queue, [sent], { deadlineMs: 700 })),
+        'the stalled publish',
+      );
+      assert.ok(performance.now() - from < 5_000, 'the deadline was 700 ms');
+      assert.equal(error.code, 'PUBLISH_FAILED');
+      assert.deepEqual(
+        (error as unknown as { failures: { messageId: string }[] }).failures.map((one) => one.messageId),
+        [sent.id],
+      );
+      await context.soon(backend.health(), 'health of a stalled backend');
+      proxy.resume();
+      const after = message('after');
+      await context.soon(backend.publishToQueue(queue, [after], publishing), 'publishing after the stall');
+      await arrivesAtLeastOnce(await context.receive(queue, { handle: acknowledge }), [after.id]);
+    },
+  },
+  {
+    id: 'unreachable-for-a-while',
+    title: 'a broker that refuses connections for a while: publishing waits, the subscription comes back',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      const receiver = await context.receive(queue, { handle: acknowledge }, backend);
+      await backend.publishToQueue(queue, [message('connects')]);
+      await receiver.take(1);
+      await proxy.refuse();
+      const sent = numbered(20);
+      const published = Promise.all(sent.map((one) => backend.publishToQueue(queue, [one], publishing)));
+      published.catch(() => {});
+      await context.eventually(
+        'it is not healthy',
+        async () => (await backend.health()).status !== 'healthy',
+      );
+      await proxy.accept();
+      await context.soon(published, 'publishing after the broker came back');
+      await arrivesAtLeastOnce(
+        receiver,
+        sent.map(({ id }) => id),
+      );
+      await context.eventually(
+        'it is healthy again',
+        async () => (await backend.health()).status === 'healthy',
+      );
+    },
+  },
+  {
+    id: 'unreachable-from-the-start',
+    title:
+      'a broker that cannot be reached: subscribing and publishing reject in bounded time, health says so',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await proxy.refuse();
+      const published = backend.publishToQueue(queue, numbered(1), { deadlineMs: 500 });
+      await context.soon(rejectsWithMelangeError(published), 'publishing');
+      const subscribed = backend.subscribe(queue, { maxInFlight: 1 }, () => {});
+      await context.soon(rejectsWithMelangeError(subscribed), 'subscribing');
+      const health = await context.soon(backend.health(), 'health');
+      assert.notEqual(health.status, 'healthy');
+      await proxy.accept();
+      await context.soon(backend.publishToQueue(queue, numbered(1), publishing), 'publishing later');
+    },
+  },
+  {
+    id: 'close-while-unreachable',
+    title: 'a backend closes while its broker cannot be reached',
+    requires: needsFaults,
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await context.backend.publishToQueue(queue, numbered(2));
+      await (await context.receive(queue, {}, backend)).take(2);
+      await proxy.refuse();
+      await context.soon(backend.close(), 'closing');
+      await (await context.receive(queue)).take(2);
+    },
+  },
+  {
+    id: 'broker-restart',
+    title: 'a restart of the broker loses nothing; the subscription goes on',
+    timeoutMs: 90_000,
+    requires: (context) => needsFaults(context) ?? needsRestart(context),
+    async run(context) {
+      const queue = await context.queue();
+      const sent = numbered(20);
+      await context.backend.publishToQueue(queue, sent);
+      const receiver = await context.receive(queue, { maxInFlight: 5 });
+      await receiver.take(5);
+      await context.faults?.restart?.();
+      for (const delivery of receiver.deliveries) await delivery.acknowledge();
+      const settled = new Set<Delivery>(receiver.deliveries);
+      await context.eventually('every message came', async () => {
+        for (const delivery of receiver.deliveries) {
+          if (!settled.has(delivery)) await delivery.acknowledge();
+          settled.add(delivery);
+        }
+        return new Set(receiver.ids).size === sent.length;
+      });
+    },
+  },
+  {
+    id: 'ten-thousand',
+    title:
+      '10,000 messages through five cuts and a restart: none lost, every duplicate recognisable by its id',
+    timeoutMs: 120_000,
+    requires: needsFaults,
+    run: tenThousand,
+  },
+]);
+
+function needsRestart(context: BackendContext): string | undefined {
+  return context.faults?.restart === undefined
+    ? 'the suite was given no way to restart the broker'
+    : undefined;
+}
+
+async function tenThousand(context: BackendContext): Promise<void> {
+  const queue = await context.queue();
+  const producer = await context.throughProxy();
+  const consumer = await context.throughProxy();
+  const sent = numbered(10_000);
+  const byId = new Map(sent.map((one) => [one.id, one]));
+  const receiver = await context.receive(queue, { maxInFlight: 200, handle: acknowledge }, consumer.backend);
+  const disturbances: readonly (() => unknown)[] = [
+    () => producer.proxy.cut(),
+    () => consumer.proxy.cut(),
+    () => [producer, consumer].forEach(({ proxy }) => proxy.resetAfter(500)),
+    () => context.faults?.restart?.(),
+    () => [producer, consumer].forEach(({ proxy }) => proxy.cut()),
+    () => consumer.proxy.resetAfter(50),
+    () => producer.proxy.cut(),
+  ];
+  let restart: Promise<void> | undefined;
+  for (let index = 0; index < sent.length; index += 50) {
+    if (index % 1_250 === 600) {
+      const happening = disturbances[Math.floor(index / 1_250)]?.();
+      if (happening instanceof Promise) restart = happening;
+    }
+    await Promise.all(
+      sent.slice(index, index + 50).map((one) => publishUntilSafe(producer.backend, queue, one)),
+    );
+  }
+  await restart;
+  const seen = () => new Set(receiver.ids);
+  const end = performance.now() + 60_000;
+  while (seen().size < sent.length && performance.now() < end) await pause(50);
+  assert.equal(seen().size, sent.length, 'every message came');
+  for (const { message: received } of receiver.deliveries) {
+    assert.equal(received.content, byId.get(received.id)?.content, 'an id always has its own content');
+  }
+}
+
+/** What an application does whose publish was rejected: once more, with the same id. */
+async function publishUntilSafe(
+  backend: BackendContext['backend'],
+  queue: string,
+  one: ReturnType<typeof message>,
+): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await backend.publishToQueue(queue, [one], publishing);
+      return;
+    } catch (error) {
+      if (attempt === 5) throw error;
+    }
+  }
+}
+
+async function arrivesAtLeastOnce(receiver: Receiver, ids: readonly string[]): Promise<void> {
+  await receiver.until(
+    () => {
+      const seen = new Set(receiver.ids);
+      return ids.every((id) => seen.has(id));
+    },
+    () => `${ids.length} messages (${new Set(receiver.ids).size} came)`,
+  );
+}
+
+function acknowledge(delivery: Delivery): Promise<void> {
+  return delivery.acknowledge();
+}

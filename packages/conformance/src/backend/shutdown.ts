@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { MelangeError } from '@melange/core';
+import { behaviours } from '../behaviour.ts';
+import {
+  type BackendBehaviour,
+  type BackendContext,
+  needsAnother,
+  numbered,
+  rejectsWithMelangeError,
+  sortedIds,
+} from './backend-context.ts';
+
+/** Closing ends intake at once, waits for what is under way, and loses nothing. */
+export const shutdown: readonly BackendBehaviour[] = behaviours<BackendContext>('shutdown', [
+  {
+    id: 'intake-stops-at-once',
+    title: 'after Subscription.close() is called nothing more is handed over, also when room is made',
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(20));
+      const receiver = await context.receive(queue, { maxInFlight: 2 });
+      const [first, second] = await receiver.take(2);
+      const closed = receiver.subscription.close();
+      await Promise.all([first?.acknowledge(), second?.release()]);
+      await context.soon(closed, 'closing the subscription');
+      await receiver.staysQuiet(context.quietMs, 'the subscription is closed');
+    },
+  },
+  {
+    id: 'intake-stops-while-receiving',
+    title: 'a subscription closed from within receive hands over nothing more',
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(20));
+      let closed: Promise<void> | undefined;
+      const receiver = await context.receive(queue, {
+        maxInFlight: 5,
+        handle: async (delivery) => {
+          // The first delivery may come before subscribe resolved, when there is nothing to close yet.
+          if (Number(delivery.message.content) >= 5 && closed === undefined)
+            closed = receiver.subscription.close();
+          assert.ok(Number(delivery.message.content) <= 5, `${delivery.message.content} came after close()`);
+          await delivery.acknowledge();
+        },
+      });
+      await receiver.until(
+        () => closed !== undefined,
+        () => 'the sixth delivery',
+      );
+      await context.soon(closed as Promise<void>, 'closing the subscription');
+      await receiver.take(6);
+      await receiver.staysQuiet(context.quietMs, 'the subscription is closed');
+    },
+  },
+  {
+    id: 'waits-for-unsettled',
+    title: 'Subscription.close() resolves when the last unsettled delivery is settled, not before',
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(2));
+      const receiver = await context.receive(queue);
+      const [first, second] = await receiver.take(2);
+      let isClosed = false;
+      const closed = receiver.subscription.close().then(() => {
+        isClosed = true;
+      });
+      await first?.acknowledge();
+      await receiver.staysQuiet(context.quietMs, 'the subscription is closed');
+      assert.equal(isClosed, false, 'one delivery is unsettled');
+      await second?.acknowledge();
+      await context.soon(closed, 'closing the subscription');
+      await context.soon(receiver.subscription.ended, 'the end of the subscription');
+      await context.isEmpty(queue);
+    },
+  },
+  {
+    id: 'buffered-go-back',
+    title: 'what was not handed over when the subscription closed goes to the next one',
+    async run(context) {
+      const queue = await context.queue();
+      const sent = numbered(30);
+      await context.backend.publishToQueue(queue, sent);
+      const receiver = await context.receive(queue, { maxInFlight: 10 });
+      const [first] = await receiver.take(1);
+      const closed = receiver.subscription.close();
+      const settled = receiver.deliveries.slice(1).map((delivery) => delivery.release());
+      await Promise.all([first?.acknowledge(), ...settled]);
+      await context.soon(closed, 'closing the subscription');
+      const next = await context.receive(queue, { handle: (delivery) => delivery.acknowledge() });
+      const rest = await next.take(29);
+      const left = sent.filter(({ id }) => id !== first?.message.id);
+      assert.deepEqual(sortedIds(rest.map((delivery) => delivery.message)), sortedIds(left));
+    },
+  },
+  {
+    id: 'subscription-close-is-idempotent',
+    title: 'closing a subscription twice is the same as once',
+    async run(context) {
+      const { subscription } = await context.receive(await context.queue());
+      await context.soon(Promise.all([subscription.close(), subscription.close()]), 'closing twice');
+      await context.soon(subscription.close(), 'closing a third time');
+      await context.soon(subscription.ended, 'the end of the subscription');
+    },
+  },
+  {
+    id: 'close-is-idempotent',
+    title: 'closing a backend twice, at once or later, used or not, is the same as once',
+    async run(context) {
+      await context.queue();
+      await context.soon(Promise.all([context.backend.close(), context.backend.close()]), 'closing twice');
+      await context.soon(context.backend[Symbol.asyncDispose](), 'disposing of it');
+    },
+  },
+  {
+    id: 'close-unused',
+    title: 'a backend that was never used closes',
+    async run(context) {
+      await context.soon(context.backend.close(), 'closing');
+    },
+  },
+  {
+    id: 'close-with-unsettled',
+    title: 'closing a backend with unsettled deliveries ends their subscription and aborts their signals',
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(3));
+      const receiver = await context.receive(queue);
+      const deliveries = await receiver.take(3);
+      const signals = deliveries.map((delivery) => delivery.signal);
+      await context.soon(context.backend.close(), 'closing');
+      await context.soon(Promise.allSettled([receiver.subscription.ended]), 'the end of the subscription');
+      for (const signal of signals) {
+        assert.equal(signal.aborted, true, 'the delivery is no longer ours');
+        assert.ok(MelangeError.is(signal.reason, 'DELIVERY_ABORTED'), String(signal.reason));
+      }
+      // Too late to count, but a handler that is still running must be able to say that it is done.
+      const late = deliveries.map((delivery) => delivery.acknowledge());
+      for (const outcome of await context.soon(Promise.allSettled(late), 'settling after the close')) {
+        if (outcome.status === 'rejected') assert.ok(MelangeError.is(outcome.reason), String(outcome.reason));
+      }
+    },
+  },
+  {
+    id: 'unsettled-come-again',
+    title: 'deliveries unsettled at the close come again to another backend, messages not delivered too',
+    requires: needsAnother,
+    async run(context) {
+      const queue = await context.queue();
+      const sent = numbered(30);
+      await context.backend.publishToQueue(queue, sent);
+      const receiver = await context.receive(queue, { maxInFlight: 10 });
+      await receiver.take(10);
+      await context.backend.close();
+      const again = await context.receive(
+        queue,
+        { handle: (one) => one.acknowledge() },
+        await context.another(),
+      );
+      const deliveries = await again.take(30);
+      assert.deepEqual(sortedIds(deliveries.map((delivery) => delivery.message)), sortedIds(sent));
+    },
+  },
+  {
+    id: 'publishes-under-way',
+    title: 'publishes under way at the close settle; those that resolved are at the broker',
+    requires: needsAnother,
+    async run(context) {
+      const queue = await context.queue();
+      const sent = numbered(200);
+      const publishes = sent.map((one) => context.backend.publishToQueue(queue, [one]));
+      const closed = context.backend.close();
+      const outcomes = await context.soon(Promise.allSettled(publishes), 'publishing');
+      await context.soon(closed, 'closing');
+      const safe = sent.filter((_, index) => outcomes[index]?.status === 'fulfilled');
+      const reader = await context.another();
+      const receiver = await context.receive(queue, { handle: (delivery) => delivery.acknowledge() }, reader);
+      const arrived = () => new Set(receiver.ids);
+      await receiver.until(
+        () => safe.every(({ id }) => arrived().has(id)),
+        () => `${safe.length} confirmed messages, ${arrived().size} came`,
+      );
+    },
+  },
+  {
+    id: 'closed-is-not-healthy',
+    title: 'a closed backend is not healthy, says why, and refuses work with a Melange error',
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.close();
+      const health = await context.soon(context.backend.health(), 'health');
+      assert.notEqual(health.status, 'healthy');
+      assert.ok((health.detail ?? '').length > 0, 'health says why');
+      const { backend } = context;
+      await context.soon(rejectsWithMelangeError(backend.publishToQueue(queue, numbered(1))), 'publishing');
+      const subscribed = backend.subscribe(queue, { maxInFlight: 1 }, () => {});
+      await context.soon(rejectsWithMelangeError(subscribed), 'subscribing');
+    },
+  },
+]);
