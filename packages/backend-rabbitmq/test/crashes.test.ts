@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { QueuePublisher, SerializerRegistry, silentLogger } from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { RabbitMqBackend } from '../src/index.ts';
+
+const url = process.env.RABBITMQ_URL ?? '';
+const worker = fileURLToPath(new URL('support/worker.ts', import.meta.url));
+const serializers = new SerializerRegistry({ serializers: { json: new JsonSerializer() }, default: 'json' });
+
+interface Scene {
+  readonly backend: RabbitMqBackend;
+  start(): ChildProcess;
+  /** What the workers have processed, repetitions included. */
+  processed(): Promise<number[]>;
+  publish(messages: number): Promise<void>;
+  isEmpty(): Promise<boolean>;
+}
+
+async function scene(): Promise<Scene> {
+  const backend = new RabbitMqBackend({ url, logger: silentLogger });
+  const queue = `crashes-${randomUUID()}`;
+  const directory = await mkdtemp(join(tmpdir(), 'melange-crashes-'));
+  const file = join(directory, 'processed');
+  const workers: ChildProcess[] = [];
+  await writeFile(file, '');
+  await backend.declareQueue(queue);
+  onTestFinished(async () => {
+    for (const child of workers) child.kill('SIGKILL');
+    await backend.deleteQueue(queue);
+    await backend.close();
+    await rm(directory, { recursive: true });
+  });
+  return {
+    backend,
+    start() {
+      const child = spawn(process.execPath, ['--import', 'tsx', worker, url, queue, file], {
+        stdio: 'inherit',
+      });
+      workers.push(child);
+      return child;
+    },
+    processed: async () => (await readFile(file, 'utf8')).split('\n').filter(Boolean).map(Number),
+    async publish(messages) {
+      const publisher = new QueuePublisher({ backend, serializers });
+      const batch = Array.from({ length: messages }, (_, n) => ({ value: { n } }));
+      await publisher.publishBatch(queue, batch);
+    },
+    isEmpty: async () => (await backend.describeQueue(queue)).depth === 0,
+  };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  const [status] = (await exited) as [number | null];
+  return status;
+}
+
+const patience = { timeout: 60_000, interval: 20 };
+
+describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL)', () => {
+  test('SIGKILL, twenty times while 20,000 messages pass, loses none', { timeout: 240_000 }, async () => {
+    const { start, processed, publish } = await scene();
+    const messages = 20_000;
+    await publish(messages);
+    for (let kill = 0; kill < 20; kill += 1) {
+      const before = (await processed()).length;
+      const child = start();
+      await vi.waitFor(
+        async () => expect((await processed()).length).toBeGreaterThan(before + 100),
+        patience,
+      );
+      await end(child, 'SIGKILL');
+    }
+    const last = start();
+    await vi.waitFor(async () => expect(new Set(await processed()).size).toBe(messages), patience);
+    expect(await end(last, 'SIGTERM')).toBe(0);
+    const repeated = (await processed()).length - messages;
+    // At most what was in flight at a kill is processed again.
+    expect(repeated).toBeLessThanOrEqual(20 * 50);
+  });
+
+  test('SIGTERM loses none, and gives nothing back that was finished', { timeout: 120_000 }, async () => {
+    const { start, processed, publish, isEmpty } = await scene();
+    const messages = 10_000;
+    await publish(messages);
+    for (let stop = 0; stop < 3; stop += 1) {
+      const before = (await processed()).length;
+      const child = start();
+      await vi.waitFor(
+        async () => expect((await processed()).length).toBeGreaterThan(before + 100),
+        patience,
+      );
+      expect(await end(child, 'SIGTERM')).toBe(0);
+    }
+    const last = start();
+    await vi.waitFor(async () => expect(new Set(await processed()).size).toBe(messages), patience);
+    expect(await end(last, 'SIGTERM')).toBe(0);
+    expect((await processed()).length).toBe(messages);
+    expect(await isEmpty()).toBe(true);
+  });
+});

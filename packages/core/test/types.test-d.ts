@@ -1,0 +1,65 @@
+import { MemoryBackend } from '@melange/backend-memory';
+import {
+  type Capabilities,
+  type ConsumeContext,
+  consumer,
+  defineMessage,
+  type MessagingBackend,
+  QueuePublisher,
+  SerializerRegistry,
+  SingleDispatchConsumer,
+  type StandardSchema,
+} from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
+
+// Checked by `pnpm typecheck`: each `@ts-expect-error` is an error that must be there.
+
+declare const schema: StandardSchema<unknown, { orderId: string }>;
+declare const withoutDelay: MessagingBackend<
+  Omit<Capabilities, 'delayedDelivery'> & { delayedDelivery: false }
+>;
+
+class OrderPlaced extends defineMessage('OrderPlaced', schema) {}
+class Payment {
+  readonly amount: number = 0;
+}
+
+const json = new JsonSerializer([OrderPlaced, Payment]);
+const serializers = new SerializerRegistry({ serializers: { json }, default: 'json' });
+
+export const orderId: string = new OrderPlaced({ orderId: '1' }).orderId;
+// @ts-expect-error the fields follow from the schema
+new OrderPlaced({ orderId: 1 });
+
+new SingleDispatchConsumer('a').on(OrderPlaced, (message) => void message.orderId.length);
+// @ts-expect-error a handler of another type
+new SingleDispatchConsumer('b').on(OrderPlaced, (message: Payment) => void message);
+
+export class Billing extends SingleDispatchConsumer {
+  @consumer(OrderPlaced)
+  right(_message: OrderPlaced, _context: ConsumeContext): void {}
+
+  // @ts-expect-error a method of another type
+  @consumer(OrderPlaced)
+  wrong(_message: Payment): void {}
+}
+
+// @ts-expect-error a binding to a serializer that is not there
+new SerializerRegistry({ serializers: { json }, bindings: [[Payment, 'protobuf']], default: 'json' });
+// @ts-expect-error a default that is not there
+new SerializerRegistry({ serializers: { json }, default: 'protobuf' });
+
+export async function publish(): Promise<void> {
+  const publisher = new QueuePublisher({ backend: new MemoryBackend(), serializers });
+  await publisher.publish('orders', new Payment(), { delayMs: 10, key: 'a' });
+  // @ts-expect-error a promise that nobody awaited is no message
+  await publisher.publish('orders', Promise.resolve(new Payment()));
+  // @ts-expect-error a function is no message
+  await publisher.publish('orders', () => new Payment());
+  // @ts-expect-error headers are text
+  await publisher.publish('orders', new Payment(), { headers: { amount: 1 } });
+  const undelayed = new QueuePublisher({ backend: withoutDelay, serializers });
+  await undelayed.publish('orders', new Payment(), { key: 'a' });
+  // @ts-expect-error this broker cannot delay
+  await undelayed.publish('orders', new Payment(), { delayMs: 10 });
+}
