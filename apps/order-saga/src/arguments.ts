@@ -13,7 +13,7 @@ export interface RunOptions {
   readonly backends: Readonly<Record<'orders' | 'payments' | 'saga', BackendName>>;
   readonly orders: number;
   readonly failureRate: number;
-  /** One service alone; `undefined` runs all of them. */
+  /** One service alone, of which `orders` places the orders; `undefined` runs all of them. */
   readonly service: ServiceName | undefined;
   readonly runId: string | undefined;
   /** The run is given up after so long without progress. */

@@ -13,7 +13,7 @@ async function main(parameters: readonly string[]): Promise<number> {
     const { backends, close } = await openBackends(options, console.log);
     try {
       const { service } = options;
-      if (service === undefined) return await runAll(options, backends);
+      if (service === undefined || service === 'orders') return await runAll(options, backends);
       const counters = await runService(service, options, backends, untilStopped());
       console.log(`${service}: ${JSON.stringify(counters)}`);
       return 0;

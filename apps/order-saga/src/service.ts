@@ -2,7 +2,6 @@ import {
   exponentialBackoff,
   MessageDispatcher,
   type MessagingBackend,
-  MessagingBackendFactory,
   QueuePublisher,
   type SerializerRegistry,
   type SingleDispatchConsumer,
@@ -56,15 +55,14 @@ export function sender(backends: Backends, names: QueueNames, serializers: Seria
   };
 }
 
-/** A consumer on its own queue, with a dead-letter queue, retries and a deduplication cache. */
-export async function startService(
+/** A consumer on its own queue, with retries and a deduplication cache. */
+export function startService(
   consumer: SingleDispatchConsumer,
   queue: string,
   backend: MessagingBackend,
   serializers: SerializerRegistry,
   onException?: (error: unknown) => void,
-): Promise<MessageDispatcher> {
-  await new MessagingBackendFactory(backend).initQueue(queue, { deadLetterQueue: deadLetterQueueOf(queue) });
+): MessageDispatcher {
   const dispatcher = new MessageDispatcher({
     backend,
     serializers,

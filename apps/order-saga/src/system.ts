@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import {
   type MessageDispatcher,
+  MessagingBackendFactory,
   QueuePublisher,
   SerializerRegistry,
   SimpleMessageDispatcher,
@@ -29,12 +30,17 @@ const poisonEvery = 100;
 const publishedAtOnce = 100;
 const lookEveryMs = 20;
 
+const services = ['orders', 'payments', 'saga'] as const;
+
 const serializers: SerializerRegistry = new SerializerRegistry({
   serializers: { json: new JsonSerializer(messageTypes) },
   default: 'json',
 });
 
-/** Runs the three services in this process, places the orders, and follows each to its end. */
+/**
+ * Places the orders and follows each to its end. The three services run in this process, or the order service
+ * alone where the others run in theirs.
+ */
 export async function runSystem(
   options: RunOptions,
   backends: Backends,
@@ -45,8 +51,9 @@ export async function runSystem(
   const dispatchers: MessageDispatcher[] = [];
   const begun = performance.now();
   try {
-    for (const service of ['orders', 'payments', 'saga'] as const) {
-      dispatchers.push(await start(service, options, backends, names, ledger));
+    await declareAll(backends, names);
+    for (const service of options.service === undefined ? services : [options.service]) {
+      dispatchers.push(start(service, options, backends, names, ledger));
     }
     dispatchers.push(followDeadLetters(backends, names, ledger));
     await placeOrders(options.orders, backends, names, ledger, onProgress);
@@ -57,25 +64,38 @@ export async function runSystem(
     return { ...ledger.summary(), retried: sum('retried'), duplicates: sum('duplicates'), seconds };
   } finally {
     await Promise.all(dispatchers.map((dispatcher) => dispatcher.close({ deadlineMs: 5_000 })));
-    for (const service of ['orders', 'payments', 'saga'] as const) {
-      await backends[service].deleteQueue(names[service]);
-      await backends[service].deleteQueue(deadLetterQueueOf(names[service]));
-    }
+    // Where other processes serve this run, its queues are in use and stay.
+    if (options.service === undefined) await deleteAll(backends, names);
   }
 }
 
 /** Runs one service until it is told to stop; resolves when it has drained. */
 export async function runService(
-  service: 'orders' | 'payments' | 'saga',
+  service: 'payments' | 'saga',
   options: RunOptions,
   backends: Backends,
   stopped: Promise<void>,
 ): Promise<MessageDispatcher['counters']> {
   const names = queueNames(options.runId ?? '');
-  const dispatcher = await start(service, options, backends, names, new Ledger());
+  await declareAll(backends, names);
+  const dispatcher = start(service, options, backends, names, new Ledger());
   await stopped;
   await dispatcher.close({ deadlineMs: 10_000 });
   return dispatcher.counters;
+}
+
+async function declareAll(backends: Backends, names: QueueNames): Promise<void> {
+  for (const service of services) {
+    const factory = new MessagingBackendFactory(backends[service]);
+    await factory.initQueue(names[service], { deadLetterQueue: deadLetterQueueOf(names[service]) });
+  }
+}
+
+async function deleteAll(backends: Backends, names: QueueNames): Promise<void> {
+  for (const service of services) {
+    await backends[service].deleteQueue(names[service]);
+    await backends[service].deleteQueue(deadLetterQueueOf(names[service]));
+  }
 }
 
 function start(
@@ -84,7 +104,7 @@ function start(
   backends: Backends,
   names: QueueNames,
   ledger: Ledger,
-): Promise<MessageDispatcher> {
+): MessageDispatcher {
   const send = sender(backends, names, serializers);
   const consumers = {
     orders: () => new OrderService(send, ledger),

@@ -30,7 +30,7 @@ export class ClaimKeeper {
   readonly #timeoutMs: number;
   readonly #onError: (error: unknown) => void;
   readonly #held = new Set<Held>();
-  #timerRuns = false;
+  #cancelTimer: (() => void) | undefined;
 
   constructor(
     cache: DeduplicationCache,
@@ -56,7 +56,13 @@ export class ClaimKeeper {
     const held: Held = { token, onLost, expiresAt: this.#clock.now() + this.#leaseMs };
     this.#held.add(held);
     this.#startTimer();
-    return () => void this.#held.delete(held);
+    return () => {
+      this.#held.delete(held);
+      // A timer with nothing to renew would keep the process alive.
+      if (this.#held.size > 0) return;
+      this.#cancelTimer?.();
+      this.#cancelTimer = undefined;
+    };
   }
 
   /** False when the claim was lost before. */
@@ -74,10 +80,8 @@ export class ClaimKeeper {
   }
 
   #startTimer(): void {
-    if (this.#timerRuns) return;
-    this.#timerRuns = true;
-    this.#clock.schedule(() => {
-      this.#timerRuns = false;
+    this.#cancelTimer ??= this.#clock.schedule(() => {
+      this.#cancelTimer = undefined;
       for (const held of this.#held) void this.#renew(held);
       if (this.#held.size > 0) this.#startTimer();
     }, this.#leaseMs / 3);
