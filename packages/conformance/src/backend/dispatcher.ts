@@ -1,18 +1,9 @@
 import assert from 'node:assert/strict';
-import {
-  type Consumer,
-  DeadLetterHeader,
-  fixedDelays,
-  MessageDispatcher,
-  type MessageDispatcherOptions,
-  Reject,
-  SerializerRegistry,
-  silentLogger,
-} from '@melange/core';
+import { type Consumer, DeadLetterHeader, fixedDelays, Reject } from '@melange/core';
 import { behaviours, pause } from '../behaviour.ts';
 import { type BackendBehaviour, type BackendContext, message } from './backend-context.ts';
+import { ascending, consumer, deferred, publishValues, range, running } from './dispatcher-running.ts';
 import { TestCache, UnreachableCache } from './test-cache.ts';
-import { testSerializer } from './test-serializer.ts';
 
 /** The promises of the dispatcher, kept on this backend. */
 export const dispatcher: readonly BackendBehaviour[] = behaviours<BackendContext>(
@@ -270,65 +261,3 @@ export const dispatcher: readonly BackendBehaviour[] = behaviours<BackendContext
     },
   ],
 );
-
-function consumer(name: string, process: (value: unknown) => void | Promise<void>): Consumer {
-  return { name, accepts: () => true, process };
-}
-
-async function publishValues(
-  context: BackendContext,
-  queue: string,
-  values: readonly unknown[],
-): Promise<void> {
-  await context.backend.publishToQueue(
-    queue,
-    values.map((value) => message(JSON.stringify(value))),
-  );
-}
-
-/** Consumes the queue while `work` runs, then stops and waits for the loop to end. */
-async function running<Result>(
-  context: BackendContext,
-  queue: string,
-  options: Omit<MessageDispatcherOptions, 'serializers' | 'backend'>,
-  consumers: readonly Consumer[],
-  work: (dispatching: MessageDispatcher) => Promise<Result>,
-  deadlineMs = 5_000,
-): Promise<Result> {
-  const serializers = new SerializerRegistry({ serializers: { json: testSerializer }, default: 'json' });
-  const dispatching = new MessageDispatcher({
-    logger: silentLogger,
-    ...options,
-    serializers,
-    backend: context.backend,
-  });
-  for (const one of consumers) dispatching.attachConsumer(one);
-  const stop = new AbortController();
-  const loop = dispatching.consumeLoop(queue, { signal: stop.signal, deadlineMs });
-  loop.catch(() => {});
-  try {
-    return await Promise.race([
-      work(dispatching),
-      loop.then(() => Promise.reject(new Error('the loop ended early'))),
-    ]);
-  } finally {
-    stop.abort();
-    await context.soon(loop, 'stopping the loop');
-  }
-}
-
-function deferred(): { readonly promise: Promise<void>; readonly resolve: () => void } {
-  let resolve = () => {};
-  const promise = new Promise<void>((settle) => {
-    resolve = settle;
-  });
-  return { promise, resolve };
-}
-
-function range(count: number): number[] {
-  return Array.from({ length: count }, (_, index) => index);
-}
-
-function ascending(left: unknown, right: unknown): number {
-  return Number(left) - Number(right);
-}

@@ -10,14 +10,12 @@ import {
   sortedIds,
 } from './backend-context.ts';
 import type { Receiver } from './receiver.ts';
+import { publishing, tenThousand } from './ten-thousand.ts';
 
 /** `requires` of what breaks connections. */
 export function needsFaults(context: BackendContext): string | undefined {
   return context.faults === undefined ? 'no connection to a broker that could break' : undefined;
 }
-
-/** Longer than any reconnect, shorter than a hang. */
-const publishing = { deadlineMs: 15_000 };
 
 /** Connections break; nothing is lost, nothing hangs, and work goes on by itself. */
 export const faults: readonly BackendBehaviour[] = behaviours<BackendContext>('faults', [
@@ -271,58 +269,6 @@ function needsRestart(context: BackendContext): string | undefined {
   return context.faults?.restart === undefined
     ? 'the suite was given no way to restart the broker'
     : undefined;
-}
-
-async function tenThousand(context: BackendContext): Promise<void> {
-  const queue = await context.queue();
-  const producer = await context.throughProxy();
-  const consumer = await context.throughProxy();
-  const sent = numbered(10_000);
-  const byId = new Map(sent.map((one) => [one.id, one]));
-  const receiver = await context.receive(queue, { maxInFlight: 200, handle: acknowledge }, consumer.backend);
-  const disturbances: readonly (() => unknown)[] = [
-    () => producer.proxy.cut(),
-    () => consumer.proxy.cut(),
-    () => [producer, consumer].forEach(({ proxy }) => proxy.resetAfter(500)),
-    () => context.faults?.restart?.(),
-    () => [producer, consumer].forEach(({ proxy }) => proxy.cut()),
-    () => consumer.proxy.resetAfter(50),
-    () => producer.proxy.cut(),
-  ];
-  let restart: Promise<void> | undefined;
-  for (let index = 0; index < sent.length; index += 50) {
-    if (index % 1_250 === 600) {
-      const happening = disturbances[Math.floor(index / 1_250)]?.();
-      if (happening instanceof Promise) restart = happening;
-    }
-    await Promise.all(
-      sent.slice(index, index + 50).map((one) => publishUntilSafe(producer.backend, queue, one)),
-    );
-  }
-  await restart;
-  const seen = () => new Set(receiver.ids);
-  const end = performance.now() + 60_000;
-  while (seen().size < sent.length && performance.now() < end) await pause(50);
-  assert.equal(seen().size, sent.length, 'every message came');
-  for (const { message: received } of receiver.deliveries) {
-    assert.equal(received.content, byId.get(received.id)?.content, 'an id always has its own content');
-  }
-}
-
-/** What an application does whose publish was rejected: once more, with the same id. */
-async function publishUntilSafe(
-  backend: BackendContext['backend'],
-  queue: string,
-  one: ReturnType<typeof message>,
-): Promise<void> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      await backend.publishToQueue(queue, [one], publishing);
-      return;
-    } catch (error) {
-      if (attempt === 5) throw error;
-    }
-  }
 }
 
 async function arrivesAtLeastOnce(receiver: Receiver, ids: readonly string[]): Promise<void> {

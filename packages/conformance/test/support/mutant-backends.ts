@@ -1,0 +1,269 @@
+import {
+  type Delivery,
+  MelangeError,
+  type Message,
+  type MessagingBackend,
+  type Subscription,
+} from '@melange/core';
+
+/** A defect that an adapter could have, and the behaviour that must find it. */
+export interface Mutant<Subject> {
+  readonly defect: string;
+  readonly caughtBy: string;
+  readonly alter: (healthy: Subject) => Subject;
+}
+
+/** The same object with some members replaced; the others see the original as `this`. */
+export function altered<Subject extends object>(subject: Subject, changes: Partial<Subject>): Subject {
+  return new Proxy(subject, {
+    get(target, name) {
+      if (Object.hasOwn(changes, name)) return Reflect.get(changes, name) as unknown;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+type Alter = (backend: MessagingBackend) => Partial<MessagingBackend>;
+
+function mutant(defect: string, caughtBy: string, changes: Alter): Mutant<MessagingBackend> {
+  return { defect, caughtBy, alter: (backend) => altered(backend, changes(backend)) };
+}
+
+/** Alters each delivery; `subscription` numbers the subscriptions of the backend. */
+function deliveries(change: (delivery: Delivery, subscription: number) => Partial<Delivery>): Alter {
+  return (backend) => {
+    let subscriptions = 0;
+    return {
+      subscribe(queue, options, receive) {
+        subscriptions += 1;
+        const subscription = subscriptions;
+        return backend.subscribe(queue, options, (one) => receive(altered(one, change(one, subscription))));
+      },
+    };
+  };
+}
+
+function content(change: (message: Message) => Partial<Message>): Alter {
+  return deliveries(({ message }) => ({ message: { ...message, ...change(message) } }));
+}
+
+function subscriptions(change: (subscription: Subscription) => Partial<Subscription>): Alter {
+  return (backend) => ({
+    subscribe: async (queue, options, receive) => {
+      const subscription = await backend.subscribe(queue, options, receive);
+      return altered(subscription, change(subscription));
+    },
+  });
+}
+
+const wait = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+const nothing = async (): Promise<void> => {};
+
+/** Settlement by a number that each subscription counts from one: right only while there is one subscription. */
+function sharedTags(): Alter {
+  const byTag = new Map<number, Delivery>();
+  const tags = new Map<number, number>();
+  return deliveries((delivery, subscription) => {
+    const tag = (tags.get(subscription) ?? 0) + 1;
+    tags.set(subscription, tag);
+    byTag.set(tag, delivery);
+    const addressed = () => byTag.get(tag) ?? delivery;
+    return {
+      acknowledge: () => addressed().acknowledge(),
+      retry: (options) => addressed().retry(options),
+      release: () => addressed().release(),
+    };
+  });
+}
+
+function cumulative(): Alter {
+  const earlier: Delivery[] = [];
+  return deliveries((delivery) => {
+    earlier.push(delivery);
+    return {
+      acknowledge: async () => {
+        const upToThis = earlier.splice(0, earlier.indexOf(delivery) + 1);
+        await Promise.allSettled(upToThis.map((one) => one.acknowledge()));
+      },
+    };
+  });
+}
+
+function sharedMessages(): Alter {
+  const known = new Map<string, Message>();
+  return deliveries(({ message }) => {
+    const shared = known.get(message.id) ?? message;
+    known.set(message.id, shared);
+    return { message: shared };
+  });
+}
+
+async function silently(
+  code: 'QUEUE_NOT_FOUND' | 'TOPOLOGY_CONFLICT' | 'DELIVERY_SETTLED',
+  work: Promise<void>,
+) {
+  try {
+    await work;
+  } catch (error) {
+    if (!MelangeError.is(error, code)) throw error;
+  }
+}
+
+/** Defective backends. */
+export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
+  mutant('acknowledges before the handler is done', 'settle/release', (backend) => ({
+    subscribe: (queue, options, receive) =>
+      backend.subscribe(queue, options, (delivery) => {
+        void delivery.acknowledge();
+        receive(
+          altered(delivery, { acknowledge: nothing, retry: nothing, release: nothing, deadLetter: nothing }),
+        );
+      }),
+  })),
+  mutant(
+    'loses a message on retry',
+    'retry/many',
+    deliveries((one) => ({ retry: () => one.acknowledge() })),
+  ),
+  mutant(
+    'loses a message on release',
+    'settle/release',
+    deliveries((one) => ({ release: () => one.acknowledge() })),
+  ),
+  mutant(
+    'ignores the delay of a retry',
+    'retry/honours-delay',
+    deliveries((one) => ({ retry: () => one.retry() })),
+  ),
+  mutant(
+    'sleeps through the delay of a retry',
+    'retry/does-not-block-others',
+    deliveries((one) => ({
+      retry: async ({ delayMs = 0 } = {}) => {
+        await wait(delayMs);
+        await one.retry();
+      },
+    })),
+  ),
+  mutant(
+    'does not count attempts',
+    'retry/counts-attempts',
+    deliveries(() => ({ attempt: 1 })),
+  ),
+  mutant('shares delivery tags among subscriptions', 'settle/subscriptions-do-not-mix', sharedTags()),
+  mutant('shares delivery tags within a queue', 'settle/subscriptions-of-one-queue-do-not-mix', sharedTags()),
+  mutant('acknowledges what came before too', 'settle/out-of-order', cumulative()),
+  mutant(
+    'accepts a second settlement',
+    'settle/second-settlement-rejects',
+    deliveries((one) => ({
+      acknowledge: () => silently('DELIVERY_SETTLED', one.acknowledge()),
+      retry: (options) => silently('DELIVERY_SETTLED', one.retry(options)),
+    })),
+  ),
+  mutant(
+    'hands over one more than maxInFlight',
+    'concurrency-and-backpressure/never-more-than-max-in-flight',
+    (backend) => ({
+      subscribe: (queue, options, receive) =>
+        backend.subscribe(queue, { ...options, maxInFlight: options.maxInFlight + 1 }, receive),
+    }),
+  ),
+  mutant('hands over one at a time', 'concurrency-and-backpressure/as-many-as-max-in-flight', (backend) => ({
+    subscribe: (queue, options, receive) => backend.subscribe(queue, { ...options, maxInFlight: 1 }, receive),
+  })),
+  mutant(
+    'delivers text as bytes',
+    'publish/text-content',
+    content((message) =>
+      typeof message.content === 'string' ? { content: Buffer.from(message.content) } : {},
+    ),
+  ),
+  mutant(
+    'delivers bytes as text',
+    'publish/binary-content',
+    content((message) =>
+      message.content instanceof Uint8Array ? { content: Buffer.from(message.content).toString() } : {},
+    ),
+  ),
+  mutant(
+    'drops headers',
+    'publish/envelope-round-trip',
+    content(() => ({ headers: {} })),
+  ),
+  mutant(
+    'invents a manifest',
+    'publish/undefined-fields',
+    content(({ manifest }) => ({ manifest: manifest ?? 'json' })),
+  ),
+  mutant('delivers the same object to everybody', 'subscribe/no-shared-references', sharedMessages()),
+  mutant('publishes to a missing queue in silence', 'publish/missing-queue', (backend) => ({
+    publishToQueue: (queue, messages) => silently('QUEUE_NOT_FOUND', backend.publishToQueue(queue, messages)),
+  })),
+  mutant('publishes everything twice', 'publish/batch', (backend) => ({
+    publishToQueue: (queue, messages) => backend.publishToQueue(queue, [...messages, ...messages]),
+  })),
+  mutant('forgets the last message of a batch', 'publish/batch', (backend) => ({
+    publishToQueue: (queue, messages) => backend.publishToQueue(queue, messages.slice(0, -1)),
+  })),
+  mutant('publishes in another order', 'ordering/one-at-a-time', (backend) => ({
+    publishToQueue: (queue, messages) => backend.publishToQueue(queue, messages.toReversed()),
+  })),
+  mutant('ignores filters', 'topics-and-filters/filter', (backend) => ({
+    declareQueue: (name, { filter: _, ...options } = {}) => backend.declareQueue(name, options),
+  })),
+  mutant('dead-letters without saying why', 'dead-letter/original-and-circumstances', (backend) => ({
+    subscribe: (queue, options, receive) =>
+      backend.subscribe(queue, options, (delivery) =>
+        receive(
+          altered(delivery, {
+            deadLetter: async () => {
+              const { deadLetterQueue } = await backend.describeQueue(queue);
+              await backend.publishToQueue(deadLetterQueue ?? '', [delivery.message]);
+              await delivery.acknowledge();
+            },
+          }),
+        ),
+      ),
+  })),
+  mutant(
+    'drops a dead letter that has nowhere to go',
+    'dead-letter/without-a-queue',
+    deliveries((one) => ({
+      deadLetter: (options) => one.deadLetter(options).catch(() => one.acknowledge()),
+    })),
+  ),
+  mutant('accepts a conflicting declaration', 'topology/conflict', (backend) => ({
+    declareQueue: (name, options) => silently('TOPOLOGY_CONFLICT', backend.declareQueue(name, options)),
+  })),
+  mutant('makes the queue anew when declared again', 'topology/idempotent', (backend) => ({
+    declareQueue: async (name, options) => {
+      await backend.deleteQueue(name);
+      await backend.declareQueue(name, options);
+    },
+  })),
+  mutant(
+    'goes on receiving for a while when closed',
+    'shutdown/intake-stops-at-once',
+    subscriptions((subscription) => ({
+      close: async () => {
+        await wait(20);
+        await subscription.close();
+      },
+    })),
+  ),
+  mutant(
+    'does not wait for unsettled deliveries',
+    'shutdown/waits-for-unsettled',
+    subscriptions((subscription) => ({
+      close: async () => void subscription.close(),
+    })),
+  ),
+  mutant('never ends by itself', 'subscribe/until-empty', (backend) => ({
+    subscribe: (queue, { maxInFlight }, receive) => backend.subscribe(queue, { maxInFlight }, receive),
+  })),
+  mutant('is healthy whatever happens', 'shutdown/closed-is-not-healthy', () => ({
+    health: async () => ({ status: 'healthy' }),
+  })),
+];
