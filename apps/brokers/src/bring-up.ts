@@ -1,6 +1,6 @@
-import type { Broker, BrokerResult } from './broker.ts';
-import { hasDockerEngine, startByCompose, stopByCompose } from './compose.ts';
-import { reasonOf } from './processes.ts';
+import type { Broker, BrokerResult, StartedBroker } from './broker.ts';
+import { hasDockerEngine, isThereByCompose, startByCompose, stopByCompose } from './compose.ts';
+import { reasonOf, until } from './processes.ts';
 import { forget, readState, remember } from './state.ts';
 import { brokers, whyUnknown } from './table.ts';
 
@@ -11,6 +11,8 @@ export interface BringUpOptions {
 }
 
 type Log = (line: string) => void;
+
+const restartsWithinMs = 20_000;
 
 /**
  * Gives each broker: from its environment variable, else the one that runs, else by Docker Compose, else from
@@ -40,10 +42,13 @@ export async function find(broker: Broker): Promise<BrokerResult> {
     return { name, missing: `no ${name} answers at the address in ${variable}: correct it, or unset it` };
   }
   const started = (await readState())[name];
-  if (started !== undefined && (await broker.answers(started.url))) {
-    return { name, url: started.url, origin: 'already running', handle: started.handle };
+  for (const url of new Set([started?.url ?? standardUrl, standardUrl])) {
+    if (!(await broker.answers(url))) continue;
+    const found = { name, url, origin: 'already running' } as const;
+    return started?.url === url && (await isThere(broker, started))
+      ? { ...found, handle: started.handle }
+      : found;
   }
-  if (await broker.answers(standardUrl)) return { name, url: standardUrl, origin: 'already running' };
   return { name, missing: `not running: start it with \`pnpm brokers up ${name}\`, or set ${variable}` };
 }
 
@@ -67,8 +72,8 @@ async function provide(broker: Broker, log: Log): Promise<BrokerResult> {
   const found = await find(broker);
   // An address that somebody set is never replaced by another broker behind their back.
   if ('url' in found || (process.env[variable] ?? '') !== '') return found;
-  // What an earlier `up` started and no longer answers would be lost from the record by a second start.
-  await takeDown([name]).catch((error) => log(`${name}: an earlier one does not stop: ${reasonOf(error)}`));
+  const recorded = await recordedOne(broker, log);
+  if (recorded !== undefined) return recorded;
   const reasons: string[] = [];
   for (const [origin, start] of await waysToStart(broker)) {
     log(`${name}: starting (${origin})`);
@@ -82,6 +87,32 @@ async function provide(broker: Broker, log: Log): Promise<BrokerResult> {
   }
   const advice = `set ${variable} to a running one, or start a Docker engine, or install ${name} here`;
   return { name, missing: `${reasons.join('; ')}. What to do: ${advice}` };
+}
+
+/** What an earlier `up` started, if it answers after a while; if not it is stopped, as the record holds one only. */
+async function recordedOne(broker: Broker, log: Log): Promise<BrokerResult | undefined> {
+  const { name } = broker;
+  const started = (await readState())[name];
+  if (started === undefined) return undefined;
+  if (await isThere(broker, started)) {
+    // Another test run may be restarting it just now.
+    log(`${name}: the one that \`up\` started does not answer, waiting for it`);
+    const answered = until(() => broker.answers(started.url), restartsWithinMs, 'an answer');
+    if (
+      await answered.then(
+        () => true,
+        () => false,
+      )
+    )
+      return find(broker);
+  }
+  await takeDown([name]).catch((error) => log(`${name}: an earlier one does not stop: ${reasonOf(error)}`));
+  return undefined;
+}
+
+/** Ours may be gone, and another one answer in its place. */
+async function isThere(broker: Broker, { handle }: StartedBroker): Promise<boolean> {
+  return handle.compose === undefined ? broker.isThere(handle) : isThereByCompose(handle);
 }
 
 type WayToStart = ['docker compose' | 'package', Broker['start']];

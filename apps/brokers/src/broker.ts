@@ -20,6 +20,8 @@ export interface Broker {
   answers(url: string): Promise<boolean>;
   /** Starts one from Debian's package, installing it if it is missing. Resolves when it answers. */
   start(): Promise<StartedBroker>;
+  /** Whether what `start` started is still there, answering or not. */
+  isThere(handle: Handle): Promise<boolean>;
   /** Stops what `start` started; resolves when it is gone, also if it was gone already. */
   stop(handle: Handle): Promise<void>;
 }

@@ -34,3 +34,11 @@ export async function startByCompose(broker: Broker): Promise<StartedBroker> {
 export async function stopByCompose({ compose }: Handle): Promise<void> {
   await run('docker', ['compose', 'rm', '-s', '-f', compose as string], { cwd: root });
 }
+
+/** Whether the service's container runs. */
+export async function isThereByCompose({ compose }: Handle): Promise<boolean> {
+  return run('docker', ['compose', 'ps', '-q', '--status', 'running', compose as string], { cwd: root }).then(
+    ({ stdout }) => stdout.trim() !== '',
+    () => false,
+  );
+}

@@ -43,16 +43,19 @@ export async function controlNode(node: string, parameters: readonly string[]): 
   await run(program('rabbitmqctl'), ['-n', node, ...parameters], { cwd: tmpdir() });
 }
 
+/** Whether the node's process runs, with its data. */
+export async function isNodeThere(handle: Handle): Promise<boolean> {
+  const pid = Number(await readFile(pidFile(handle.directory as string), 'utf8').catch(() => ''));
+  return pid > 0 && (await isRunning(pid, 'beam'));
+}
+
 /** Ends a node and deletes its data; resolves also if it has ended before. */
 export async function stopNode(handle: Handle): Promise<void> {
   const { node, directory } = handle as { node: string; directory: string };
-  // Without its data it is not that node any more, even if one of the same name runs.
-  if (!existsSync(directory)) return;
-  const pid = Number(await readFile(pidFile(directory), 'utf8').catch(() => ''));
-  const isThere = (): Promise<boolean> => isRunning(pid, 'beam');
-  if (pid > 0 && (await isThere())) {
+  // A node of the same name with other data is not this one: it stays.
+  if (await isNodeThere(handle)) {
     await controlNode(node, ['stop']);
-    await until(async () => !(await isThere()), goneWithinMs, `the end of ${node}`);
+    await until(async () => !(await isNodeThere(handle)), goneWithinMs, `the end of ${node}`);
   }
   await rm(directory, { recursive: true, force: true });
 }

@@ -1,7 +1,7 @@
 import { connect } from 'amqplib';
 import type { Broker } from './broker.ts';
 import { freePort, until } from './processes.ts';
-import { controlNode, startNode, stopNode } from './rabbitmq-node.ts';
+import { controlNode, isNodeThere, startNode, stopNode } from './rabbitmq-node.ts';
 import { readState } from './state.ts';
 
 const standardPort = 5672;
@@ -16,6 +16,7 @@ export const rabbitMq: Broker = {
   service: 'rabbitmq',
   answers,
   start: async () => start(await freePort(standardPort)),
+  isThere: isNodeThere,
   stop: stopNode,
 };
 

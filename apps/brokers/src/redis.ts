@@ -16,6 +16,7 @@ export const redis: Broker = {
   service: 'redis',
   answers,
   start,
+  isThere,
   stop,
 };
 
@@ -57,9 +58,12 @@ async function start(): Promise<StartedBroker> {
   return { url, handle };
 }
 
+function isThere(handle: Handle): Promise<boolean> {
+  return isRunning(Number(handle.pid), 'redis-server');
+}
+
 async function stop(handle: Handle): Promise<void> {
-  const pid = Number(handle.pid);
-  if (!(await isRunning(pid, 'redis-server'))) return;
-  process.kill(pid);
-  await until(async () => !(await isRunning(pid, 'redis-server')), goneWithinMs, 'the end of Redis');
+  if (!(await isThere(handle))) return;
+  process.kill(Number(handle.pid));
+  await until(async () => !(await isThere(handle)), goneWithinMs, 'the end of Redis');
 }

@@ -55,10 +55,9 @@ test('a name that is not known is missing, and does not reject', async () => {
 
 test.each([
   ['amqp://user:secret@host:5672/space', 'amqp://***:***@host:5672/space'],
-  ['redis://:secret@host:6379', 'redis://***@host:6379'],
+  ['redis://:secret@host:6379', 'redis://:***@host:6379'],
   ['redis://host:6379?password=secret', 'redis://host:6379'],
-  ['user:secret @ host', '(not an address)'],
-])('what is printed of an address has no credentials in it', (url, printed) => {
-  expect(printable(url)).not.toContain('secret');
-  expect(printable(url).replace('***:***@', '***@')).toBe(printed.replace('***:***@', '***@'));
+  ['amqp://user:secret@host:port', '(not an address)'],
+])('of %s, no credentials are printed', (url, printed) => {
+  expect(printable(url)).toBe(printed);
 });

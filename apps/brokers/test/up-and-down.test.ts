@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { freePort, isInstalled, until } from '../src/processes.ts';
 import { brokers } from '../src/table.ts';
@@ -22,6 +24,12 @@ function addressIn(line: string | undefined): string {
   const address = /redis:\/\/127\.0\.0\.1:\d+/.exec(line ?? '')?.[0];
   if (address === undefined) throw new Error(`no address in: ${line}`);
   return address;
+}
+
+/** The process that `up` recorded for `down`. */
+async function recordedProcess(): Promise<number> {
+  const record = JSON.parse(await readFile(join(folder.path, 'melange-brokers.json'), 'utf8'));
+  return Number(record.redis.handle.pid);
 }
 
 describe.skipIf(!canStart)('up and down (skipped without redis-server, or if its port is taken)', () => {
@@ -76,10 +84,44 @@ describe.skipIf(!canStart)('up and down (skipped without redis-server, or if its
 
   test('up starts another one when the one that it had started is gone', async () => {
     const first = await redis('up');
-    process.kill(await processOf(addressIn(first.lines.at(-1))));
-    await until(async () => !(await answers(addressIn(first.lines.at(-1)))), 10_000, 'the end of Redis');
+    const url = addressIn(first.lines.at(-1));
+    process.kill(await recordedProcess());
+    await until(async () => !(await answers(url)), 10_000, 'the end of Redis');
     const second = await redis('up');
     expect(second.status).toBe(0);
     expect(await answers(addressIn(second.lines.at(-1)))).toBe(true);
+  });
+
+  test('up waits for the one that it had started when that does not answer for a while', async () => {
+    const first = await redis('up');
+    const paused = await recordedProcess();
+    process.kill(paused, 'SIGSTOP');
+    // Later than `up` needs to find that it does not answer.
+    const resume = setTimeout(() => process.kill(paused, 'SIGCONT'), 5_000);
+    try {
+      const second = await redis('up');
+      expect(second.lines).toContain('redis: the one that `up` started does not answer, waiting for it');
+      expect(second.lines.at(-1)).toBe(
+        `redis: ${addressIn(first.lines.at(-1))} (already running, started by \`up\`)`,
+      );
+      expect(await recordedProcess()).toBe(paused);
+    } finally {
+      clearTimeout(resume);
+      process.kill(paused, 'SIGCONT');
+    }
+  });
+
+  test('down ends no process that has only inherited the number of one of ours', async () => {
+    await redis('up');
+    process.kill(await recordedProcess());
+    const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+    const record = { redis: { url: 'redis://127.0.0.1:1', handle: { pid: String(stranger.pid) } } };
+    await writeFile(join(folder.path, 'melange-brokers.json'), JSON.stringify(record));
+    try {
+      expect((await redis('down')).lines).toEqual(['stopped redis']);
+      expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
+    } finally {
+      stranger.kill();
+    }
   });
 });

@@ -1,0 +1,66 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import setup from '../src/vitest-setup.ts';
+
+const lines: string[] = [];
+
+beforeEach(() => {
+  lines.length = 0;
+  vi.spyOn(console, 'log').mockImplementation((line) => void lines.push(String(line)));
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
+
+describe('with MELANGE_BROKERS=none', () => {
+  const said = ['brokers: no rabbitmq, what needs it is skipped: MELANGE_BROKERS is none'];
+
+  test('brings up nothing, and says so', async () => {
+    vi.stubEnv('MELANGE_BROKERS', 'none');
+    vi.stubEnv('MELANGE_REQUIRE_BROKERS', undefined);
+    await (await setup())();
+    expect(lines).toEqual(said);
+  });
+
+  test.each(['all', 'redis, rabbitmq'])(
+    'fails the run when MELANGE_REQUIRE_BROKERS is %j',
+    async (required) => {
+      vi.stubEnv('MELANGE_BROKERS', 'none');
+      vi.stubEnv('MELANGE_REQUIRE_BROKERS', required);
+      await expect(setup()).rejects.toThrow('asks for what is missing: rabbitmq (MELANGE_BROKERS is none)');
+      expect(lines).toEqual(said);
+    },
+  );
+});
+
+describe('with an address where nothing answers', () => {
+  beforeEach(() => {
+    vi.stubEnv('MELANGE_BROKERS', undefined);
+    vi.stubEnv('RABBITMQ_URL', 'amqp://somebody:secret@127.0.0.1:1');
+  });
+
+  test('goes on without the broker, if another one is required', async () => {
+    vi.stubEnv('MELANGE_REQUIRE_BROKERS', 'redis');
+    await (await setup())();
+    expect(lines).toEqual([expect.stringMatching(/^brokers: no rabbitmq, .* RABBITMQ_URL/)]);
+  });
+
+  test('fails the run if it is required, without its credentials', async () => {
+    vi.stubEnv('MELANGE_REQUIRE_BROKERS', 'rabbitmq');
+    const failure = await setup().catch((error: Error) => error.message);
+    expect(failure).toMatch(/no rabbitmq answers at the address in RABBITMQ_URL/);
+    expect(`${failure} ${lines}`).not.toContain('secret');
+  });
+});
+
+test.skipIf(process.env.RABBITMQ_URL === undefined)(
+  'says in one line which broker is used and where it came from (skipped without one)',
+  async () => {
+    vi.stubEnv('MELANGE_BROKERS', undefined);
+    const address = new URL(process.env.RABBITMQ_URL as string);
+    await (await setup())();
+    expect(lines).toEqual([expect.stringContaining(`brokers: rabbitmq ${address.protocol}//`)]);
+    expect(lines[0]).toMatch(/\(environment\)$/);
+  },
+);
