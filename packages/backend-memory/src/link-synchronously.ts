@@ -1,9 +1,10 @@
-import type {
-  ConsumeContext,
-  Consumer,
-  DeduplicationCache,
-  Message,
-  SerializerRegistry,
+import {
+  type ConsumeContext,
+  type Consumer,
+  type DeduplicationCache,
+  MelangeError,
+  type Message,
+  type SerializerRegistry,
 } from '@melange/core';
 import type { MemoryBackend } from './memory-backend.ts';
 
@@ -20,19 +21,28 @@ const leaseMs = 60_000;
 
 /**
  * For tests: publishing to the queue, directly or through its topics, processes the message before it returns,
- * and what a consumer throws rejects the publish. Nothing is retried, nothing stays in the queue.
+ * and what a consumer throws rejects the publish: as it is, or in an `AggregateError` when several threw. Nothing
+ * is retried or delayed, nothing stays in the queue, and the rest of a batch is not published after an error.
  *
  * @returns a function that ends the link.
  * @throws QueueNotFoundError when the queue was not declared.
+ * @throws MelangeError `CONFIGURATION` when the queue is linked already.
  */
 export function linkSynchronously(backend: MemoryBackend, queue: string, options: LinkOptions): () => void {
   return backend.intercept(queue, async (message) => {
     const { content, manifest, serializerId } = message;
     const value =
       content === null ? null : await options.serializers.deserialize({ content, manifest, serializerId });
+    const errors: unknown[] = [];
     for (const consumer of options.consumers) {
-      if (consumer.accepts(value, { manifest })) await runOnce(consumer, value, message, options.cache);
+      try {
+        if (consumer.accepts(value, { manifest })) await runOnce(consumer, value, message, options.cache);
+      } catch (error) {
+        errors.push(error);
+      }
     }
+    if (errors.length > 1) throw new AggregateError(errors, `${errors.length} consumers threw`);
+    if (errors.length === 1) throw errors[0];
   });
 }
 
@@ -43,21 +53,23 @@ async function runOnce(
   cache: DeduplicationCache | undefined,
 ): Promise<void> {
   const { id: messageId, manifest, headers, key } = message;
-  const context: ConsumeContext = {
-    messageId,
-    manifest,
-    attempt: 1,
-    headers,
-    key,
-    signal: new AbortController().signal,
-  };
-  const claim = await cache?.claim(`${consumer.name}:${messageId}`, { leaseMs });
-  if (claim !== undefined && claim.status !== 'claimed') return;
+  const { signal } = new AbortController();
+  const context: ConsumeContext = { messageId, manifest, attempt: 1, headers, key, signal };
+  if (cache === undefined) return consumer.process(value, context);
+
+  const claim = await cache.claim(`${consumer.name}:${messageId}`, { leaseMs });
+  if (claim.status === 'done') return;
+  if (claim.status === 'held') {
+    throw new MelangeError(
+      'CLAIM_HELD',
+      `Message ${messageId} is being processed elsewhere by "${consumer.name}".`,
+    );
+  }
   try {
     await consumer.process(value, context);
   } catch (error) {
-    if (claim !== undefined) await cache?.release(claim.token);
+    await cache.release(claim.token);
     throw error;
   }
-  if (claim !== undefined) await cache?.confirm(claim.token);
+  await cache.confirm(claim.token);
 }

@@ -2,6 +2,7 @@ import {
   type Clock,
   type Delivery,
   type Health,
+  type Logger,
   MelangeError,
   type Message,
   type MessagingBackend,
@@ -15,8 +16,10 @@ import {
   systemClock,
   TopicNotFoundError,
   TopologyConflictError,
+  warningLogger,
 } from '@melange/core';
-import type { MemoryBackendOptions } from './memory-options.ts';
+import { copyMessage } from './memory-message-mapper.ts';
+import { atLeast, type MemoryBackendOptions } from './memory-options.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { MemorySubscription } from './memory-subscription.ts';
 
@@ -55,6 +58,7 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   readonly name = 'memory';
   readonly capabilities: typeof memoryCapabilities = memoryCapabilities;
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #leaseMs: number | undefined;
   readonly #maxMessages: number;
   readonly #queues = new Map<string, MemoryQueue>();
@@ -62,10 +66,12 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   readonly #interceptors = new Map<string, Interceptor>();
   #isClosed = false;
 
+  /** @throws MelangeError `CONFIGURATION` when `maxMessages` or `leaseMs` is below 1. */
   constructor(options: MemoryBackendOptions = {}) {
     this.#clock = options.clock ?? systemClock;
-    this.#leaseMs = options.leaseMs;
-    this.#maxMessages = options.maxMessages ?? 1_000_000;
+    this.#logger = options.logger ?? warningLogger;
+    this.#leaseMs = options.leaseMs === undefined ? undefined : atLeast(1, 'leaseMs', options.leaseMs);
+    this.#maxMessages = atLeast(1, 'maxMessages', options.maxMessages ?? 1_000_000);
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -85,8 +91,9 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
         `Queue "${name}" exists with the dead-letter queue ${declared ?? '(none)'}, not ${deadLetterQueue ?? '(none)'}.`,
       );
     }
+    // All in one turn: declared twice at once, a queue must not be made twice and lose messages.
     if (deadLetterQueue !== undefined && !this.#queues.has(deadLetterQueue))
-      await this.declareQueue(deadLetterQueue);
+      this.#queues.set(deadLetterQueue, this.#newQueue(deadLetterQueue, undefined));
     if (existing === undefined) this.#queues.set(name, this.#newQueue(name, deadLetterQueue));
     for (const topic of topics) this.#bind(topic, name, filter);
   }
@@ -140,8 +147,9 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
     for (const bindings of this.#topics.values()) bindings.delete(name);
-    this.#queues.get(name)?.delete();
+    this.#queues.get(name)?.end('The queue was deleted.', new QueueNotFoundError(name));
     this.#queues.delete(name);
+    this.#interceptors.delete(name);
   }
 
   async deleteTopic(name: string): Promise<void> {
@@ -159,9 +167,10 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const queue of this.#queues.values()) queue.close();
+    for (const queue of this.#queues.values()) queue.end('The backend was closed.');
     this.#queues.clear();
     this.#topics.clear();
+    this.#interceptors.clear();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -171,11 +180,19 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   /**
    * From now on, messages for the queue go to `interceptor` while their publisher waits, and what it throws
    * rejects the publish. The returned function ends that. See `linkSynchronously`.
+   *
+   * @throws QueueNotFoundError when the queue does not exist.
+   * @throws MelangeError `CONFIGURATION` when the queue is intercepted already.
    */
   intercept(queue: string, interceptor: (message: Message) => Promise<void>): () => void {
+    this.#assertOpen();
     this.#queue(queue);
+    if (this.#interceptors.has(queue))
+      throw new MelangeError('CONFIGURATION', `Queue "${queue}" is linked already: end that link first.`);
     this.#interceptors.set(queue, interceptor);
-    return () => void this.#interceptors.delete(queue);
+    return () => {
+      if (this.#interceptors.get(queue) === interceptor) this.#interceptors.delete(queue);
+    };
   }
 
   async #put(
@@ -189,22 +206,27 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
       const targets = targetsOf(message);
       // All queues of a topic or none: a message that is refused must be one that may be published again.
       const full = targets.find(({ size }) => size >= this.#maxMessages);
-      if (full !== undefined) failures.push({ messageId: message.id, error: this.#fullError(full) });
-      else for (const target of targets) await this.#putInto(target, message, delayMs);
+      if (full !== undefined) {
+        failures.push({ messageId: message.id, error: this.#fullError(full) });
+        continue;
+      }
+      for (const target of targets) {
+        const interceptor = this.#interceptors.get(target.name);
+        if (interceptor === undefined) {
+          target.put(message, delayMs);
+          continue;
+        }
+        await interceptor(copyMessage(message));
+        this.#assertOpen();
+      }
     }
     if (failures.length > 0) throw new PublishError(destination, failures);
-  }
-
-  #putInto(queue: MemoryQueue, message: Message, delayMs?: number): Promise<void> | undefined {
-    const interceptor = this.#interceptors.get(queue.name);
-    if (interceptor !== undefined) return interceptor(message);
-    queue.put(message, delayMs);
-    return undefined;
   }
 
   #newQueue(name: string, deadLetterQueue: string | undefined): MemoryQueue {
     return new MemoryQueue(name, {
       clock: this.#clock,
+      logger: this.#logger,
       leaseMs: this.#leaseMs,
       deadLetterQueue,
       putIntoDeadLetterQueue: (message) => {

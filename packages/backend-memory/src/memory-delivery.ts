@@ -19,9 +19,10 @@ const pauseAfterFailedDeadLetterMs = 1_000;
 export class MemoryDelivery implements Delivery {
   readonly message: Message;
   readonly attempt: number;
+  /** What the queue holds; `message` is a copy, whatever its handler does to it. */
+  readonly entry: Entry;
   readonly #queue: MemoryQueue;
   readonly #subscription: MemorySubscription;
-  readonly #entry: Entry;
   readonly #cancelLease: (() => void) | undefined;
   #state: 'open' | 'settled' | 'lost' = 'open';
   #controller: AbortController | undefined;
@@ -30,9 +31,9 @@ export class MemoryDelivery implements Delivery {
   constructor(queue: MemoryQueue, subscription: MemorySubscription, entry: Entry) {
     this.message = copyMessage(entry.message);
     this.attempt = entry.attempt;
+    this.entry = entry;
     this.#queue = queue;
     this.#subscription = subscription;
-    this.#entry = entry;
     const { leaseMs, clock } = queue.settings;
     if (leaseMs !== undefined) this.#cancelLease = clock.schedule(() => this.#expire(leaseMs), leaseMs);
   }
@@ -46,46 +47,44 @@ export class MemoryDelivery implements Delivery {
   }
 
   async acknowledge(): Promise<void> {
-    if (this.#settle()) this.#queue.finish(this.#entry);
+    if (this.#settle()) this.#queue.finish(this);
   }
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {
-    if (this.#settle()) this.#queue.retry(this.#entry, options?.delayMs ?? 0);
+    if (this.#settle()) this.#queue.retry(this, options?.delayMs ?? 0);
   }
 
   async release(): Promise<void> {
-    if (this.#settle()) this.#queue.putBack(this.#entry);
+    if (this.#settle()) this.#queue.putBack(this);
   }
 
   async deadLetter(options: DeadLetterOptions): Promise<void> {
     const { name, settings } = this.#queue;
-    if (settings.deadLetterQueue === undefined) {
+    if (this.#state === 'open' && settings.deadLetterQueue === undefined) {
       throw new MelangeError(
         'CONFIGURATION',
         `Queue "${name}" has no dead-letter queue: declare it with one.`,
       );
     }
     if (!this.#settle()) return;
-    const at = settings.clock.now();
+    const circumstances = { queue: name, attempts: this.attempt, at: settings.clock.now() };
     try {
-      settings.putIntoDeadLetterQueue(
-        deadLetterCopy(this.message, options, { queue: name, attempts: this.attempt, at }),
-      );
+      settings.putIntoDeadLetterQueue(deadLetterCopy(this.entry.message, options, circumstances));
     } catch (error) {
-      this.#queue.retry(this.#entry, pauseAfterFailedDeadLetterMs);
+      this.#queue.retry(this, pauseAfterFailedDeadLetterMs);
       throw error;
     }
-    this.#queue.finish(this.#entry);
+    this.#queue.finish(this);
   }
 
-  /** Takes the delivery away from its handler; the entry is the caller's. */
+  /** Takes the delivery away from its handler; what becomes of the entry is the caller's to say. */
   lose(reason: AbortReason, why: string): void {
     if (this.#state !== 'open') return;
     this.#state = 'lost';
     this.#cancelLease?.();
     this.#abortedWith = new DeliveryAbortedError(reason, why);
     this.#controller?.abort(this.#abortedWith);
-    this.#subscription.settled(this);
+    this.#subscription.settled();
   }
 
   /** Whether the settlement counts; false when the delivery was lost and comes again. */
@@ -96,12 +95,12 @@ export class MemoryDelivery implements Delivery {
     }
     this.#state = 'settled';
     this.#cancelLease?.();
-    this.#subscription.settled(this);
+    this.#subscription.settled();
     return true;
   }
 
   #expire(leaseMs: number): void {
     this.lose('lease-lost', `Not settled within its lease of ${leaseMs} ms.`);
-    this.#queue.retry(this.#entry, 0);
+    this.#queue.retry(this, 0);
   }
 }

@@ -8,7 +8,7 @@ export function copyMessage(message: Message): Message {
   const { content } = message;
   return {
     id: message.id,
-    content: content instanceof Uint8Array ? Uint8Array.from(content) : content,
+    content: content instanceof Uint8Array ? new Uint8Array(content) : content,
     manifest: message.manifest,
     serializerId: message.serializerId,
     key: message.key,

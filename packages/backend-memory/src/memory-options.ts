@@ -1,4 +1,4 @@
-import type { Clock } from '@melange/core';
+import { type Clock, type Logger, MelangeError } from '@melange/core';
 
 /** Settings of `MemoryBackend`. */
 export interface MemoryBackendOptions {
@@ -11,7 +11,15 @@ export interface MemoryBackendOptions {
    * A delivery unsettled for so many ms is taken back and delivered again, as a broker does whose subscriber
    * went silent. Default: none, for the subscriber lives and dies with this process.
    */
-  readonly leaseMs?: number;
+  readonly leaseMs?: number | undefined;
   /** Time of delays and leases. Default: the machine's. */
   readonly clock?: Clock;
+  /** Default: warnings and errors to standard error. */
+  readonly logger?: Logger;
+}
+
+/** @throws MelangeError `CONFIGURATION` when the value is below `least`, or no number. */
+export function atLeast(least: number, name: string, value: number): number {
+  if (value >= least) return value;
+  throw new MelangeError('CONFIGURATION', `${name} must be at least ${least}, not ${value}.`);
 }

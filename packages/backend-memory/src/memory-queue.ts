@@ -1,4 +1,4 @@
-import { type Clock, type Message, QueueNotFoundError } from '@melange/core';
+import type { Clock, Logger, Message } from '@melange/core';
 import { type Entry, EntryList } from './entry-list.ts';
 import { MemoryDelivery } from './memory-delivery.ts';
 import { copyMessage } from './memory-message-mapper.ts';
@@ -7,27 +7,38 @@ import type { MemorySubscription } from './memory-subscription.ts';
 /** What a queue needs of its broker. */
 export interface QueueSettings {
   readonly clock: Clock;
+  readonly logger: Logger;
   readonly leaseMs: number | undefined;
   readonly deadLetterQueue: string | undefined;
+  /** Throws when the message could not be taken there. */
   readonly putIntoDeadLetterQueue: (message: Message) => void;
 }
+
+/** After so many deliveries the rest of the process has its turn: timers, sockets, other queues. */
+const deliveriesPerTurn = 256;
+
+/** Longest delay that a timer keeps; a longer one takes several. */
+const longestTimerMs = 2_147_483_647;
 
 /** One queue: what waits, what is in flight, and who is served next. */
 export class MemoryQueue {
   readonly name: string;
   readonly settings: QueueSettings;
   readonly #ready = new EntryList();
-  /** Entries whose key is busy, by key, earliest first. */
-  readonly #parked = new Map<string, Entry[]>();
   /** Keys with an entry in flight or waiting for its retry: later entries of the key must not pass it. */
   readonly #busyKeys = new Set<string>();
-  readonly #subscriptions: MemorySubscription[] = [];
-  readonly #delays = new Set<() => void>();
+  /** Entries that met their key busy, by key. The earliest becomes ready when the key is free. */
+  readonly #parked = new Map<string, EntryList>();
   #parkedCount = 0;
-  #inFlight = 0;
+  readonly #inFlight = new Set<MemoryDelivery>();
+  /** Ends the wait of an entry for its time. */
+  readonly #delays = new Set<() => void>();
+  /** Open intakes, the one to be served next first. */
+  readonly #subscriptions: MemorySubscription[] = [];
   #sequence = 0;
   #pumpIsDue = false;
-  #deleted = false;
+  #deliveriesThisTurn = 0;
+  #isOver = false;
 
   constructor(name: string, settings: QueueSettings) {
     this.name = name;
@@ -41,19 +52,26 @@ export class MemoryQueue {
 
   /** Messages held, in flight and delayed ones included. */
   get size(): number {
-    return this.depth + this.#inFlight + this.#delays.size;
+    return this.depth + this.#inFlight.size + this.#delays.size;
   }
 
   put(message: Message, delayMs = 0): void {
     const entry: Entry = { message: copyMessage(message), sequence: 0, attempt: 1 };
-    if (delayMs > 0) this.#later(delayMs, () => this.#append(entry));
-    else this.#append(entry);
+    if (delayMs > 0) {
+      this.#later(delayMs, () => this.#append(entry));
+      return;
+    }
+    this.#append(entry);
+    this.#schedulePump();
   }
 
   add(subscription: MemorySubscription): void {
     this.#subscriptions.push(subscription);
     // Not in this turn: the subscriber is to hold its subscription before the first delivery comes.
-    setImmediate(() => this.#schedulePump());
+    setImmediate(() => {
+      subscription.start();
+      this.#schedulePump();
+    });
   }
 
   remove(subscription: MemorySubscription): void {
@@ -62,60 +80,80 @@ export class MemoryQueue {
   }
 
   /** The entry is gone for good. */
-  finish(entry: Entry): void {
-    this.#inFlight -= 1;
-    this.#freeKey(entry);
+  finish(delivery: MemoryDelivery): void {
+    this.#inFlight.delete(delivery);
+    this.#freeKey(delivery.entry);
     this.#schedulePump();
   }
 
   /** Comes again in its old place. */
-  putBack(entry: Entry): void {
-    this.#inFlight -= 1;
-    this.#freeKey(entry);
-    this.#ready.putBack(entry);
-    // Not in this turn: a subscriber that gives everything back must not keep the event loop to itself.
-    setImmediate(() => this.#schedulePump());
+  putBack(delivery: MemoryDelivery): void {
+    this.#inFlight.delete(delivery);
+    this.#return(delivery.entry);
+    this.#pumpNextTurn();
   }
 
   /** Comes again after the delay: with a key in its old place, the key waiting for it; else behind the others. */
-  retry(entry: Entry, delayMs: number): void {
-    this.#inFlight -= 1;
+  retry(delivery: MemoryDelivery, delayMs: number): void {
+    const { entry } = delivery;
+    this.#inFlight.delete(delivery);
     entry.attempt += 1;
-    this.#schedulePump();
-    this.#later(delayMs, () => {
-      if (entry.message.key === undefined) return this.#append(entry);
-      this.#freeKey(entry);
-      this.#ready.putBack(entry);
+    const comeAgain = (): void => {
+      if (entry.message.key === undefined) this.#append(entry);
+      else this.#return(entry);
+    };
+    if (delayMs > 0) {
+      this.#later(delayMs, comeAgain);
+      // The room that it leaves is for others.
       this.#schedulePump();
-    });
+    } else {
+      comeAgain();
+      this.#pumpNextTurn();
+    }
   }
 
-  /** Ends everything: timers, subscriptions and their deliveries. */
-  delete(): void {
-    this.#deleted = true;
+  /**
+   * Ends everything: timers, subscriptions and deliveries.
+   *
+   * @param why told to whoever still handles a delivery.
+   * @param error what the subscriptions fail with. Default: they end well.
+   */
+  end(why: string, error?: Error): void {
+    this.#isOver = true;
     for (const cancel of this.#delays) cancel();
-    for (const subscription of [...this.#subscriptions]) subscription.fail(new QueueNotFoundError(this.name));
-  }
-
-  /** Ends subscriptions and timers when the backend closes. */
-  close(): void {
-    this.#deleted = true;
-    for (const cancel of this.#delays) cancel();
-    for (const subscription of [...this.#subscriptions]) subscription.abandon();
+    this.#delays.clear();
+    for (const subscription of [...this.#subscriptions]) subscription.end(error);
+    // Those of subscriptions that were closed and still wait for their handlers are among them.
+    const lost = [...this.#inFlight];
+    this.#inFlight.clear();
+    for (const delivery of lost) delivery.lose('shutdown', why);
   }
 
   #append(entry: Entry): void {
     this.#sequence += 1;
     entry.sequence = this.#sequence;
-    this.#ready.append(entry);
-    this.#schedulePump();
+    this.#ready.add(entry);
+  }
+
+  /** Back to its old place, its key free for it. */
+  #return(entry: Entry): void {
+    this.#freeKey(entry);
+    this.#ready.add(entry);
   }
 
   #later(delayMs: number, action: () => void): void {
-    const cancel = this.settings.clock.schedule(() => {
-      this.#delays.delete(cancel);
-      action();
-    }, delayMs);
+    const cancel = this.settings.clock.schedule(
+      () => {
+        this.#delays.delete(cancel);
+        if (delayMs > longestTimerMs) {
+          this.#later(delayMs - longestTimerMs, action);
+          return;
+        }
+        action();
+        this.#schedulePump();
+      },
+      Math.min(delayMs, longestTimerMs),
+    );
     this.#delays.add(cancel);
   }
 
@@ -123,46 +161,55 @@ export class MemoryQueue {
     if (key === undefined) return;
     this.#busyKeys.delete(key);
     const parked = this.#parked.get(key);
-    const next = parked?.shift();
+    const next = parked?.take();
     if (next === undefined) return;
     this.#parkedCount -= 1;
-    if (parked?.length === 0) this.#parked.delete(key);
-    this.#ready.putBack(next);
+    if (parked?.size === 0) this.#parked.delete(key);
+    this.#ready.add(next);
   }
 
   #park(entry: Entry, key: string): void {
-    const parked = this.#parked.get(key);
+    const parked = this.#parked.get(key) ?? new EntryList();
+    this.#parked.set(key, parked);
+    parked.add(entry);
     this.#parkedCount += 1;
-    if (parked === undefined) {
-      this.#parked.set(key, [entry]);
-      return;
-    }
-    let index = parked.length;
-    while (index > 0 && (parked[index - 1] as Entry).sequence > entry.sequence) index -= 1;
-    parked.splice(index, 0, entry);
   }
 
   #schedulePump(): void {
-    if (this.#pumpIsDue || this.#deleted) return;
+    if (this.#pumpIsDue || this.#isOver) return;
     this.#pumpIsDue = true;
-    queueMicrotask(() => {
+    const pump = (): void => {
       this.#pumpIsDue = false;
       this.#pump();
-    });
+    };
+    if (this.#deliveriesThisTurn < deliveriesPerTurn) {
+      queueMicrotask(pump);
+      return;
+    }
+    this.#deliveriesThisTurn = 0;
+    setImmediate(pump);
+  }
+
+  /** For what comes back at once: a subscriber that gives everything back must not have the event loop to itself. */
+  #pumpNextTurn(): void {
+    setImmediate(() => this.#schedulePump());
   }
 
   #pump(): void {
-    while (!this.#deleted) {
+    while (!this.#isOver && this.#deliveriesThisTurn < deliveriesPerTurn) {
       const subscription = this.#nextSubscriber();
       if (subscription === undefined) break;
       const entry = this.#takeDeliverable();
       if (entry === undefined) break;
       if (entry.message.key !== undefined) this.#busyKeys.add(entry.message.key);
-      this.#inFlight += 1;
-      subscription.deliver(new MemoryDelivery(this, subscription, entry));
+      this.#deliveriesThisTurn += 1;
+      const delivery = new MemoryDelivery(this, subscription, entry);
+      this.#inFlight.add(delivery);
+      subscription.deliver(delivery);
     }
+    if (this.#deliveriesThisTurn >= deliveriesPerTurn) this.#schedulePump();
     // Parked entries become deliverable when those in flight are settled, but not when only a delay frees them.
-    const isEmpty = this.#ready.size === 0 && (this.#parkedCount === 0 || this.#inFlight === 0);
+    const isEmpty = this.#ready.size === 0 && (this.#parkedCount === 0 || this.#inFlight.size === 0);
     if (isEmpty) for (const subscription of [...this.#subscriptions]) subscription.onEmpty();
   }
 

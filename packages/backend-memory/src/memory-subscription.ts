@@ -1,89 +1,87 @@
 import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
 import type { MemoryDelivery } from './memory-delivery.ts';
+import { atLeast } from './memory-options.ts';
 import type { MemoryQueue } from './memory-queue.ts';
+
+/** What a throwing receiver was given comes again after so long: at once would be a busy loop. */
+const pauseAfterThrowMs = 1_000;
 
 /** An open intake of one queue. */
 export class MemorySubscription implements Subscription {
   readonly ended: Promise<void>;
   readonly #queue: MemoryQueue;
-  readonly #options: SubscribeOptions;
+  readonly #maxInFlight: number;
+  readonly #untilEmpty: boolean;
   readonly #receive: (delivery: Delivery) => void;
-  readonly #unsettled = new Set<MemoryDelivery>();
-  #isOpen = true;
-  #end: () => void = () => undefined;
-  #fail: (error: unknown) => void = () => undefined;
-  #onSettled: () => void = () => undefined;
+  readonly #closing: (() => void)[] = [];
+  #state: 'starting' | 'open' | 'over' = 'starting';
+  #unsettled = 0;
+  #resolveEnded: () => void = () => undefined;
+  #rejectEnded: (error: unknown) => void = () => undefined;
 
   constructor(queue: MemoryQueue, options: SubscribeOptions, receive: (delivery: Delivery) => void) {
     this.#queue = queue;
-    this.#options = options;
+    this.#maxInFlight = atLeast(1, 'maxInFlight', options.maxInFlight);
+    this.#untilEmpty = options.untilEmpty === true;
     this.#receive = receive;
     this.ended = new Promise((resolve, reject) => {
-      this.#end = resolve;
-      this.#fail = reject;
+      this.#resolveEnded = resolve;
+      this.#rejectEnded = reject;
     });
     // Whoever does not look at `ended` must not crash by it.
     this.ended.catch(() => undefined);
   }
 
   get hasRoom(): boolean {
-    return this.#isOpen && this.#unsettled.size < this.#options.maxInFlight;
+    return this.#state === 'open' && this.#unsettled < this.#maxInFlight;
   }
 
   async close(): Promise<void> {
     this.#stop();
-    this.#end();
-    if (this.#unsettled.size === 0) return;
-    await new Promise<void>((resolve) => {
-      const others = this.#onSettled;
-      this.#onSettled = () => {
-        others();
-        resolve();
-      };
-    });
+    this.#resolveEnded();
+    if (this.#unsettled > 0) await new Promise<void>((resolve) => this.#closing.push(resolve));
+  }
+
+  /** From now on deliveries may come. */
+  start(): void {
+    if (this.#state === 'starting') this.#state = 'open';
   }
 
   deliver(delivery: MemoryDelivery): void {
-    this.#unsettled.add(delivery);
+    this.#unsettled += 1;
     try {
       this.#receive(delivery);
-    } catch {
-      // A receiver that throws has not taken the delivery.
-      delivery.release().catch(() => undefined);
+    } catch (error) {
+      this.#queue.settings.logger.error('A receiver threw; its message comes again.', {
+        queue: this.#queue.name,
+        messageId: delivery.message.id,
+        error,
+      });
+      // It may have settled the delivery before it threw: then that counts.
+      delivery.retry({ delayMs: pauseAfterThrowMs }).catch(() => undefined);
     }
   }
 
-  settled(delivery: MemoryDelivery): void {
-    this.#unsettled.delete(delivery);
-    if (this.#unsettled.size === 0) this.#onSettled();
+  /** One delivery less that `close` waits for. */
+  settled(): void {
+    this.#unsettled -= 1;
+    if (this.#unsettled === 0) for (const resolve of this.#closing.splice(0)) resolve();
   }
 
   onEmpty(): void {
-    if (this.#options.untilEmpty !== true) return;
-    this.#stop();
-    this.#end();
+    if (this.#untilEmpty) this.end();
   }
 
-  /** The queue was deleted. */
-  fail(error: unknown): void {
+  /** Intake is over: for good and well, or by an error. */
+  end(error?: Error): void {
     this.#stop();
-    this.#fail(error);
-    this.#loseAll('The queue was deleted.');
-  }
-
-  /** The backend was closed. */
-  abandon(): void {
-    this.#stop();
-    this.#end();
-    this.#loseAll('The backend was closed.');
+    if (error === undefined) this.#resolveEnded();
+    else this.#rejectEnded(error);
   }
 
   #stop(): void {
-    this.#isOpen = false;
+    if (this.#state === 'over') return;
+    this.#state = 'over';
     this.#queue.remove(this);
-  }
-
-  #loseAll(why: string): void {
-    for (const delivery of this.#unsettled) delivery.lose('shutdown', why);
   }
 }

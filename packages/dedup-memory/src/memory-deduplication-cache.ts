@@ -23,10 +23,13 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
   readonly #ttlMs: number;
   readonly #maxEntries: number;
   readonly #clock: Clock;
+  /** Claims, those renewed last at the end: where all leases are equally long, that is the order of expiry. */
   readonly #leases = new Map<string, Lease>();
   /** When each done key is forgotten; all live equally long, so the order of insertion is that of expiry. */
   readonly #done = new Map<string, number>();
   #claims = 0;
+  /** No lease ends before this time, so that a full cache is not searched in vain at every claim. */
+  #noLeaseEndsBefore = 0;
 
   /** @throws MelangeError `CONFIGURATION` when `ttlMs` or `maxEntries` is not above 0. */
   constructor(options: MemoryDeduplicationCacheOptions = {}) {
@@ -40,6 +43,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
     return this.#leases.size + this.#done.size;
   }
 
+  /** @throws MelangeError `CACHE_UNAVAILABLE` when the cache is full of live claims. */
   claim(key: string, { leaseMs }: { readonly leaseMs: number }): Claim {
     const now = this.#clock.now();
     const forgottenAt = this.#done.get(key);
@@ -52,7 +56,9 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
     if (lease === undefined) this.#makeRoom(now);
     this.#claims += 1;
     const fence = String(this.#claims);
-    this.#leases.set(key, { fence, expiresAt: now + leaseMs });
+    const expiresAt = now + leaseMs;
+    this.#putLast(key, { fence, expiresAt });
+    this.#noLeaseEndsBefore = Math.min(this.#noLeaseEndsBefore, expiresAt);
     return { status: 'claimed', token: { key, fence } };
   }
 
@@ -60,6 +66,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
     const lease = this.#leaseOf(token);
     if (lease === undefined) return false;
     lease.expiresAt = Math.max(lease.expiresAt, this.#clock.now() + leaseMs);
+    this.#putLast(token.key, lease);
     return true;
   }
 
@@ -90,19 +97,40 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
     return lease?.fence === fence && lease.expiresAt > this.#clock.now() ? lease : undefined;
   }
 
+  #putLast(key: string, lease: Lease): void {
+    this.#leases.delete(key);
+    this.#leases.set(key, lease);
+  }
+
+  /** What no longer counts goes first: a lease that ran out, then the oldest done key. */
   #makeRoom(now: number): void {
     if (this.size < this.#maxEntries) return;
+    const [first] = this.#leases;
+    if (first !== undefined && first[1].expiresAt <= now) {
+      this.#leases.delete(first[0]);
+      return;
+    }
     const oldest = this.#done.keys().next();
     if (oldest.done !== true) {
       this.#done.delete(oldest.value);
       return;
     }
-    for (const [key, lease] of this.#leases) if (lease.expiresAt <= now) this.#leases.delete(key);
+    this.#dropExpiredLeases(now);
     if (this.size < this.#maxEntries) return;
     throw new MelangeError(
       'CACHE_UNAVAILABLE',
       `All ${this.#maxEntries} entries are live claims: raise maxEntries.`,
     );
+  }
+
+  #dropExpiredLeases(now: number): void {
+    if (now < this.#noLeaseEndsBefore) return;
+    let earliest = Number.POSITIVE_INFINITY;
+    for (const [key, { expiresAt }] of this.#leases) {
+      if (expiresAt <= now) this.#leases.delete(key);
+      else earliest = Math.min(earliest, expiresAt);
+    }
+    this.#noLeaseEndsBefore = earliest;
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type Serializer,
   schemaOf,
 } from '@melange/core';
+import { shortened } from './shortened.ts';
 import { validate } from './validate.ts';
 
 /** Manifest of values without a class, as in the Python library. */
@@ -56,27 +57,35 @@ export class JsonSerializer implements Serializer {
       prototype = Object.getPrototypeOf(prototype) as object | null;
     }
     const name = value.constructor?.name ?? 'unnamed';
-    throw new SerializationError(`The class ${name} is not known: give it to JsonSerializer's constructor.`);
+    throw new SerializationError(
+      `The class ${shortened(name)} is not known: register it, new JsonSerializer([${shortened(name)}]).`,
+    );
   }
 
+  /**
+   * The promise of the text only where the class's schema validates asynchronously.
+   *
+   * @throws SerializationError for what JSON cannot carry, an unregistered class, and what is not valid.
+   */
   serialize(value: unknown): MaybePromise<MessageContent> {
     const manifest = this.manifest(value);
-    let text: string | undefined;
-    try {
-      text = JSON.stringify(value);
-    } catch (cause) {
-      throw new SerializationError(`JSON cannot carry this "${manifest}": ${(cause as Error).message}`, {
-        cause,
-      });
-    }
-    if (text === undefined)
-      throw new SerializationError(`JSON cannot carry a value of type ${typeof value}.`);
-    const schema = this.#schemaFor(manifest);
+    const text = stringify(value, manifest);
+    const type = this.#types.get(manifest);
+    if (type === undefined) return text;
+    // By its `toJSON` an instance can become anything, which could not be revived.
+    if (!text.startsWith('{')) throw new SerializationError(`"${manifest}" is not an object in JSON.`);
+    const schema = schemaOf(type);
     if (schema === undefined) return text;
     const valid = validate(schema, JSON.parse(text), manifest);
     return valid instanceof Promise ? valid.then(() => text) : text;
   }
 
+  /**
+   * The promise of the value only where the class's schema validates asynchronously.
+   *
+   * @param manifest `undefined` and `json` are read as plain values.
+   * @throws SerializationError for bad bytes, bad JSON, an unknown manifest, and what is not valid.
+   */
   deserialize(content: MessageContent, manifest: string | undefined): MaybePromise<unknown> {
     const type = manifest === undefined || manifest === untyped ? undefined : this.#typeOf(manifest);
     const parsed = parse(content, manifest ?? untyped);
@@ -92,13 +101,23 @@ export class JsonSerializer implements Serializer {
     const type = this.#types.get(manifest);
     if (type !== undefined) return type;
     const known = [untyped, ...this.#types.keys()].join(', ');
-    throw new SerializationError(`The manifest "${manifest.slice(0, 100)}" is not known; known: ${known}.`);
+    throw new SerializationError(`The manifest "${shortened(manifest)}" is not known; known: ${known}.`);
   }
+}
 
-  #schemaFor(manifest: string): ReturnType<typeof schemaOf> {
-    const type = this.#types.get(manifest);
-    return type && schemaOf(type);
+function stringify(value: unknown, manifest: string): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (cause) {
+    // The first line says what; those that follow retrace a cycle through the value.
+    const [reason = ''] = String(cause instanceof Error ? cause.message : cause).split('\n', 1);
+    throw new SerializationError(`JSON cannot carry this "${manifest}": ${shortened(reason)}`, { cause });
   }
+  if (text === undefined) {
+    throw new SerializationError(`JSON cannot carry this "${manifest}", a value of type ${typeof value}.`);
+  }
+  return text;
 }
 
 function parse(content: MessageContent, manifest: string): unknown {
@@ -106,13 +125,16 @@ function parse(content: MessageContent, manifest: string): unknown {
   try {
     text = typeof content === 'string' ? content : utf8.decode(content);
   } catch (cause) {
-    throw new SerializationError(`The content of "${manifest}" is not UTF-8.`, { cause });
+    throw new SerializationError(`The content of "${shortened(manifest)}" is not UTF-8.`, { cause });
   }
   try {
-    return JSON.parse(text);
+    // The decoder drops a byte order mark from bytes; text that some broker decoded may still have it.
+    return JSON.parse(text.startsWith('\uFEFF') ? text.slice(1) : text);
   } catch {
     // The parser's message quotes the content, which may be private and ends in logs and headers.
-    throw new SerializationError(`The content of "${manifest}" (${text.length} characters) is not JSON.`);
+    throw new SerializationError(
+      `The content of "${shortened(manifest)}" (${text.length} characters) is not JSON.`,
+    );
   }
 }
 

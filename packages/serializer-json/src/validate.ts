@@ -5,19 +5,48 @@ import {
   SerializationError,
   type StandardSchema,
 } from '@melange/core';
+import { shortened } from './shortened.ts';
 
-/** The schema's output for `value`; a promise only where the schema's own answer is one. */
+/** How many issues an error message tells; the others are only counted. */
+const mostIssuesTold = 5;
+
+/**
+ * The schema's output for `value`; a promise only where the schema's own answer is one.
+ *
+ * @throws SerializationError when the value is not valid, or the schema itself fails.
+ */
 export function validate(schema: StandardSchema, value: unknown, manifest: string): MaybePromise<unknown> {
-  const result = schema['~standard'].validate(value);
-  if (result instanceof Promise) return result.then((settled) => outputOf(settled, manifest));
-  return outputOf(result, manifest);
+  let result: MaybePromise<SchemaResult<unknown>>;
+  try {
+    result = schema['~standard'].validate(value);
+  } catch (cause) {
+    throw schemaFailed(cause, manifest);
+  }
+  if (!(result instanceof Promise)) return outputOf(result, manifest);
+  return result.then(
+    (settled) => outputOf(settled, manifest),
+    (cause: unknown) => {
+      throw schemaFailed(cause, manifest);
+    },
+  );
+}
+
+/** A schema should answer with issues, but one that throws on surprising content must not do worse harm. */
+function schemaFailed(cause: unknown, manifest: string): SerializationError {
+  return new SerializationError(`The schema of "${shortened(manifest)}" threw.`, { cause });
 }
 
 function outputOf(result: SchemaResult<unknown>, manifest: string): unknown {
   if (result.issues === undefined) return result.value;
   const paths = result.issues.map(keysOf);
-  const lines = result.issues.map((issue, index) => `${textOf(paths[index] ?? [])}: ${issue.message}`);
-  throw new SerializationError(`"${manifest}" is not valid: ${lines.join('; ')}`, { path: paths[0] ?? [] });
+  const told = result.issues
+    .slice(0, mostIssuesTold)
+    .map(({ message }, index) => `${textOf(paths[index] ?? [])}: ${shortened(message)}`);
+  const untold = result.issues.length - told.length;
+  if (untold > 0) told.push(`and ${untold} more`);
+  throw new SerializationError(`"${shortened(manifest)}" is not valid: ${told.join('; ')}`, {
+    path: paths[0] ?? [],
+  });
 }
 
 function keysOf(issue: SchemaIssue): PropertyKey[] {
@@ -31,5 +60,5 @@ function textOf(path: readonly PropertyKey[]): string {
     if (typeof key === 'number') text += `[${key}]`;
     else text += text === '' ? String(key) : `.${String(key)}`;
   }
-  return text === '' ? '(root)' : text;
+  return text === '' ? '(root)' : shortened(text);
 }
