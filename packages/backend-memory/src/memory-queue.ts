@@ -197,10 +197,11 @@ export class MemoryQueue {
 
   #pump(): void {
     while (!this.#isOver && this.#deliveriesThisTurn < deliveriesPerTurn) {
-      const subscription = this.#nextSubscriber();
+      const subscription = this.#subscriptions.find(({ hasRoom }) => hasRoom);
       if (subscription === undefined) break;
       const entry = this.#takeDeliverable();
       if (entry === undefined) break;
+      this.#servedNow(subscription);
       if (entry.message.key !== undefined) this.#busyKeys.add(entry.message.key);
       this.#deliveriesThisTurn += 1;
       const delivery = new MemoryDelivery(this, subscription, entry);
@@ -213,14 +214,11 @@ export class MemoryQueue {
     if (isEmpty) for (const subscription of [...this.#subscriptions]) subscription.onEmpty();
   }
 
-  /** Turn by turn, so that no subscriber takes everything. */
-  #nextSubscriber(): MemorySubscription | undefined {
-    for (let tried = 0; tried < this.#subscriptions.length; tried += 1) {
-      const subscription = this.#subscriptions.shift() as MemorySubscription;
-      this.#subscriptions.push(subscription);
-      if (subscription.hasRoom) return subscription;
-    }
-    return undefined;
+  /** Behind the other subscribers, so that none takes everything; only a delivery uses up a turn. */
+  #servedNow(subscription: MemorySubscription): void {
+    if (this.#subscriptions.length === 1) return;
+    this.remove(subscription);
+    this.#subscriptions.push(subscription);
   }
 
   #takeDeliverable(): Entry | undefined {

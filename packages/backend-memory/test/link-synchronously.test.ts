@@ -1,8 +1,16 @@
 import { linkSynchronously, MemoryBackend } from '@melange/backend-memory';
-import { QueuePublisher, SerializerRegistry, SingleDispatchConsumer, TopicPublisher } from '@melange/core';
+import {
+  type Consumer,
+  QueuePublisher,
+  SerializerRegistry,
+  SingleDispatchConsumer,
+  TopicPublisher,
+} from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { JsonSerializer } from '@melange/serializer-json';
 import { expect, test } from 'vitest';
+import { message, open } from './support/inbox.ts';
+import { settled } from './support/manual-clock.ts';
 
 class Ordered {
   readonly number: number;
@@ -16,7 +24,12 @@ const serializers = new SerializerRegistry({
   default: 'json',
 });
 
-async function scene(handle: (message: Ordered) => void) {
+/** Takes everything, `null` of tombstones included. */
+function consumer(name: string, process: Consumer['process']): Consumer {
+  return { name, accepts: () => true, process };
+}
+
+async function scene(handle: (message: Ordered) => void = () => undefined) {
   const backend = new MemoryBackend();
   await backend.declareQueue('orders', { topics: ['events'] });
   const consumers = [new SingleDispatchConsumer('c').on(Ordered, handle)];
@@ -57,4 +70,75 @@ test('with a cache, a duplicate is processed once, and a failure can be tried ag
   await queue.publish('orders', new Ordered(1), { id: 'same' });
   await queue.publish('orders', new Ordered(1), { id: 'same' });
   expect(runs).toBe(2);
+});
+
+test('every consumer runs and is waited for, though another one throws', async () => {
+  const { backend, queue } = await scene();
+  const done: string[] = [];
+  const failure = new RangeError('declined');
+  const consumers = [
+    consumer('failing', () => {
+      throw failure;
+    }),
+    consumer('slow', async () => {
+      await settled();
+      done.push('slow');
+    }),
+  ];
+  linkSynchronously(backend, 'orders', { serializers, consumers });
+  const error = await queue.publish('orders', new Ordered(1)).catch((error: unknown) => error);
+  expect(error).toBe(failure);
+  expect(done).toEqual(['slow']);
+});
+
+test('the errors of several consumers come together', async () => {
+  const { backend, queue } = await scene();
+  const failing = (name: string) =>
+    consumer(name, () => {
+      throw new Error(name);
+    });
+  linkSynchronously(backend, 'orders', { serializers, consumers: [failing('a'), failing('b')] });
+  const error = await queue.publish('orders', new Ordered(1)).catch((error: unknown) => error);
+  expect((error as AggregateError).errors).toEqual([new Error('a'), new Error('b')]);
+});
+
+test('content that cannot be decoded rejects the publish; a tombstone is null', async () => {
+  const { backend } = await scene();
+  const seen: unknown[] = [];
+  const consumers = [consumer('one', (value) => void seen.push(value))];
+  linkSynchronously(backend, 'orders', { serializers, consumers });
+  const broken = backend.publishToQueue('orders', [message('a', { content: '{' })]);
+  await expect(broken).rejects.toMatchObject({ code: 'SERIALIZATION' });
+  await backend.publishToQueue('orders', [message('b', { content: null })]);
+  expect(seen).toEqual([null]);
+});
+
+test('a message whose claim is held elsewhere rejects: nobody may take it for processed', async () => {
+  const { backend, consumers, queue } = await scene();
+  const cache = new MemoryDeduplicationCache();
+  cache.claim('c:held', { leaseMs: 60_000 });
+  linkSynchronously(backend, 'orders', { serializers, consumers, cache });
+  const publishing = queue.publish('orders', new Ordered(1), { id: 'held' });
+  await expect(publishing).rejects.toMatchObject({ code: 'CLAIM_HELD' });
+});
+
+test('a queue has one link at most, and an ended link leaves messages to its subscribers', async () => {
+  const { backend, consumers, queue } = await scene();
+  const unlink = linkSynchronously(backend, 'orders', { serializers, consumers });
+  expect(() => linkSynchronously(backend, 'orders', { serializers, consumers })).toThrow(/linked already/);
+  unlink();
+  const id = await queue.publish('orders', new Ordered(1));
+  const inbox = await open(backend, 'orders');
+  await settled();
+  expect(inbox.seen).toEqual([`${id}#1`]);
+});
+
+test('a queue that does not exist cannot be linked, and a deleted one takes its link along', async () => {
+  const { backend, consumers, queue } = await scene();
+  expect(() => linkSynchronously(backend, 'nowhere', { serializers, consumers })).toThrow(/nowhere/);
+  linkSynchronously(backend, 'orders', { serializers, consumers });
+  await backend.deleteQueue('orders');
+  await backend.declareQueue('orders');
+  await queue.publish('orders', new Ordered(1));
+  expect((await backend.describeQueue('orders')).depth).toBe(1);
 });

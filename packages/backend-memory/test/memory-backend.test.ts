@@ -1,202 +1,326 @@
 import { MemoryBackend } from '@melange/backend-memory';
-import type { Clock, Delivery, Message } from '@melange/core';
-import { describe, expect, test } from 'vitest';
+import { type Delivery, type PublishError, silentLogger } from '@melange/core';
+import { beforeEach, describe, expect, test } from 'vitest';
+import { message, of, open } from './support/inbox.ts';
+import { ManualClock, settled } from './support/manual-clock.ts';
 
-function message(id: string, key?: string): Message {
-  return {
-    id,
-    content: id,
-    manifest: undefined,
-    serializerId: undefined,
-    key,
-    headers: {},
-    publishedAt: undefined,
-  };
-}
+let clock: ManualClock;
+let backend: MemoryBackend;
 
-/** Time that passes only when told to. */
-function manualClock(): Clock & { advance(byMs: number): void } {
-  let now = 0;
-  const timers = new Set<{ readonly at: number; readonly callback: () => void }>();
-  return {
-    now: () => now,
-    schedule(callback, delayMs) {
-      const timer = { at: now + delayMs, callback };
-      timers.add(timer);
-      return () => void timers.delete(timer);
-    },
-    advance(byMs) {
-      now += byMs;
-      for (const timer of [...timers]) {
-        if (timer.at > now) continue;
-        timers.delete(timer);
-        timer.callback();
-      }
-    },
-  };
-}
+beforeEach(async () => {
+  clock = new ManualClock();
+  backend = new MemoryBackend({ clock });
+  await backend.declareQueue('queue', { deadLetterQueue: 'dead' });
+});
 
-/** Resolves when everything that needs no time has happened. */
-async function settled(): Promise<void> {
-  for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-}
-
-async function receiving(backend: MemoryBackend, queue: string, maxInFlight = 10): Promise<Delivery[]> {
-  const deliveries: Delivery[] = [];
-  await backend.subscribe(queue, { maxInFlight }, (delivery) => deliveries.push(delivery));
-  return deliveries;
-}
+const code = (code: string) => expect.objectContaining({ code });
 
 describe('leases', () => {
-  test('a delivery past its lease is aborted and comes again; its late settlement does nothing', async () => {
-    const clock = manualClock();
-    const backend = new MemoryBackend({ clock, leaseMs: 1_000 });
-    await backend.declareQueue('q');
-    await backend.publishToQueue('q', [message('a')]);
-    const deliveries = await receiving(backend, 'q');
+  beforeEach(async () => {
+    backend = new MemoryBackend({ clock, leaseMs: 100 });
+    await backend.declareQueue('queue');
+    await backend.publishToQueue('queue', [message('a')]);
+  });
+
+  test('a delivery past its lease is aborted and comes again; its late settlement changes nothing', async () => {
+    const inbox = await open(backend, 'queue');
     await settled();
-    clock.advance(1_000);
-    clock.advance(0);
+    const first = of(inbox, 'a');
+    await clock.advance(99);
+    expect(first.signal.aborted).toBe(false);
+    await clock.advance(1);
+    expect(first.signal.reason).toMatchObject({ reason: 'lease-lost' });
+    expect(inbox.seen).toEqual(['a#1', 'a#2']);
+    await first.acknowledge();
+    await clock.advance(100);
+    expect(inbox.seen).toEqual(['a#1', 'a#2', 'a#3']);
+  });
+
+  test('a lost delivery no longer counts as in flight, nor holds up close', async () => {
+    const inbox = await open(backend, 'queue', { maxInFlight: 1 });
     await settled();
-    expect(deliveries.map(({ attempt }) => attempt)).toEqual([1, 2]);
-    expect(deliveries[0]?.signal.reason).toMatchObject({ reason: 'lease-lost' });
-    await deliveries[0]?.acknowledge();
-    await deliveries[1]?.retry();
-    clock.advance(0);
-    await settled();
-    expect(deliveries[2]?.attempt).toBe(3);
+    const closed = inbox.subscription.close();
+    await clock.advance(100);
+    await closed;
+    expect((await backend.describeQueue('queue')).depth).toBe(1);
   });
 
   test('a settled delivery leaves no timer behind', async () => {
-    const clock = manualClock();
-    const backend = new MemoryBackend({ clock, leaseMs: 1_000 });
-    await backend.declareQueue('q');
-    await backend.publishToQueue('q', [message('a')]);
-    const deliveries = await receiving(backend, 'q');
+    const inbox = await open(backend, 'queue');
     await settled();
-    await deliveries[0]?.acknowledge();
-    clock.advance(5_000);
-    await settled();
-    expect(deliveries).toHaveLength(1);
+    await of(inbox, 'a').acknowledge();
+    expect(clock.pending).toBe(0);
+  });
+
+  test('without a lease a delivery stays with its subscriber for ever', async () => {
+    backend = new MemoryBackend({ clock });
+    await backend.declareQueue('queue');
+    const inbox = await open(backend, 'queue');
+    await backend.publishToQueue('queue', [message('a')]);
+    await clock.advance(1e10);
+    expect(inbox.seen).toEqual(['a#1']);
+    expect(of(inbox, 'a').signal.aborted).toBe(false);
   });
 });
 
-describe('bounded memory', () => {
-  test('publishing beyond the bound names the messages that did not fit', async () => {
-    const backend = new MemoryBackend({ maxMessages: 2 });
-    await backend.declareQueue('q');
-    const publishing = backend.publishToQueue(
-      'q',
-      ['a', 'b', 'c'].map((id) => message(id)),
-    );
-    await expect(publishing).rejects.toMatchObject({
+describe('bounds', () => {
+  test('what a full queue cannot take is named, with QUEUE_FULL; the rest is safe', async () => {
+    backend = new MemoryBackend({ maxMessages: 2 });
+    await backend.declareQueue('queue');
+    const error = await backend
+      .publishToQueue('queue', [message('a'), message('b'), message('c')])
+      .catch((error: PublishError) => error);
+    expect(error).toMatchObject({
       code: 'PUBLISH_FAILED',
-      failures: [{ messageId: 'c', error: { code: 'QUEUE_FULL' } }],
+      failures: [{ messageId: 'c', error: code('QUEUE_FULL') }],
     });
+    expect((await backend.describeQueue('queue')).depth).toBe(2);
     expect(await backend.health()).toMatchObject({ status: 'degraded' });
-    const deliveries = await receiving(backend, 'q');
-    await settled();
-    await expect(backend.publishToQueue('q', [message('d')])).rejects.toMatchObject({
-      code: 'PUBLISH_FAILED',
-    });
-    await deliveries[0]?.acknowledge();
-    await backend.publishToQueue('q', [message('d')]);
   });
 
-  test('a full queue of a topic refuses the message for all of its queues', async () => {
-    const backend = new MemoryBackend({ maxMessages: 1 });
-    await backend.declareQueue('full', { topics: ['t'] });
-    await backend.declareQueue('empty', { topics: ['t'] });
+  test('messages in flight and delayed ones count; an acknowledged one makes room', async () => {
+    backend = new MemoryBackend({ clock, maxMessages: 2 });
+    await backend.declareQueue('queue');
+    const inbox = await open(backend, 'queue');
+    await backend.publishToQueue('queue', [message('in flight')]);
+    await backend.publishToQueue('queue', [message('delayed')], { delayMs: 10 });
+    await settled();
+    await expect(backend.publishToQueue('queue', [message('c')])).rejects.toEqual(code('PUBLISH_FAILED'));
+    await of(inbox, 'in flight').acknowledge();
+    await backend.publishToQueue('queue', [message('c')]);
+  });
+
+  test('a topic puts a message into all of its queues or into none', async () => {
+    backend = new MemoryBackend({ maxMessages: 1 });
+    await backend.declareQueue('roomy', { topics: ['topic'] });
+    await backend.declareQueue('full', { topics: ['topic'] });
     await backend.publishToQueue('full', [message('a')]);
-    await expect(backend.publishToTopic('t', [message('b')])).rejects.toMatchObject({
-      code: 'PUBLISH_FAILED',
-    });
-    expect((await backend.describeQueue('empty')).depth).toBe(0);
+    await expect(backend.publishToTopic('topic', [message('b')])).rejects.toEqual(code('PUBLISH_FAILED'));
+    expect((await backend.describeQueue('roomy')).depth).toBe(0);
   });
 
-  test('a dead-lettering into a full queue rejects, and the message comes again', async () => {
-    const clock = manualClock();
-    const backend = new MemoryBackend({ clock, maxMessages: 1 });
-    await backend.declareQueue('q', { deadLetterQueue: 'dead' });
+  test('a dead letter that finds its queue full rejects, and its message comes again', async () => {
+    backend = new MemoryBackend({ clock, maxMessages: 1 });
+    await backend.declareQueue('queue', { deadLetterQueue: 'dead' });
     await backend.publishToQueue('dead', [message('old')]);
-    await backend.publishToQueue('q', [message('a')]);
-    const deliveries = await receiving(backend, 'q');
+    await backend.publishToQueue('queue', [message('a')]);
+    const inbox = await open(backend, 'queue');
     await settled();
-    await expect(deliveries[0]?.deadLetter({ reason: 'test' })).rejects.toMatchObject({ code: 'QUEUE_FULL' });
-    clock.advance(1_000);
-    await settled();
-    expect(deliveries[1]?.message.id).toBe('a');
+    await expect(of(inbox, 'a').deadLetter({ reason: 'test' })).rejects.toEqual(code('QUEUE_FULL'));
+    await clock.advance(1_000);
+    expect(inbox.seen).toEqual(['a#1', 'a#2']);
+  });
+
+  test.each([{ maxMessages: 0 }, { maxMessages: Number.NaN }, { leaseMs: 0 }])('%j is refused', (options) => {
+    expect(() => new MemoryBackend(options)).toThrow(code('CONFIGURATION'));
+  });
+
+  test('a subscriber that could hold nothing is refused', async () => {
+    await expect(open(backend, 'queue', { maxInFlight: 0 })).rejects.toEqual(code('CONFIGURATION'));
+  });
+
+  test('a queue of 100,000 messages keeps its order and leaves the event loop its turns', async () => {
+    const count = 100_000;
+    for (let index = 0; index < count; index += 1) {
+      await backend.publishToQueue('queue', [message(String(index))]);
+    }
+    let turns = 0;
+    let next = 0;
+    let inOrder = true;
+    const turn = (): void => {
+      turns += 1;
+      if (next < count) setImmediate(turn);
+    };
+    setImmediate(turn);
+    await new Promise<void>((resolve) => {
+      void backend.subscribe('queue', { maxInFlight: 50 }, (delivery) => {
+        inOrder &&= delivery.message.id === String(next);
+        next += 1;
+        void delivery.acknowledge();
+        if (next === count) resolve();
+      });
+    });
+    expect(inOrder).toBe(true);
+    expect(turns).toBeGreaterThan(100);
+    expect((await backend.describeQueue('queue')).depth).toBe(0);
   });
 });
 
-describe('order by key', () => {
-  test('later messages of a key wait through the retry of an earlier one, over all subscriptions', async () => {
-    const clock = manualClock();
-    const backend = new MemoryBackend({ clock });
-    await backend.declareQueue('q');
-    await backend.publishToQueue('q', [
-      message('a1', 'a'),
-      message('a2', 'a'),
-      message('b1', 'b'),
-      message('none'),
+describe('copies', () => {
+  test('neither the publisher nor a handler can change what the queue holds', async () => {
+    const content = new Uint8Array([1, 2, 3]);
+    const headers: Record<string, string> = { tenant: 'blue' };
+    await backend.publishToQueue('queue', [message('a', { content, headers })]);
+    content[0] = 99;
+    headers.tenant = 'red';
+    const inbox = await open(backend, 'queue');
+    await settled();
+    const spoilt = of(inbox, 'a');
+    (spoilt.message.content as Uint8Array)[1] = 99;
+    (spoilt.message.headers as Record<string, string>).tenant = 'green';
+    await spoilt.release();
+    await settled();
+    expect(inbox.deliveries[1]?.message).toMatchObject({
+      content: new Uint8Array([1, 2, 3]),
+      headers: { tenant: 'blue' },
+    });
+  });
+
+  test('a dead letter carries what was published, not what its handler made of it', async () => {
+    await backend.publishToQueue('queue', [message('a', { content: new Uint8Array([1]) })]);
+    const [inbox, dead] = [await open(backend, 'queue'), await open(backend, 'dead')];
+    await settled();
+    (of(inbox, 'a').message.content as Uint8Array)[0] = 99;
+    await of(inbox, 'a').deadLetter({ reason: 'test' });
+    await settled();
+    expect(of(dead, 'a').message.content).toEqual(new Uint8Array([1]));
+  });
+
+  test("a Node buffer becomes bytes of its own, not a view of the pool's memory", async () => {
+    await backend.publishToQueue('queue', [message('a', { content: Buffer.from('text') })]);
+    const inbox = await open(backend, 'queue');
+    await settled();
+    const { content } = of(inbox, 'a').message;
+    expect(Buffer.isBuffer(content)).toBe(false);
+    expect(content).toEqual(new Uint8Array(Buffer.from('text')));
+  });
+
+  test('headers named like properties of every object stay headers', async () => {
+    const headers = JSON.parse('{"__proto__":"p","constructor":"c"}') as Record<string, string>;
+    await backend.publishToQueue('queue', [message('a', { headers })]);
+    const inbox = await open(backend, 'queue');
+    await settled();
+    expect(JSON.stringify(of(inbox, 'a').message.headers)).toBe('{"__proto__":"p","constructor":"c"}');
+  });
+});
+
+describe('delivery', () => {
+  test('released messages come again in their old places, whatever the order of releasing', async () => {
+    const ids = ['a', 'b', 'c', 'd', 'e', 'f'];
+    await backend.publishToQueue(
+      'queue',
+      [...ids, 'g'].map((id) => message(id)),
+    );
+    const first = await open(backend, 'queue', { maxInFlight: 6 });
+    await settled();
+    const closed = first.subscription.close();
+    for (const id of ['d', 'a', 'f', 'b', 'e', 'c']) await of(first, id).release();
+    await closed;
+    const second = await open(backend, 'queue', { maxInFlight: 7 });
+    await settled();
+    expect(second.seen).toEqual([...ids, 'g'].map((id) => `${id}#1`));
+  });
+
+  test('subscribers of one queue are served in turn, however the messages come', async () => {
+    const inboxes = [await open(backend, 'queue'), await open(backend, 'queue')];
+    await settled();
+    await backend.publishToQueue('queue', [message('a'), message('b')]);
+    await settled();
+    expect(inboxes.map(({ seen }) => seen.length)).toEqual([1, 1]);
+    for (const id of ['c', 'd', 'e', 'f']) {
+      await backend.publishToQueue('queue', [message(id)]);
+      await settled();
+    }
+    expect(inboxes.map(({ seen }) => seen.length)).toEqual([3, 3]);
+  });
+
+  test('never inside publish, nor before the subscriber holds its subscription', async () => {
+    const events: string[] = [];
+    await backend.publishToQueue('queue', [message('a')]);
+    const subscribing = backend
+      .subscribe('queue', { maxInFlight: 2 }, ({ message }) => void events.push(message.id))
+      .then(() => events.push('subscribed'));
+    void backend.publishToQueue('queue', [message('b')]);
+    await subscribing;
+    await settled();
+    expect(events).toEqual(['subscribed', 'a', 'b']);
+    const publishing = backend.publishToQueue('dead', [message('c')]);
+    expect(events).toHaveLength(3);
+    await publishing;
+  });
+
+  test('a receiver that throws is logged, hurts no other message, and gets its message again later', async () => {
+    const logged: string[] = [];
+    const logger = { ...silentLogger, error: (text: string) => void logged.push(text) };
+    backend = new MemoryBackend({ clock, logger });
+    await backend.declareQueue('queue');
+    const seen: string[] = [];
+    await backend.subscribe('queue', { maxInFlight: 1 }, (delivery: Delivery) => {
+      seen.push(`${delivery.message.id}#${delivery.attempt}`);
+      if (seen.length === 1) throw new Error('a defect');
+      void delivery.acknowledge();
+    });
+    await backend.publishToQueue('queue', [message('a'), message('b')]);
+    await settled();
+    expect(seen).toEqual(['a#1', 'b#1']);
+    await clock.advance(1_000);
+    expect(seen).toEqual(['a#1', 'b#1', 'a#2']);
+    expect(logged).toEqual(['A receiver threw; its message comes again.']);
+  });
+
+  test('a delay longer than a timer can take is kept all the same', async () => {
+    const days = 24 * 60 * 60 * 1_000;
+    const inbox = await open(backend, 'queue');
+    await backend.publishToQueue('queue', [message('a')], { delayMs: 60 * days });
+    await clock.advance(60 * days - 1);
+    expect(inbox.seen).toEqual([]);
+    await clock.advance(1);
+    expect(inbox.seen).toEqual(['a#1']);
+  });
+});
+
+describe('ends', () => {
+  test('a queue declared twice at once is made once: nothing put into it is lost', async () => {
+    const options = { deadLetterQueue: 'new dead', topics: ['topic'] };
+    await Promise.all([
+      backend.declareQueue('new', options),
+      backend.declareQueue('new', options),
+      backend.publishToQueue('new', [message('a')]),
     ]);
-    const deliveries = await receiving(backend, 'q', 1);
-    const others = await receiving(backend, 'q', 10);
-    await settled();
-    const all = [...deliveries, ...others];
-    expect(all.map(({ message: { id } }) => id).sort()).toEqual(['a1', 'b1', 'none']);
-    await all.find(({ message: { id } }) => id === 'a1')?.retry({ delayMs: 100 });
-    await settled();
-    expect(deliveries.length + others.length).toBe(3);
-    clock.advance(100);
-    await settled();
-    const again = [...deliveries, ...others].find(({ attempt }) => attempt === 2);
-    expect(again?.message.id).toBe('a1');
-    await again?.acknowledge();
-    await settled();
-    expect([...deliveries, ...others].some(({ message: { id } }) => id === 'a2')).toBe(true);
+    expect((await backend.describeQueue('new')).depth).toBe(1);
   });
-});
 
-test('released messages come back in their old places, whatever the order of their release', async () => {
-  const backend = new MemoryBackend();
-  await backend.declareQueue('q');
-  await backend.publishToQueue(
-    'q',
-    ['1', '2', '3', '4', '5'].map((id) => message(id)),
-  );
-  const deliveries: Delivery[] = [];
-  const first = await backend.subscribe('q', { maxInFlight: 3 }, (delivery) => deliveries.push(delivery));
-  await settled();
-  const closed = first.close();
-  for (const index of [1, 2, 0]) await deliveries[index]?.release();
-  await closed;
-  const again = await receiving(backend, 'q');
-  await settled();
-  expect(again.map(({ message: { id }, attempt }) => `${id}/${attempt}`)).toEqual([
-    '1/1',
-    '2/1',
-    '3/1',
-    '4/1',
-    '5/1',
-  ]);
-});
-
-test('depth does not slow it down: a hundred thousand messages pass, in order', async () => {
-  const backend = new MemoryBackend();
-  await backend.declareQueue('q');
-  const count = 100_000;
-  await backend.publishToQueue(
-    'q',
-    Array.from({ length: count }, (_, index) => message(String(index))),
-  );
-  let next = 0;
-  let inOrder = true;
-  const subscription = await backend.subscribe('q', { maxInFlight: 100, untilEmpty: true }, (delivery) => {
-    inOrder &&= delivery.message.id === String(next);
-    next += 1;
-    void delivery.acknowledge();
+  test('deleting a queue fails its subscriptions and takes their deliveries away', async () => {
+    const inbox = await open(backend, 'queue');
+    await backend.publishToQueue('queue', [message('a')]);
+    await settled();
+    await backend.deleteQueue('queue');
+    await expect(inbox.subscription.ended).rejects.toEqual(code('QUEUE_NOT_FOUND'));
+    expect(of(inbox, 'a').signal.aborted).toBe(true);
+    await of(inbox, 'a').acknowledge();
+    await inbox.subscription.close();
   });
-  await subscription.ended;
-  expect([next, inOrder]).toEqual([count, true]);
+
+  test('closing the backend also frees a subscription that waits for its last handler', async () => {
+    const inbox = await open(backend, 'queue');
+    await backend.publishToQueue('queue', [message('a')]);
+    await settled();
+    const closing = inbox.subscription.close();
+    await backend.close();
+    await closing;
+    await inbox.subscription.ended;
+    expect(of(inbox, 'a').signal.reason).toMatchObject({ reason: 'shutdown' });
+    await of(inbox, 'a').deadLetter({ reason: 'too late' });
+  });
+
+  test('a closed backend keeps no timer, and refuses everything with CLOSED', async () => {
+    await backend.publishToQueue('queue', [message('a')], { delayMs: 1_000 });
+    await backend.close();
+    await backend.close();
+    expect(clock.pending).toBe(0);
+    const refused = [
+      backend.declareQueue('queue'),
+      backend.declareTopic('topic'),
+      backend.publishToQueue('queue', [message('a')]),
+      backend.publishToTopic('topic', [message('a')]),
+      backend.subscribe('queue', { maxInFlight: 1 }, () => undefined),
+      backend.describeQueue('queue'),
+      backend.deleteQueue('queue'),
+      backend.deleteTopic('topic'),
+    ];
+    for (const outcome of await Promise.allSettled(refused)) {
+      expect(outcome).toMatchObject({ status: 'rejected', reason: code('CLOSED') });
+    }
+    expect(await backend.health()).toMatchObject({ status: 'unhealthy' });
+  });
 });

@@ -16,7 +16,7 @@ interface Lease {
 
 /**
  * Remembers within one process, and answers at once. Expired entries go when they are met or when room is
- * needed: there is no timer. When it is full, the oldest done keys are forgotten first, claims never; a claim
+ * needed: there is no timer. When it is full, the oldest done keys are forgotten, live claims never; a claim
  * that finds nothing but live claims is refused with `CACHE_UNAVAILABLE`.
  */
 export class MemoryDeduplicationCache implements DeduplicationCache {

@@ -33,6 +33,53 @@ test('never forgets a live claim: one too many is refused, until a lease ends', 
   expect(cache.claim('b', { leaseMs: 10 })).toEqual({ status: 'held' });
 });
 
+test('when it is full, leases that ran out go before done keys', () => {
+  const { cache, time } = cacheAt({ maxEntries: 3 });
+  done(cache, 'a');
+  cache.claim('crashed', { leaseMs: 10 });
+  cache.claim('working', { leaseMs: 50 });
+  time.now += 10;
+  expect(cache.claim('d', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'done' });
+  expect(cache.claim('working', { leaseMs: 10 })).toEqual({ status: 'held' });
+  expect(cache.size).toBe(3);
+});
+
+test('a renewed lease is not taken for one that ran out', () => {
+  const { cache, time } = cacheAt({ maxEntries: 2 });
+  const renewed = cache.claim('a', { leaseMs: 10 });
+  if (renewed.status !== 'claimed') throw new Error('not claimed');
+  cache.claim('b', { leaseMs: 10 });
+  cache.extend(renewed.token, { leaseMs: 100 });
+  time.now += 10;
+  expect(cache.claim('c', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'held' });
+  expect(() => cache.claim('d', { leaseMs: 10 })).toThrow(/live claims/);
+});
+
+test('answers at once, and forgets a done key only after its time', () => {
+  const { cache, time } = cacheAt({ ttlMs: 100 });
+  done(cache, 'a');
+  time.now += 99;
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'done' });
+  time.now += 1;
+  expect(cache.claim('a', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+});
+
+test('a claim that was taken over no longer answers to its first token', () => {
+  const { cache, time } = cacheAt();
+  const first = cache.claim('a', { leaseMs: 10 });
+  time.now += 10;
+  const second = cache.claim('a', { leaseMs: 10 });
+  if (first.status !== 'claimed' || second.status !== 'claimed') throw new Error('not claimed');
+  expect(second.token.fence).not.toBe(first.token.fence);
+  cache.release(first.token);
+  expect(cache.extend(first.token, { leaseMs: 10 })).toBe(false);
+  expect(cache.confirm(first.token)).toBe(false);
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'held' });
+  expect(cache.confirm(second.token)).toBe(true);
+});
+
 test('an extension never shortens a lease', () => {
   const { cache, time } = cacheAt();
   const claim = cache.claim('a', { leaseMs: 100 });

@@ -56,7 +56,9 @@ export class JsonSerializer implements Serializer {
       if (manifest !== undefined) return manifest;
       prototype = Object.getPrototypeOf(prototype) as object | null;
     }
-    const name = value.constructor?.name ?? 'unnamed';
+    // Of the prototype: a field of the value may be called `constructor` too.
+    const type = (Object.getPrototypeOf(value) as { constructor?: unknown }).constructor;
+    const name = typeof type === 'function' ? type.name : 'unnamed';
     throw new SerializationError(
       `The class ${shortened(name)} is not known: register it, new JsonSerializer([${shortened(name)}]).`,
     );

@@ -64,7 +64,14 @@ describe('plain values', () => {
   test('a cycle cannot be carried', async () => {
     const cycle: { self?: unknown } = {};
     cycle.self = cycle;
-    await failureOf(() => serializer.serialize(cycle));
+    const { message } = await failureOf(() => serializer.serialize(cycle));
+    expect(message).toMatch(/circular/);
+    expect(message).not.toMatch(/\n/);
+  });
+
+  test('a byte order mark is passed over, in bytes and in text', () => {
+    expect(serializer.deserialize(new Uint8Array([0xef, 0xbb, 0xbf, 0x31]), 'json')).toBe(1);
+    expect(serializer.deserialize('\uFEFF1', 'json')).toBe(1);
   });
 });
 
@@ -85,6 +92,22 @@ describe('classes', () => {
     expect((await failureOf(() => serializer.deserialize('{}', 'Nobody'))).message).toMatch(
       /"Nobody" is not known/,
     );
+  });
+
+  test('an unknown class is named even where a field is called constructor', async () => {
+    const odd = Object.assign(new (class Odd {})(), { constructor: { name: 5 } });
+    expect((await failureOf(() => serializer.manifest(odd))).message).toMatch(/class Odd is not known/);
+  });
+
+  test('an instance that is no object in JSON is refused: it could not be revived', async () => {
+    class Amount {
+      readonly cents = 5;
+      toJSON(): string {
+        return '0.05';
+      }
+    }
+    const amounts = new JsonSerializer([Amount]);
+    expect((await failureOf(() => amounts.serialize(new Amount()))).message).toMatch(/not an object in JSON/);
   });
 
   test('content that is no object is refused', async () => {
@@ -122,6 +145,69 @@ describe('validation', () => {
   test('what could not be read is not published: the wire form is validated', async () => {
     const basket = new Basket({ items: [{ price: Number.NaN }] });
     expect((await failureOf(() => serializer.serialize(basket))).path).toEqual(['items', 0, 'price']);
+  });
+});
+
+describe('the wire form', () => {
+  interface MomentFields {
+    readonly at: Date;
+  }
+  /** Takes ISO text and gives a `Date`. */
+  const momentSchema: StandardSchema<unknown, MomentFields> = {
+    '~standard': {
+      version: 1,
+      vendor: 'test',
+      validate(value) {
+        const { at } = value as { at: unknown };
+        if (typeof at === 'string') return { value: { at: new Date(at) } };
+        return { issues: [{ message: 'Expected ISO text', path: [{ key: 'at' }] }] };
+      },
+    },
+  };
+  class Moment extends defineMessage('Moment', momentSchema) {}
+
+  test("is what the schema validates when publishing, and the schema's output becomes the fields", () => {
+    const moments = new JsonSerializer([Moment]);
+    const moment = new Moment({ at: new Date(1_700_000_000_000) });
+    const content = moments.serialize(moment);
+    expect(content).toBe('{"at":"2023-11-14T22:13:20.000Z"}');
+    expect(moments.deserialize(content as string, 'Moment')).toEqual(moment);
+  });
+
+  test('a path of segments is told as one of keys', async () => {
+    const error = await failureOf(() => new JsonSerializer([Moment]).deserialize('{"at":1}', 'Moment'));
+    expect(error.message).toBe('"Moment" is not valid: at: Expected ISO text');
+    expect(error.path).toEqual(['at']);
+  });
+});
+
+describe('schemas that misbehave', () => {
+  function typeWith(validate: StandardSchema['~standard']['validate']) {
+    const schema: StandardSchema = { '~standard': { version: 1, vendor: 'test', validate } };
+    return class Odd extends defineMessage('Odd', schema) {};
+  }
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new TypeError('surprised');
+      },
+    ],
+    ['rejects', () => Promise.reject(new TypeError('surprised'))],
+  ])('one that %s is a SerializationError with the cause', async (_, validate) => {
+    const odd = new JsonSerializer([typeWith(validate)]);
+    const error = await failureOf(() => odd.deserialize('{}', 'Odd'));
+    expect(error.message).toBe('The schema of "Odd" threw.');
+    expect(error.cause).toBeInstanceOf(TypeError);
+  });
+
+  test('many and long issues make a short message', async () => {
+    const issues = Array.from({ length: 1_000 }, () => ({ message: 'x'.repeat(10_000) }));
+    const odd = new JsonSerializer([typeWith(() => ({ issues }))]);
+    const error = await failureOf(() => odd.deserialize('{}', 'Odd'));
+    expect(error.message.length).toBeLessThan(1_500);
+    expect(error.message).toMatch(/and 995 more$/);
   });
 });
 

@@ -1,0 +1,52 @@
+import type { Clock } from '@melange/core';
+
+interface Timer {
+  readonly at: number;
+  readonly callback: () => void;
+}
+
+/** Longest delay that Node's timers keep. */
+const longestTimerMs = 2_147_483_647;
+
+/** Time that passes only when told to; its timers have the bound of the real ones. */
+export class ManualClock implements Clock {
+  #now = 1_700_000_000_000;
+  readonly #timers = new Set<Timer>();
+
+  now(): number {
+    return this.#now;
+  }
+
+  schedule(callback: () => void, delayMs: number): () => void {
+    const timer = { at: this.#now + Math.min(delayMs, longestTimerMs), callback };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  }
+
+  /** Timers that wait. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  /** Lets time pass, firing what falls due in its order, and then what that set going. */
+  async advance(byMs: number): Promise<void> {
+    const until = this.#now + byMs;
+    for (;;) {
+      const [due] = [...this.#timers]
+        .filter(({ at }) => at <= until)
+        .sort((left, right) => left.at - right.at);
+      if (due === undefined) break;
+      this.#timers.delete(due);
+      this.#now = Math.max(this.#now, due.at);
+      due.callback();
+      await settled();
+    }
+    this.#now = until;
+    await settled();
+  }
+}
+
+/** Resolves when everything that needs no time has happened. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
