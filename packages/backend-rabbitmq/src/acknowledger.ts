@@ -35,6 +35,11 @@ export class Acknowledger {
   giveBack(tag: number): void {
     this.#settled.set(tag, false);
     quietly(() => this.#channel.nack(deliveryOf(tag), false, true));
+    // Here too: a consumer that only gives back would remember every tag.
+    while (this.#settled.get(this.#next) === false) {
+      this.#settled.delete(this.#next);
+      this.#next += 1;
+    }
   }
 
   /** Sends what waits. */

@@ -19,9 +19,9 @@ import {
 } from '@melange/core';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import { routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
+import { type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
-import { RabbitMqPublisher, type Target } from './rabbitmq-publisher.ts';
+import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
 import { deadLetterExchange, RabbitMqTopology } from './rabbitmq-topology.ts';
 
@@ -46,6 +46,9 @@ export const rabbitMqCapabilities: {
   maxMessageBytes: 16_777_216,
 };
 
+/** Reconnecting for longer than this needs attention, in ms. */
+const lostTooLongMs = 30_000;
+
 /** RabbitMQ 3.10 and later, through amqplib. Connects on first use: one connection to publish, one to consume. */
 export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabilities> {
   readonly name = 'rabbitmq';
@@ -65,7 +68,11 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     this.#publishing = new RabbitMqConnection(options, 'publishing', this.#logger);
     this.#consuming = new RabbitMqConnection(options, 'consuming', this.#logger);
     this.#publisher = new RabbitMqPublisher(this.#publishing, this.#logger);
-    this.#topology = new RabbitMqTopology(this.#consuming, options.defaultQueueType ?? 'quorum');
+    this.#topology = new RabbitMqTopology(
+      this.#consuming,
+      options.defaultQueueType ?? 'quorum',
+      this.#logger,
+    );
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -85,9 +92,16 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
   ): Promise<void> {
     this.#assertOpen();
     const { delayMs = 0 } = options;
-    if (delayMs > 0 && !(await this.#topology.queueExists(queue))) throw new QueueNotFoundError(queue);
-    const routingKey = delayMs > 0 ? await this.#topology.delayQueue(queue, delayMs) : queue;
-    await this.#publishAll(queue, messages, () => ({ exchange: '', routingKey, mandatory: true }), options);
+    const isDelayed = delayMs > 0;
+    const prepare = async (): Promise<void> => {
+      // The delay queue would take it, and find nobody to give it to.
+      if (!(await this.#topology.queueExists(queue))) throw new QueueNotFoundError(queue);
+    };
+    const send = (_: Message, outgoing: OutgoingMessage, timeoutMs: number): Promise<void> =>
+      isDelayed
+        ? this.#publishDelayed(queue, delayMs, outgoing, timeoutMs)
+        : this.#publisher.publish({ exchange: '', routingKey: queue, mandatory: true }, outgoing, timeoutMs);
+    await this.#publishAll(queue, messages, isDelayed ? prepare : undefined, send, options);
   }
 
   async publishToTopic(
@@ -96,14 +110,21 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     options: PublishOptions = {},
   ): Promise<void> {
     this.#assertOpen();
-    // Publishing to an exchange that is not there costs everybody the channel: ask first.
-    if (!(await this.#topology.topicExists(topic))) throw new TopicNotFoundError(topic);
-    const targetOf = ({ manifest }: Message): Target => ({
-      exchange: topic,
-      routingKey: routingKeyOf(manifest),
-      mandatory: false,
-    });
-    await this.#publishAll(topic, messages, targetOf, options);
+    const prepare = async (): Promise<void> => {
+      // Publishing to an exchange that is not there costs everybody the channel: ask first.
+      if (!(await this.#topology.topicExists(topic))) throw new TopicNotFoundError(topic);
+    };
+    const send = ({ manifest }: Message, outgoing: OutgoingMessage, timeoutMs: number): Promise<void> => {
+      const target = { exchange: topic, routingKey: routingKeyOf(manifest), mandatory: false };
+      return this.#publisher.publish(target, outgoing, timeoutMs);
+    };
+    await this.#publishAll(
+      topic,
+      messages,
+      this.#topology.knowsTopic(topic) ? undefined : prepare,
+      send,
+      options,
+    );
   }
 
   async subscribe(
@@ -122,7 +143,8 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     const receiver = new RabbitMqReceiver(settings, options, receive);
     await receiver.start();
     this.#receivers.add(receiver);
-    void receiver.ended.then(() => this.#receivers.delete(receiver));
+    const forget = (): boolean => this.#receivers.delete(receiver);
+    receiver.ended.then(forget, forget);
     return receiver;
   }
 
@@ -143,8 +165,11 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
 
   async health(): Promise<Health> {
     if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
-    const lost = this.#consuming.lostBecause ?? this.#publishing.lostBecause;
-    if (lost !== undefined) return { status: 'unhealthy', detail: `not connected: ${lost}` };
+    for (const { lostBecause, lostForMs } of [this.#consuming, this.#publishing]) {
+      if (lostBecause === undefined) continue;
+      if (lostForMs > lostTooLongMs) return { status: 'unhealthy', detail: `not connected: ${lostBecause}` };
+      return { status: 'degraded', detail: `reconnecting: ${lostBecause}` };
+    }
     const blocked = this.#publishing.blockedBecause;
     if (blocked !== undefined)
       return { status: 'degraded', detail: `RabbitMQ blocks publishers: ${blocked}` };
@@ -170,60 +195,86 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     await Promise.all([this.#publishing.close(), this.#consuming.close()]);
   }
 
+  /** @param prepare what must be known before the first message is sent; without it messages go in this turn. */
   async #publishAll(
     destination: string,
     messages: readonly Message[],
-    targetOf: (message: Message) => Target,
+    prepare: (() => Promise<void>) | undefined,
+    send: (message: Message, outgoing: OutgoingMessage, timeoutMs: number) => Promise<void>,
     { deadlineMs = this.#publishTimeoutMs }: PublishOptions,
   ): Promise<void> {
     const failures: PublishFailure[] = [];
+    let timeoutMs = deadlineMs;
+    if (prepare !== undefined) {
+      const startedAt = Date.now();
+      try {
+        await within(deadlineMs, prepare());
+      } catch (error) {
+        if (isMissing(error)) throw error;
+        throw new PublishError(
+          destination,
+          messages.map(({ id }) => ({ messageId: id, error })),
+        );
+      }
+      timeoutMs = Math.max(1, deadlineMs - (Date.now() - startedAt));
+    }
     const publishing = messages.map(async (message) => {
       try {
         const outgoing = toAmqp(message);
         assertSize(outgoing.content.length);
-        await this.#publisher.publish(targetOf(message), outgoing, deadlineMs);
+        await send(message, outgoing, timeoutMs);
       } catch (error) {
         failures.push({ messageId: message.id, error });
       }
     });
     await Promise.all(publishing);
     if (failures.length === 0) return;
-    const missing = failures.find(
-      ({ error }) => MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND'),
-    );
+    const missing = failures.find(({ error }) => isMissing(error));
     if (missing === undefined) throw new PublishError(destination, failures);
     if (MelangeError.is(missing.error, 'QUEUE_NOT_FOUND')) throw new QueueNotFoundError(destination);
     this.#topology.forgetTopic(destination);
     throw missing.error;
   }
 
+  /** The delay queue may have been deleted since it was last used: then it is made again, once. */
+  async #publishDelayed(
+    queue: string,
+    delayMs: number,
+    outgoing: OutgoingMessage,
+    timeoutMs: number,
+  ): Promise<void> {
+    const publish = async (): Promise<void> => {
+      const routingKey = await this.#topology.delayQueue(queue, delayMs);
+      try {
+        await this.#publisher.publish({ exchange: '', routingKey, mandatory: true }, outgoing, timeoutMs);
+      } catch (error) {
+        this.#topology.forgetDelayQueue(routingKey);
+        throw error;
+      }
+    };
+    await within(
+      timeoutMs,
+      publish().catch((error: unknown) => {
+        if (!isMissing(error)) throw error;
+        return publish();
+      }),
+    );
+  }
+
   #copiesFrom(queue: string): Copies {
-    const publish = (target: Target, message: Message, attemptsMade?: number): Promise<void> =>
-      this.#publisher.publish(target, toAmqp(message, attemptsMade), this.#publishTimeoutMs);
-    const hasDeadLetterQueue = async (): Promise<boolean> =>
-      (await this.#topology.describeQueue(queue)).deadLetterQueue !== undefined;
+    const timeoutMs = this.#publishTimeoutMs;
     return {
-      retryLater: async (message, attemptsMade, delayMs) => {
-        if (delayMs <= 0)
-          return publish({ exchange: '', routingKey: queue, mandatory: true }, message, attemptsMade);
-        const routingKey = await this.#topology.delayQueue(queue, delayMs);
-        try {
-          await publish({ exchange: '', routingKey, mandatory: true }, message, attemptsMade);
-        } catch (error) {
-          this.#topology.forgetDelayQueue(routingKey);
-          throw error;
-        }
+      queue,
+      hasDeadLetterQueue: () => this.#topology.hasDeadLetterQueue(queue),
+      retryLater: (message, attemptsMade, delayMs) => {
+        const copy = toAmqp(message, attemptsMade);
+        if (delayMs > 0) return this.#publishDelayed(queue, delayMs, copy, timeoutMs);
+        return this.#publisher.publish({ exchange: '', routingKey: queue, mandatory: true }, copy, timeoutMs);
       },
       deadLetter: (message: Message, attempt: number, options: DeadLetterOptions) => {
         const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
-        return publish({ exchange: deadLetterExchange(queue), routingKey: '', mandatory: true }, copy);
-      },
-      assertDeadLetterQueue: async () => {
-        if (await hasDeadLetterQueue()) return;
-        throw new MelangeError(
-          'CONFIGURATION',
-          `Queue "${queue}" has no dead-letter queue: declare it with one.`,
-        );
+        const target = { exchange: deadLetterExchange(queue), routingKey: '', mandatory: true };
+        return this.#publisher.publish(target, toAmqp(copy), timeoutMs);
       },
     };
   }
@@ -240,4 +291,19 @@ function assertSize(bytes: number): void {
     'MESSAGE_TOO_LARGE',
     `The content has ${bytes} bytes; RabbitMQ takes ${maxMessageBytes}.`,
   );
+}
+
+function isMissing(error: unknown): boolean {
+  return MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND');
+}
+
+/** What the broker does not answer in time counts as unanswered. */
+function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new MelangeError('PUBLISH_TIMEOUT', `RabbitMQ did not answer within ${deadlineMs} ms.`)),
+      deadlineMs,
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

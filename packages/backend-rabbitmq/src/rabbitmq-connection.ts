@@ -1,5 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerUnavailableError, exponentialBackoff, type Logger, MelangeError } from '@melange/core';
-import { type ChannelModel, connect } from 'amqplib';
+import { type Channel, type ChannelModel, connect } from 'amqplib';
 import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
 
 const reconnects = exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 5_000, jitter: 0.5 });
@@ -10,24 +11,29 @@ export function reconnectDelayMs(attempt: number): number {
   return reconnects.delayMs(attempt, Math.random());
 }
 
-/** Resolves after so many ms. */
-export function pause(delayMs: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, delayMs));
+/** Resolves after so many ms, or when `signal` is aborted. */
+export async function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
+  await sleep(delayMs, undefined, signal === undefined ? {} : { signal }).catch(() => undefined);
 }
 
-/** One AMQP connection, made when it is asked for and made again after it was lost. */
+/** One AMQP connection, made when it is first asked for, and made again by itself after it was lost. */
 export class RabbitMqConnection {
   readonly #options: RabbitMqBackendOptions;
   readonly #purpose: string;
   readonly #logger: Logger;
+  readonly #closing = new AbortController();
   #connecting: Promise<ChannelModel> | undefined;
+  /** Goes on until there is a connection again, or until `close`. */
+  #reconnecting: Promise<ChannelModel> | undefined;
   #model: ChannelModel | undefined;
   #wasConnected = false;
-  #isClosed = false;
   #blockedBecause: string | undefined;
   #lostBecause: string | undefined;
+  #lostAt = 0;
   /** Called when the broker takes messages again after it had blocked the connection. */
   onUnblocked: () => void = () => undefined;
+  /** Called when a lost connection was made again. */
+  onReconnected: () => void = () => undefined;
 
   constructor(options: RabbitMqBackendOptions, purpose: string, logger: Logger) {
     this.#options = options;
@@ -45,70 +51,89 @@ export class RabbitMqConnection {
     return this.#lostBecause;
   }
 
+  /** For how many ms there has been none; endless while there never was one. */
+  get lostForMs(): number {
+    return this.#wasConnected ? Date.now() - this.#lostAt : Number.POSITIVE_INFINITY;
+  }
+
   /**
-   * The open connection. The first one is tried once, so that a wrong address is told at once; after that
-   * tries go on until `connectTimeoutMs`.
+   * The open connection. The first one is tried once, so that a wrong address is told at once; a lost one is
+   * waited for until `connectTimeoutMs`.
    *
-   * @throws BrokerUnavailableError
+   * @throws BrokerUnavailableError, MelangeError `CLOSED`.
    */
   async acquire(): Promise<ChannelModel> {
-    const deadline = Date.now() + this.#connectTimeoutMs;
-    for (let attempt = 1; ; attempt += 1) {
-      if (this.#isClosed) throw new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
-      if (this.#model !== undefined) return this.#model;
-      this.#connecting ??= this.#connect().finally(() => {
-        this.#connecting = undefined;
-      });
-      try {
-        return await this.#connecting;
-      } catch (error) {
-        const delayMs = reconnectDelayMs(attempt);
-        if (this.#isClosed || !this.#wasConnected || Date.now() + delayMs > deadline) throw error;
-        await pause(delayMs);
-      }
+    if (this.#closing.signal.aborted) throw closedError();
+    if (this.#model !== undefined) return this.#model;
+    if (this.#reconnecting === undefined) return this.#connectOnce();
+    const waiting = new AbortController();
+    const late = pause(this.#connectTimeoutMs, waiting.signal).then(() => {
+      throw this.#unavailable(this.#lostBecause ?? 'no answer');
+    });
+    late.catch(() => undefined);
+    try {
+      return await Promise.race([this.#reconnecting, late]);
+    } finally {
+      waiting.abort();
     }
   }
 
   /** Bounded: a peer that does not answer is left behind. */
   async close(): Promise<void> {
-    this.#isClosed = true;
-    const model = this.#model;
+    this.#closing.abort();
+    const late = new AbortController();
+    await Promise.race([this.#disconnect(), pause(closeWithinMs, late.signal)]);
+    late.abort();
+    if (this.#model !== undefined) destroy(this.#model);
     this.#model = undefined;
-    if (model === undefined) return;
-    const closing = model.close().catch(() => undefined);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(() => {
-        destroy(model);
-        resolve();
-      }, closeWithinMs);
-    });
-    await Promise.race([closing, late]);
-    clearTimeout(timer);
+  }
+
+  async #disconnect(): Promise<void> {
+    await this.#connecting?.catch(() => undefined);
+    await this.#model?.close().catch(() => undefined);
   }
 
   get #connectTimeoutMs(): number {
     return this.#options.connectTimeoutMs ?? 10_000;
   }
 
+  #connectOnce(): Promise<ChannelModel> {
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
   async #connect(): Promise<ChannelModel> {
     const { socketOptions } = this.#options;
+    let model: ChannelModel;
     try {
-      const model = await connect(this.#address(), { ...socketOptions, timeout: this.#connectTimeoutMs });
-      this.#watch(model);
-      if (this.#isClosed) {
-        await model.close();
-        throw new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
-      }
-      if (this.#wasConnected) this.#logger.info('connected to RabbitMQ again', { purpose: this.#purpose });
-      this.#model = model;
-      this.#wasConnected = true;
-      this.#lostBecause = undefined;
-      return model;
+      model = await connect(this.#address(), { ...socketOptions, timeout: this.#connectTimeoutMs });
     } catch (error) {
-      const reason = textOf(error);
-      this.#lostBecause = reason;
-      throw new BrokerUnavailableError(`RabbitMQ at ${this.#printable()} cannot be reached: ${reason}.`);
+      throw this.#notConnected(error);
+    }
+    this.#watch(model);
+    // Closed by the broker in the same breath, before anybody listened: nobody would ever hear of it.
+    if (internals(model)?.expectSocketClose === true) throw this.#notConnected(new Error('closed at once'));
+    this.#model = model;
+    this.#lostBecause = undefined;
+    if (this.#closing.signal.aborted) throw closedError();
+    if (this.#wasConnected) this.#logger.info('connected to RabbitMQ again', { purpose: this.#purpose });
+    this.#wasConnected = true;
+    return model;
+  }
+
+  /** An idle connection comes back too: otherwise its loss would stay in `health` until somebody needed it. */
+  async #reconnect(): Promise<ChannelModel> {
+    for (let attempt = 1; ; attempt += 1) {
+      await pause(reconnectDelayMs(attempt), this.#closing.signal);
+      if (this.#closing.signal.aborted) throw closedError();
+      try {
+        return await this.#connectOnce();
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#logger.warn('cannot connect to RabbitMQ yet', { purpose: this.#purpose, attempt, reason });
+      }
     }
   }
 
@@ -117,24 +142,48 @@ export class RabbitMqConnection {
       this.#lostBecause = textOf(error);
     });
     model.on('close', (error?: Error) => {
-      if (this.#model !== model) return;
-      this.#model = undefined;
-      this.#blockedBecause = undefined;
-      this.#lostBecause = error === undefined ? 'the connection was closed' : textOf(error);
-      this.#logger.warn('lost the connection to RabbitMQ', {
-        purpose: this.#purpose,
-        reason: this.#lostBecause,
-      });
+      // amqplib only ends the socket: a peer that is silent would keep it, and the process, for minutes.
+      setTimeout(() => destroy(model), 1_000).unref();
+      if (this.#model !== model || this.#closing.signal.aborted) return;
+      this.#onLost(error === undefined ? 'the connection was closed' : textOf(error));
     });
     model.on('blocked', (reason: string) => {
       this.#blockedBecause = reason;
-      this.#logger.warn('RabbitMQ blocks publishers', { reason });
+      this.#logger.warn('RabbitMQ blocks publishers', { purpose: this.#purpose, reason });
     });
     model.on('unblocked', () => {
       this.#blockedBecause = undefined;
-      this.#logger.info('RabbitMQ takes messages again');
+      this.#logger.info('RabbitMQ takes messages again', { purpose: this.#purpose });
       this.onUnblocked();
     });
+  }
+
+  #onLost(reason: string): void {
+    this.#model = undefined;
+    this.#blockedBecause = undefined;
+    this.#lostBecause = reason;
+    this.#lostAt = Date.now();
+    this.#logger.warn('lost the connection to RabbitMQ', { purpose: this.#purpose, reason });
+    const reconnecting = this.#reconnect();
+    this.#reconnecting = reconnecting;
+    reconnecting.then(
+      () => {
+        if (this.#reconnecting === reconnecting) this.#reconnecting = undefined;
+        this.onReconnected();
+      },
+      () => undefined,
+    );
+  }
+
+  #notConnected(error: unknown): BrokerUnavailableError {
+    const reason = textOf(error);
+    this.#lostBecause = reason;
+    return this.#unavailable(reason);
+  }
+
+  /** Without `cause`: amqplib's errors may quote the address with its password. */
+  #unavailable(reason: string): BrokerUnavailableError {
+    return new BrokerUnavailableError(`RabbitMQ at ${this.#printable()} cannot be reached: ${reason}.`);
   }
 
   #address(): RabbitMqBackendOptions['url'] {
@@ -156,12 +205,57 @@ export class RabbitMqConnection {
   }
 }
 
+/**
+ * Closes a channel, a round trip behind everything that was written to it. Bounded, and done when the connection
+ * dies meanwhile: amqplib's own promise would then stay open for ever.
+ */
+export function closeChannel(channel: Channel): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, closeWithinMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    channel.once('close', done);
+    channel.close().then(done, done);
+  });
+}
+
+/** Code of an AMQP error, such as 404; `undefined` for any other error. */
+export function codeOf(error: unknown): number | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : undefined;
+}
+
+/** A failure of amqplib as one of Melange's; what is one already stays as it is. */
+export function asMelangeError(error: unknown): unknown {
+  if (MelangeError.is(error)) return error;
+  const text = textOf(error);
+  if (codeOf(error) === 403)
+    return new MelangeError('CONFIGURATION', `RabbitMQ refused: ${text}`, { cause: error });
+  const isGone = /^Channel|[Cc]hannel (closed|ended)|Connection clos/.test(text);
+  return isGone ? new BrokerUnavailableError(`The connection to RabbitMQ was lost: ${text}`) : error;
+}
+
 /** What went wrong, without the addresses that some errors quote. */
 function textOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
   return text.replace(/amqps?:\/\/\S+/g, 'amqp://…');
 }
 
+function closedError(): MelangeError {
+  return new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
+}
+
+interface Internals {
+  readonly expectSocketClose?: boolean;
+  readonly stream?: { destroy(): void };
+}
+
+function internals(model: ChannelModel): Internals | undefined {
+  return (model as unknown as { connection?: Internals }).connection;
+}
+
 function destroy(model: ChannelModel): void {
-  (model as unknown as { connection?: { stream?: { destroy(): void } } }).connection?.stream?.destroy();
+  internals(model)?.stream?.destroy();
 }

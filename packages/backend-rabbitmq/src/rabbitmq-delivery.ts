@@ -14,10 +14,11 @@ import { attemptOf, fromAmqp } from './rabbitmq-message-mapper.ts';
 export interface Copies {
   /** Resolves when the copy is confirmed where it waits for its retry. */
   retryLater(message: Message, attemptsMade: number, delayMs: number): Promise<void>;
-  /** Resolves when the copy is confirmed in the dead-letter queue; rejects with `CONFIGURATION` without one. */
+  /** Resolves when the copy is confirmed in the dead-letter queue. */
   deadLetter(message: Message, attempt: number, options: DeadLetterOptions): Promise<void>;
-  /** Rejects with `CONFIGURATION` when the queue has no dead-letter queue. */
-  assertDeadLetterQueue(): Promise<void>;
+  /** Whether the queue has a dead-letter queue; rejects when the broker does not tell. */
+  hasDeadLetterQueue(): Promise<boolean>;
+  readonly queue: string;
 }
 
 /** A message whose copy could not be made goes back to its queue after so long, so that it does not spin. */
@@ -69,7 +70,7 @@ export class RabbitMqDelivery implements Delivery {
   }
 
   async deadLetter(options: DeadLetterOptions): Promise<void> {
-    if (this.#state === 'open') await this.#copies.assertDeadLetterQueue();
+    if (this.#state === 'open') await this.#assertDeadLetterQueue();
     if (!this.#begin()) return;
     await this.#leaveBy(() => this.#copies.deadLetter(this.#original(), this.attempt, options));
   }
@@ -89,6 +90,16 @@ export class RabbitMqDelivery implements Delivery {
 
   get #tag(): number {
     return this.#received.fields.deliveryTag;
+  }
+
+  /** Leaves the delivery open when there is none; when that cannot be told, dead-lettering fails later and gives it back. */
+  async #assertDeadLetterQueue(): Promise<void> {
+    const { queue } = this.#copies;
+    if (await this.#copies.hasDeadLetterQueue().catch(() => true)) return;
+    throw new MelangeError(
+      'CONFIGURATION',
+      `Queue "${queue}" has no dead-letter queue: declare it with one.`,
+    );
   }
 
   /** What the broker delivered, whatever the handler did to its copy. */

@@ -11,6 +11,9 @@ export interface OutgoingMessage {
 const binaryType = 'application/octet-stream';
 const textType = 'text/plain; charset=utf-8';
 
+/** Bytes; less than the 128 KiB of a frame, in which the other properties travel too. */
+const longestHeaders = 120_000;
+
 /** Headers that the broker adds when it redelivers or dead-letters. */
 const brokerHeaders = /^x-(death|first-death-|last-death-|delivery-count|acquired-count|opt-)/;
 
@@ -30,13 +33,14 @@ export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage
   if (message.publishedAt !== undefined) headers[WireHeader.publishedAt] = message.publishedAt;
   if (message.key !== undefined) headers[WireHeader.key] = message.key;
   if (attemptsMade !== undefined) headers[WireHeader.attempt] = attemptsMade;
+  assertHeaderSize(headers);
   const isText = typeof content === 'string';
   return {
     // A copy: the message may wait here for a connection while its owner reuses the bytes.
     content: isText ? Buffer.from(content, 'utf8') : Buffer.from(content),
     options: {
       persistent: true,
-      messageId: message.id.slice(0, 255),
+      messageId: shortString(message.id),
       contentType: isText ? textType : binaryType,
       headers,
     },
@@ -83,6 +87,26 @@ export function attemptOf({ fields, properties }: AmqpMessage): number {
   const counted = headers['x-delivery-count'];
   const redeliveries = typeof counted === 'number' ? counted : Number(fields.redelivered);
   return (Number.isSafeInteger(made) && made > 0 ? made : 0) + redeliveries + 1;
+}
+
+/** AMQP's properties take 255 bytes; the header of the same meaning has the whole text. */
+function shortString(text: string): string {
+  if (Buffer.byteLength(text) <= 255) return text;
+  return Buffer.from(text)
+    .subarray(0, 252)
+    .toString('utf8')
+    .replace(/\uFFFD+$/, '');
+}
+
+/** Headers travel in one frame, and the broker closes the whole connection over one that is too large. */
+function assertHeaderSize(headers: Readonly<Record<string, unknown>>): void {
+  let bytes = 0;
+  for (const name in headers) bytes += Buffer.byteLength(name) + Buffer.byteLength(String(headers[name])) + 8;
+  if (bytes <= longestHeaders) return;
+  throw new MelangeError(
+    'MESSAGE_TOO_LARGE',
+    `The headers have ${bytes} bytes; RabbitMQ takes ${longestHeaders}.`,
+  );
 }
 
 function contentOf(content: Buffer, contentType: unknown): MessageContent {

@@ -38,6 +38,8 @@ export class RabbitMqPublisher {
   #channel: ConfirmChannel | undefined;
   #isOpening = false;
   #isFull = false;
+  /** Channels lost in a row without any confirmation: after the first one they are opened ever more slowly. */
+  #lostInARow = 0;
   #sweep: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -121,7 +123,8 @@ export class RabbitMqPublisher {
       if (!hasRoom) this.#isFull = true;
     } catch (error) {
       if (error instanceof Error && error.name === 'IllegalOperationError') {
-        // The channel closed in this very turn: its close event sends the message again.
+        // The channel closed in this very turn, or before anybody listened to it.
+        this.#onLost(channel);
         return;
       }
       this.#settle(
@@ -135,16 +138,24 @@ export class RabbitMqPublisher {
 
   #onConfirm(channel: ConfirmChannel, pending: Pending, error: unknown): void {
     if (pending.sentOn !== channel || !this.#pending.has(pending) || this.#channel !== channel) return;
-    if (pending.isReturned) this.#settle(pending, new QueueNotFoundError(pending.target.routingKey));
-    else if (error === null || error === undefined) this.#settle(pending);
-    else {
-      pending.sentOn = undefined;
-      // Refused by the broker, which may take it later: a full queue, a node going down.
-      setTimeout(() => {
-        this.#waiting.push(pending);
-        this.#flush();
-      }, pauseAfterNackMs);
+    if (error !== null && error !== undefined) {
+      // Refused by the broker, which may take it later: a full queue, a node going down. Any other error tells
+      // that the channel closes, and its close event sends everything again, in order.
+      if (error instanceof Error && error.message === 'message nacked') this.#sendLater(pending);
+      return;
     }
+    this.#lostInARow = 0;
+    if (pending.isReturned)
+      this.#settle(pending, new QueueNotFoundError(pending.target.routingKey || pending.target.exchange));
+    else this.#settle(pending);
+  }
+
+  #sendLater(pending: Pending): void {
+    pending.sentOn = undefined;
+    setTimeout(() => {
+      this.#waiting.push(pending);
+      this.#flush();
+    }, pauseAfterNackMs);
   }
 
   #settle(pending: Pending, error?: unknown): void {
@@ -161,6 +172,7 @@ export class RabbitMqPublisher {
     this.#isOpening = true;
     for (let attempt = 1; this.#pending.size > 0; attempt += 1) {
       try {
+        if (this.#lostInARow > 1) await pause(reconnectDelayMs(this.#lostInARow - 1));
         const model = await this.#connection.acquire();
         const channel = await model.createConfirmChannel();
         this.#watch(channel);
@@ -181,27 +193,13 @@ export class RabbitMqPublisher {
 
   #watch(channel: ConfirmChannel): void {
     channel.on('error', (error: Error) => {
-      const missing = /no exchange '(.*?)'/.exec(error.message)?.[1];
       this.#logger.warn('RabbitMQ closed the channel of the publisher', { reason: error.message });
-      const underWay = [...this.#pending].filter(({ sentOn }) => sentOn === channel);
-      for (const pending of underWay) {
-        if (pending.target.exchange === missing) this.#settle(pending, new TopicNotFoundError(missing));
-      }
-      if (/larger than configured max size/.test(error.message)) {
-        // The broker does not say which one: it is the largest, and sending it again would cost the next channel.
-        const largest = underWay.reduce((left, right) =>
-          right.message.content.length > left.message.content.length ? right : left,
-        );
-        this.#settle(largest, new MelangeError('MESSAGE_TOO_LARGE', error.message));
-      }
+      this.#blame(
+        [...this.#pending].filter(({ sentOn }) => sentOn === channel),
+        error,
+      );
     });
-    channel.on('close', () => {
-      if (this.#channel !== channel) return;
-      this.#channel = undefined;
-      const sentAgain = [...this.#pending].filter(({ sentOn }) => sentOn === channel);
-      this.#waiting = [...sentAgain, ...this.#waiting.filter(({ sentOn }) => sentOn !== channel)];
-      if (this.#pending.size > 0) void this.#open();
-    });
+    channel.on('close', () => this.#onLost(channel));
     channel.on('drain', () => {
       this.#isFull = false;
       this.#flush();
@@ -216,6 +214,35 @@ export class RabbitMqPublisher {
         return;
       }
     });
+  }
+
+  /** Fails what made the broker close the channel: sent again, it would cost the next channel too. */
+  #blame(underWay: readonly Pending[], error: Error): void {
+    const missing = /no exchange '(.*?)'/.exec(error.message)?.[1];
+    const refused = /ACCESS_REFUSED - .*exchange '(.*?)'/
+      .exec(error.message)?.[1]
+      ?.replace(/^amq\.default$/, '');
+    for (const pending of underWay) {
+      const { exchange } = pending.target;
+      if (exchange === missing) this.#settle(pending, new TopicNotFoundError(missing));
+      if (exchange === refused) this.#settle(pending, new MelangeError('CONFIGURATION', error.message));
+    }
+    if (/larger than configured max size/.test(error.message) && underWay.length > 0) {
+      // The broker does not say which one: it is the largest.
+      const largest = underWay.reduce((left, right) =>
+        right.message.content.length > left.message.content.length ? right : left,
+      );
+      this.#settle(largest, new MelangeError('MESSAGE_TOO_LARGE', error.message));
+    }
+  }
+
+  #onLost(channel: ConfirmChannel): void {
+    if (this.#channel !== channel) return;
+    this.#channel = undefined;
+    this.#lostInARow += 1;
+    const sentAgain = [...this.#pending].filter(({ sentOn }) => sentOn === channel);
+    this.#waiting = [...sentAgain, ...this.#waiting.filter(({ sentOn }) => sentOn !== channel)];
+    if (this.#pending.size > 0) void this.#open();
   }
 
   #expire(): void {

@@ -1,13 +1,21 @@
 import {
   type Delivery,
   type Logger,
+  MelangeError,
   QueueNotFoundError,
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
 import type { Message as AmqpMessage, Channel } from 'amqplib';
 import { Acknowledger } from './acknowledger.ts';
-import { pause, type RabbitMqConnection, reconnectDelayMs } from './rabbitmq-connection.ts';
+import {
+  asMelangeError,
+  closeChannel,
+  codeOf,
+  pause,
+  type RabbitMqConnection,
+  reconnectDelayMs,
+} from './rabbitmq-connection.ts';
 import { type Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
 import type { RabbitMqTopology } from './rabbitmq-topology.ts';
 
@@ -38,18 +46,23 @@ export class RabbitMqReceiver implements Subscription {
   #isClosed = false;
   #closing: Promise<void> | undefined;
   #end: () => void = () => undefined;
+  #fail: (error: unknown) => void = () => undefined;
   /** Called whenever a delivery is settled or lost, or the receiver is closed. */
   #onChange: () => void = () => undefined;
   #recovering = false;
+  #openedAt = 0;
   #stalledBecause: string | undefined;
 
   constructor(settings: ReceiverSettings, options: SubscribeOptions, receive: (delivery: Delivery) => void) {
     this.#settings = settings;
     this.#options = options;
     this.#receive = receive;
-    this.ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
+      this.#fail = reject;
     });
+    // Whoever waits for it hears of a failure; nobody has to.
+    this.ended.catch(() => undefined);
   }
 
   /** Why nothing is received at the moment, if so. */
@@ -78,8 +91,8 @@ export class RabbitMqReceiver implements Subscription {
     session.acknowledger.flush();
     for (const delivery of [...session.unsettled]) delivery.lose();
     this.#onChange();
-    // A round trip behind the acknowledgements; bounded, for the peer may be silent.
-    await Promise.race([session.channel.close().catch(() => undefined), pause(closeWithinMs)]);
+    // A round trip behind the acknowledgements.
+    await closeChannel(session.channel);
   }
 
   async #finish(): Promise<void> {
@@ -87,18 +100,21 @@ export class RabbitMqReceiver implements Subscription {
     const session = this.#session;
     if (session === undefined) return;
     if (!session.isLost && this.#options.untilEmpty !== true) {
-      await session.channel.cancel(consumerTag).catch(() => undefined);
+      // Not waited for: what still arrives is given back, and the broker may be silent.
+      session.channel.cancel(consumerTag).catch(() => undefined);
     }
     while (session.unsettled.size > 0) await this.#change();
     session.acknowledger.flush();
     // A round trip behind the acknowledgements: when it is answered, the broker has read them.
-    await session.channel.close().catch(() => undefined);
+    await closeChannel(session.channel);
   }
 
   async #open(): Promise<void> {
     const { queue, connection } = this.#settings;
     const model = await connection.acquire();
-    const channel = await model.createChannel();
+    const channel = await model.createChannel().catch((error: unknown) => {
+      throw asMelangeError(error);
+    });
     const acknowledger = new Acknowledger(channel);
     const session: Session = { channel, acknowledger, unsettled: new Set(), isLost: false };
     let reason = 'the channel was closed';
@@ -112,11 +128,12 @@ export class RabbitMqReceiver implements Subscription {
       else await channel.consume(queue, (message) => this.#onMessage(session, message), { consumerTag });
     } catch (error) {
       session.isLost = true;
-      await channel.close().catch(() => undefined);
-      if ((error as { code?: unknown }).code === 404) throw new QueueNotFoundError(queue, { cause: error });
-      throw error;
+      await closeChannel(channel);
+      if (codeOf(error) === 404) throw new QueueNotFoundError(queue, { cause: error });
+      throw asMelangeError(error);
     }
     this.#session = session;
+    this.#openedAt = Date.now();
     if (this.#options.untilEmpty === true) void this.#fetchAll(session);
     if (session.isLost) this.#onLost(session, reason);
   }
@@ -176,6 +193,8 @@ export class RabbitMqReceiver implements Subscription {
     if (this.#recovering) return;
     this.#recovering = true;
     const { queue, topology, logger } = this.#settings;
+    // Lost as soon as it was opened: something is wrong that opening it again does not mend.
+    if (Date.now() - this.#openedAt < 1_000) await pause(1_000);
     for (let attempt = 1; !this.#isClosed; attempt += 1) {
       try {
         await topology.replay(queue);
@@ -184,6 +203,12 @@ export class RabbitMqReceiver implements Subscription {
         logger.info('receiving again', { queue });
         break;
       } catch (error) {
+        // A run that ends with an empty queue has come to its end when there is no queue.
+        if (this.#options.untilEmpty === true && MelangeError.is(error, 'QUEUE_NOT_FOUND')) {
+          this.#recovering = false;
+          this.#fail(error);
+          return;
+        }
         this.#stalledBecause = error instanceof Error ? error.message : String(error);
         logger.warn('cannot receive yet', { queue, reason: this.#stalledBecause });
         await pause(reconnectDelayMs(attempt));
@@ -192,7 +217,7 @@ export class RabbitMqReceiver implements Subscription {
     this.#recovering = false;
     const session = this.#session;
     if (session === undefined) return;
-    if (this.#isClosed) await session.channel.close().catch(() => undefined);
+    if (this.#isClosed) await closeChannel(session.channel);
     else if (session.isLost) this.#onLost(session, 'the channel was closed');
   }
 
@@ -207,9 +232,6 @@ export class RabbitMqReceiver implements Subscription {
     });
   }
 }
-
-/** Longest wait for the broker's answer to the closing of a channel. */
-const closeWithinMs = 3_000;
 
 /** Tags are unique within a channel, and each receiver has its own. */
 const consumerTag = 'melange';

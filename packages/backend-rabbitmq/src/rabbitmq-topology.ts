@@ -1,14 +1,9 @@
-import { MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
+import { type Logger, MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
 import type { Channel } from 'amqplib';
-import type { RabbitMqConnection } from './rabbitmq-connection.ts';
+import { DelayQueues } from './delay-queues.ts';
+import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from './rabbitmq-connection.ts';
 import { routingKeyOf } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
-
-/** A delay queue that nobody used for so long, after its delay, is removed by the broker. */
-const delayQueueIdleMs = 3_600_000;
-/** How long a delay queue is trusted to exist: far less than it takes to expire. */
-const delayQueueTrustedMs = 30_000;
-const longestDelayMs = 4_294_967_295 - delayQueueIdleMs;
 
 /** Exchange that leads from a queue to its dead-letter queue: any process can ask whether it exists. */
 export function deadLetterExchange(queue: string): string {
@@ -22,14 +17,21 @@ export function deadLetterExchange(queue: string): string {
 export class RabbitMqTopology {
   readonly #connection: RabbitMqConnection;
   readonly #defaultType: RabbitMqQueueType;
-  readonly #queues = new Map<string, RabbitMqQueueOptions>();
+  readonly #logger: Logger;
+  /** What was declared here, each declaration of a queue: a later one adds topics and removes none. */
+  readonly #queues = new Map<string, RabbitMqQueueOptions[]>();
+  readonly #declaredTopics = new Set<string>();
+  /** Topics that are known to exist, declared here or elsewhere. */
   readonly #topics = new Set<string>();
-  /** Delay queues by name, with the time of their last declaration. */
-  readonly #delayQueues = new Map<string, number>();
+  readonly #deadLettering = new Set<string>();
+  readonly #delayQueues: DelayQueues;
 
-  constructor(connection: RabbitMqConnection, defaultType: RabbitMqQueueType) {
+  constructor(connection: RabbitMqConnection, defaultType: RabbitMqQueueType, logger: Logger) {
     this.#connection = connection;
     this.#defaultType = defaultType;
+    this.#logger = logger;
+    this.#delayQueues = new DelayQueues((work, what) => this.#onChannel(work, what));
+    connection.onReconnected = () => void this.#replayAll();
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -38,6 +40,7 @@ export class RabbitMqTopology {
       `topic "${name}"`,
     );
     this.#topics.add(name);
+    this.#declaredTopics.add(name);
   }
 
   async declareQueue(name: string, options: RabbitMqQueueOptions): Promise<void> {
@@ -62,14 +65,40 @@ export class RabbitMqTopology {
           await channel.bindQueue(name, topic, pattern);
       }
     }, `queue "${name}"`);
-    this.#queues.set(name, options);
+    const declared = this.#queues.get(name) ?? [];
+    const text = JSON.stringify(options);
+    if (!declared.some((earlier) => JSON.stringify(earlier) === text)) declared.push(options);
+    this.#queues.set(name, declared);
     for (const topic of topics) this.#topics.add(topic);
+  }
+
+  /** Whether a queue dead-letters, as far as its exchange tells; asked once where the answer is yes. */
+  async hasDeadLetterQueue(queue: string): Promise<boolean> {
+    if (this.#deadLettering.has(queue)) return true;
+    const has = (await this.#deadLetterQueueOf(queue)) !== undefined;
+    if (has) this.#deadLettering.add(queue);
+    return has;
   }
 
   /** Declares a queue of ours again, if it is ours: the broker may have lost it. */
   async replay(queue: string): Promise<void> {
-    const options = this.#queues.get(queue);
-    if (options !== undefined) await this.declareQueue(queue, options);
+    for (const options of [...(this.#queues.get(queue) ?? [])]) await this.declareQueue(queue, options);
+  }
+
+  /** After a reconnect: the broker may be another one, or have lost what it had. */
+  async #replayAll(): Promise<void> {
+    try {
+      for (const topic of [...this.#declaredTopics]) await this.declareTopic(topic);
+      for (const queue of [...this.#queues.keys()]) await this.replay(queue);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#logger.warn('cannot declare queues and topics again', { reason });
+    }
+  }
+
+  /** Whether the topic is known to exist without asking. */
+  knowsTopic(name: string): boolean {
+    return this.#topics.has(name);
   }
 
   async topicExists(name: string): Promise<boolean> {
@@ -99,57 +128,34 @@ export class RabbitMqTopology {
 
   async deleteQueue(name: string): Promise<void> {
     this.#queues.delete(name);
-    const delayQueues = [...this.#delayQueues.keys()].filter((delayed) =>
-      delayed.startsWith(`${name}.delay.`),
-    );
+    this.#deadLettering.delete(name);
+    const delayQueues = this.#delayQueues.namesOf(name);
     await this.#onChannel(async (channel) => {
       for (const queue of [name, ...delayQueues]) await channel.deleteQueue(queue);
       await channel.deleteExchange(deadLetterExchange(name));
     }, `queue "${name}"`);
-    for (const delayed of delayQueues) this.#delayQueues.delete(delayed);
+    for (const delayed of delayQueues) this.#delayQueues.forget(delayed);
   }
 
   async deleteTopic(name: string): Promise<void> {
     this.#topics.delete(name);
+    this.#declaredTopics.delete(name);
     await this.#onChannel((channel) => channel.deleteExchange(name), `topic "${name}"`);
   }
 
-  /**
-   * The queue in which messages wait so long before they go to `queue`; each delay has its own, for a message
-   * only leaves from the head. Delays are rounded up to two digits, so that jitter does not make a queue for
-   * each message.
-   */
-  async delayQueue(queue: string, delayMs: number): Promise<string> {
-    const rounded = Math.min(roundUp(delayMs), longestDelayMs);
-    const name = `${queue}.delay.${rounded}`;
-    const declaredAt = this.#delayQueues.get(name);
-    if (declaredAt !== undefined && Date.now() - declaredAt < delayQueueTrustedMs) return name;
-    const declaring = Date.now();
-    try {
-      await this.#onChannel(
-        (channel) =>
-          channel.assertQueue(name, {
-            durable: true,
-            arguments: delayArguments(queue, rounded, this.#defaultType),
-          }),
-        `queue "${name}"`,
-      );
-    } catch (error) {
-      // Made by a process with another default type: it delays just the same.
-      if (!MelangeError.is(error, 'TOPOLOGY_CONFLICT')) throw error;
-    }
-    this.#delayQueues.set(name, declaring);
-    return name;
+  /** Name of the queue in which messages wait so long before they go to `queue`, ready for use. */
+  delayQueue(queue: string, delayMs: number): Promise<string> {
+    return this.#delayQueues.prepare(queue, delayMs);
   }
 
   /** The delay queue turned out to be gone. */
   forgetDelayQueue(name: string): void {
-    this.#delayQueues.delete(name);
+    this.#delayQueues.forget(name);
   }
 
   async #deadLetterQueueOf(queue: string): Promise<string | undefined> {
     const declared = this.#queues.get(queue);
-    if (declared !== undefined) return declared.deadLetterQueue;
+    if (declared?.[0] !== undefined) return declared[0].deadLetterQueue;
     const exchange = deadLetterExchange(queue);
     return (await this.#exists((channel) => channel.checkExchange(exchange))) ? exchange : undefined;
   }
@@ -165,19 +171,24 @@ export class RabbitMqTopology {
   }
 
   async #onChannel<Result>(work: (channel: Channel) => Promise<Result>, what: string): Promise<Result> {
-    const model = await this.#connection.acquire();
-    const channel = await model.createChannel();
-    // A refused declaration is also an event, and an event that nobody hears ends the process.
-    channel.on('error', () => undefined);
+    let channel: Channel | undefined;
     try {
-      const result = await work(channel);
-      await channel.close();
-      return result;
+      const model = await this.#connection.acquire();
+      channel = await model.createChannel();
+      // A refused declaration is also an event, and an event that nobody hears ends the process.
+      channel.on('error', () => undefined);
+      return await work(channel);
     } catch (error) {
-      await channel.close().catch(() => undefined);
-      if (codeOf(error) !== 406) throw error;
-      const reason = error instanceof Error ? error.message.replace(/^.*PRECONDITION_FAILED - /, '') : '';
+      const code = codeOf(error);
+      if (code === 404) throw error;
+      if (code !== 405 && code !== 406) throw asMelangeError(error);
+      const reason =
+        error instanceof Error
+          ? error.message.replace(/^.*(PRECONDITION_FAILED|RESOURCE_LOCKED) - /, '')
+          : '';
       throw new TopologyConflictError(`The ${what} exists with other settings: ${reason}`, { cause: error });
+    } finally {
+      if (channel !== undefined) void closeChannel(channel);
     }
   }
 }
@@ -191,28 +202,6 @@ function queueArguments(name: string, type: RabbitMqQueueType, deadLetterQueue: 
       'x-dead-letter-routing-key': deadLetterQueue,
     }),
   };
-}
-
-function delayArguments(queue: string, delayMs: number, type: RabbitMqQueueType): object {
-  return {
-    'x-queue-type': type,
-    'x-message-ttl': delayMs,
-    'x-expires': delayMs + delayQueueIdleMs,
-    'x-dead-letter-exchange': '',
-    'x-dead-letter-routing-key': queue,
-    // A quorum queue keeps an expired message until its target has confirmed it, if it is asked to; the
-    // strategy needs this overflow behaviour. Classic queues hand over without a confirmation.
-    ...(type === 'quorum' && { 'x-dead-letter-strategy': 'at-least-once', 'x-overflow': 'reject-publish' }),
-  };
-}
-
-function roundUp(delayMs: number): number {
-  const unit = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, delayMs))) - 1);
-  return Math.ceil(delayMs / unit) * unit;
-}
-
-function codeOf(error: unknown): unknown {
-  return (error as { code?: unknown } | undefined)?.code;
 }
 
 function configuration(message: string): MelangeError {
