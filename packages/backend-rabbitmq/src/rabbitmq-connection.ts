@@ -90,7 +90,13 @@ export class RabbitMqConnection {
 
   async #disconnect(): Promise<void> {
     await this.#connecting?.catch(() => undefined);
-    await this.#model?.close().catch(() => undefined);
+    const model = this.#model;
+    if (model === undefined) return;
+    // amqplib's own promise stays open when the connection dies while it is closed: its event does not.
+    await new Promise<void>((resolve) => {
+      model.once('close', () => resolve());
+      model.close().then(resolve, () => resolve());
+    });
   }
 
   get #connectTimeoutMs(): number {
@@ -108,7 +114,9 @@ export class RabbitMqConnection {
     const { socketOptions } = this.#options;
     let model: ChannelModel;
     try {
-      model = await connect(this.#address(), { ...socketOptions, timeout: this.#connectTimeoutMs });
+      // Without `noDelay` each round trip waits for the other side's delayed acknowledgement, some 20 ms.
+      const settings = { noDelay: true, ...socketOptions, timeout: this.#connectTimeoutMs };
+      model = await connect(this.#address(), settings);
     } catch (error) {
       throw this.#notConnected(error);
     }

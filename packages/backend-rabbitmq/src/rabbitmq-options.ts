@@ -8,15 +8,21 @@ export type RabbitMqQueueType = 'quorum' | 'classic';
 export interface RabbitMqBackendOptions {
   /** `amqp://` or `amqps://` address with user, password and virtual host, or amqplib's connect options. */
   readonly url: string | Options.Connect;
-  /** amqplib's socket options: TLS certificates, `keepAlive`, `clientProperties`. Default: none. */
+  /**
+   * amqplib's socket options: TLS certificates, `keepAlive`, `clientProperties`. Default: `{ noDelay: true }`.
+   * Its `timeout` is `connectTimeoutMs`, and its recovery is not used: the backend reconnects by itself.
+   */
   readonly socketOptions?: Omit<SocketOptions, 'recovery'>;
-  /** Longest wait for a connection, in ms. Default: 10,000. */
+  /** Longest wait for a connection, in ms; past it `BrokerUnavailableError`. Default: 10,000. */
   readonly connectTimeoutMs?: number;
-  /** Longest wait for the confirmation of a publish, reconnects included, in ms. Default: 30,000. */
+  /** Longest wait for the confirmation of a publish, reconnects included, in ms; past it `PublishError`. Default: 30,000. */
   readonly publishTimeoutMs?: number;
-  /** Interval after which a silent connection is given up, in seconds; two are waited. Default: 10. */
+  /**
+   * Interval of heartbeats, in seconds: a connection silent for two to three of them is given up. An interval
+   * given with `url` goes first; 0 turns heartbeats off. Default: 10.
+   */
   readonly heartbeatSeconds?: number;
-  /** Type of queues, and of the queues that delay retries. Default: `quorum`. */
+  /** Type of the queues that are declared without one. Queues that delay are quorum queues always. Default: `quorum`. */
   readonly defaultQueueType?: RabbitMqQueueType;
   /** Default: warnings and errors to standard error. */
   readonly logger?: Logger;

@@ -1,0 +1,253 @@
+import { execFile } from 'node:child_process';
+import { createServer } from 'node:net';
+import { promisify } from 'node:util';
+import { TcpProxy } from '@melange/conformance';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import type { RabbitMqBackend, RabbitMqBackendOptions } from '../src/index.ts';
+import { backendFor, inbox, message, noBroker, queueName, url } from './support/scene.ts';
+
+const soon = { timeout: 20_000, interval: 20 };
+const node = process.env.MELANGE_RABBITMQ_NODE;
+
+/** Runs `rabbitmqctl` for the node of the tests. */
+async function control(...words: string[]): Promise<void> {
+  await promisify(execFile)('rabbitmqctl', ['-n', node ?? '', ...words]);
+}
+
+/** A backend whose connections can be broken. */
+async function throughProxy(
+  options: Partial<RabbitMqBackendOptions> = {},
+): Promise<{ backend: RabbitMqBackend; proxy: TcpProxy }> {
+  const { hostname: host, port } = new URL(url);
+  const proxy = await TcpProxy.start({ host, port: Number(port || 5672) });
+  onTestFinished(() => proxy[Symbol.asyncDispose]());
+  const address = Object.assign(new URL(url), { host: `127.0.0.1:${proxy.address.port}` });
+  return { backend: backendFor({ url: address.href, ...options }), proxy };
+}
+
+function spies() {
+  return { debug: vi.fn(), info: vi.fn(), warn: vi.fn(), error: vi.fn() };
+}
+
+describe('an address that does not answer', () => {
+  test('that accepts and says nothing is given up in time', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    onTestFinished(() => void server.close());
+    await vi.waitFor(() => expect(server.listening).toBe(true));
+    const { port } = server.address() as { port: number };
+    const backend = backendFor({ url: `amqp://user:s3cret@127.0.0.1:${port}`, connectTimeoutMs: 300 });
+    const began = Date.now();
+    const error = await backend.subscribe('q', { maxInFlight: 1 }, () => undefined).catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+    expect(Date.now() - began).toBeLessThan(2_000);
+    expect(await backend.health()).toMatchObject({ status: 'unhealthy' });
+  });
+
+  test('is told without its password, however it is given', async () => {
+    const logger = spies();
+    const told: string[] = [];
+    const password = 's3cret';
+    for (const address of [
+      `amqp://user:${password}@127.0.0.1:1`,
+      `http://user:${password}@127.0.0.1:1`,
+      `amqp//user:${password}@`,
+      { hostname: '127.0.0.1', port: 1, username: 'user', password },
+    ]) {
+      const backend = backendFor({ url: address, logger });
+      const error = await backend.declareQueue('q').catch((thrown) => thrown);
+      expect(error).toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+      const published = await backend
+        .publishToQueue('q', [message('x')], { deadlineMs: 200 })
+        .catch((thrown) => thrown);
+      expect(published).toMatchObject({ code: 'PUBLISH_FAILED' });
+      for (const one of [error, published]) told.push(String(one), String(one.cause), String(one.stack));
+      told.push(JSON.stringify(await backend.health()));
+    }
+    told.push(JSON.stringify(Object.values(logger).map(({ mock }) => mock.calls)));
+    expect(told.join('\n')).not.toContain(password);
+  });
+});
+
+describe.skipIf(url === '')(`connections to RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () => {
+  test('a wrong password is a clear error that does not repeat it', async () => {
+    const address = Object.assign(new URL(url), { username: 'guest', password: 'wr0ng' });
+    const error = await backendFor({ url: address.href })
+      .declareQueue('q')
+      .catch((thrown) => thrown);
+    expect(error).toMatchObject({ code: 'BROKER_UNAVAILABLE', message: expect.stringContaining('ACCESS') });
+    expect(String(error.stack) + String(error.cause)).not.toContain('wr0ng');
+  });
+
+  test('idle connections come back by themselves, and every step is logged', async () => {
+    const logger = spies();
+    const { backend, proxy } = await throughProxy({ logger });
+    const queue = queueName(backendFor());
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, [message('connects')]);
+    const before = proxy.connectionsMade;
+    await proxy.refuse();
+    await vi.waitFor(
+      async () =>
+        expect(await backend.health()).toMatchObject({
+          status: 'degraded',
+          detail: expect.stringContaining('reconnecting'),
+        }),
+      soon,
+    );
+    await proxy.accept();
+    await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }), soon);
+    expect(proxy.connectionsMade).toBeGreaterThanOrEqual(before + 2);
+    const lost = logger.warn.mock.calls.filter(([line]) => line === 'lost the connection to RabbitMQ');
+    expect(lost.map(([, facts]) => facts.purpose).sort()).toEqual(['consuming', 'publishing']);
+    const again = logger.info.mock.calls.filter(([line]) => line === 'connected to RabbitMQ again');
+    expect(again).toHaveLength(2);
+  });
+
+  test('what was declared is declared again after a reconnect', async () => {
+    const { backend, proxy } = await throughProxy();
+    const direct = backendFor();
+    const queue = queueName(direct);
+    const topics = [`${queue}-topic-1`, `${queue}-topic-2`];
+    onTestFinished(async () => {
+      for (const topic of topics) await direct.deleteTopic(topic);
+    });
+    for (const topic of topics) await backend.declareQueue(queue, { topics: [topic] });
+    await proxy.refuse();
+    await direct.deleteQueue(queue);
+    await proxy.accept();
+    await vi.waitFor(async () => expect((await direct.describeQueue(queue)).exists).toBe(true), soon);
+    await vi.waitFor(async () => {
+      for (const topic of topics) await direct.publishToTopic(topic, [message('both')]);
+      expect((await direct.describeQueue(queue)).depth).toBeGreaterThanOrEqual(2);
+    }, soon);
+  });
+
+  test('a silent connection is noticed by its heartbeat, its deliveries are aborted and come again', async () => {
+    const { backend, proxy } = await throughProxy({ heartbeatSeconds: 1 });
+    const direct = backendFor();
+    const queue = queueName(direct);
+    await direct.declareQueue(queue);
+    await direct.publishToQueue(queue, [message('held')]);
+    const received = inbox((delivery) => delivery.attempt > 1 && delivery.acknowledge());
+    await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
+    await vi.waitFor(() => expect(received.deliveries).toHaveLength(1), soon);
+    const first = received.deliveries[0];
+    proxy.stall();
+    await vi.waitFor(() => expect(first?.signal.aborted).toBe(true), soon);
+    expect(first?.signal.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'connection-lost' });
+    await expect(first?.acknowledge()).resolves.toBeUndefined();
+    proxy.cut();
+    proxy.resume();
+    await vi.waitFor(() => expect(received.deliveries).toHaveLength(2), soon);
+    expect(received.deliveries[1]?.attempt).toBe(2);
+  });
+
+  test('closing ends in bounded time on a silent connection, and when it dies in the middle of it', async () => {
+    for (const dies of [false, true]) {
+      const { backend, proxy } = await throughProxy();
+      const direct = backendFor();
+      const queue = queueName(direct);
+      await direct.declareQueue(queue);
+      const subscription = await backend.subscribe(queue, { maxInFlight: 1 }, () => undefined);
+      proxy.stall();
+      const began = Date.now();
+      const closing = Promise.all([subscription.close(), backend.close()]);
+      if (dies) proxy.cut();
+      await closing;
+      expect(Date.now() - began).toBeLessThan(dies ? 2_000 : 9_000);
+    }
+  });
+
+  test('a topic that is not known yet: on a silent connection the publish fails by its deadline', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = queueName(backendFor());
+    await backend.declareQueue(queue);
+    proxy.stall();
+    const began = Date.now();
+    const sent = message('never');
+    await expect(backend.publishToTopic('unknown', [sent], { deadlineMs: 300 })).rejects.toMatchObject({
+      code: 'PUBLISH_FAILED',
+      failures: [{ messageId: sent.id, error: { code: 'PUBLISH_TIMEOUT' } }],
+    });
+    expect(Date.now() - began).toBeLessThan(2_000);
+  });
+
+  test('acknowledgements of one turn travel as one', async () => {
+    const { backend, proxy } = await throughProxy();
+    const direct = backendFor();
+    const queue = queueName(direct);
+    await direct.declareQueue(queue);
+    await direct.publishToQueue(
+      queue,
+      Array.from({ length: 200 }, (_, n) => message(`${n}`)),
+    );
+    const received = inbox();
+    const subscription = await backend.subscribe(queue, { maxInFlight: 200 }, received.receive);
+    await vi.waitFor(() => expect(received.deliveries).toHaveLength(200), soon);
+    const before = proxy.bytesToTarget;
+    await Promise.all(received.deliveries.map((delivery) => delivery.acknowledge()));
+    await subscription.close();
+    // A single acknowledgement has 21 bytes: two hundred would have 4,200.
+    expect(proxy.bytesToTarget - before).toBeLessThan(200);
+    expect((await direct.describeQueue(queue)).depth).toBe(0);
+  });
+
+  describe.skipIf(node === undefined)('of a node of ours', () => {
+    test('a broker that blocks publishers holds them back, says so in health, and takes all when it can', async () => {
+      const backend = backendFor();
+      const queue = queueName(backend);
+      await backend.declareQueue(queue);
+      await backend.publishToQueue(queue, [message('connects')]);
+      onTestFinished(() => control('set_vm_memory_high_watermark', '0.4'));
+      await control('set_vm_memory_high_watermark', '0.000001');
+      const held = backend.publishToQueue(queue, [message('1'), message('2')], { deadlineMs: 60_000 });
+      await vi.waitFor(
+        async () =>
+          expect(await backend.health()).toMatchObject({
+            status: 'degraded',
+            detail: expect.stringContaining('blocks'),
+          }),
+        soon,
+      );
+      const late = message('too late');
+      await expect(backend.publishToQueue(queue, [late], { deadlineMs: 200 })).rejects.toMatchObject({
+        code: 'PUBLISH_FAILED',
+        message: expect.stringContaining('blocks'),
+      });
+      await control('set_vm_memory_high_watermark', '0.4');
+      await held;
+      expect(await backend.health()).toEqual({ status: 'healthy' });
+    });
+
+    test('connections closed by the broker are made again; publishes and deliveries go on', async () => {
+      const backend = backendFor();
+      const queue = queueName(backend);
+      await backend.declareQueue(queue);
+      const received = inbox((delivery) => delivery.acknowledge());
+      await backend.subscribe(queue, { maxInFlight: 10 }, received.receive);
+      const sent = Array.from({ length: 200 }, (_, n) => message(`${n}`));
+      const publishing = sent.map((one) => backend.publishToQueue(queue, [one]));
+      await control('close_all_connections', 'test');
+      await Promise.all([...publishing, ...sent.map((one) => backend.publishToQueue(queue, [one]))]);
+      const ids = (): Set<string> => new Set(received.deliveries.map((one) => one.message.id));
+      await vi.waitFor(() => expect(ids().size).toBe(200), soon);
+    });
+
+    test('retries that fall due while the broker is down all come afterwards', async () => {
+      const backend = backendFor();
+      const queue = queueName(backend);
+      await backend.declareQueue(queue);
+      const sent = Array.from({ length: 50 }, (_, n) => message(`${n}`));
+      await backend.publishToQueue(queue, sent, { delayMs: 2_000 });
+      await control('stop_app');
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      await control('start_app');
+      const received = inbox((delivery) => delivery.acknowledge());
+      await vi.waitFor(() => backend.subscribe(queue, { maxInFlight: 10 }, received.receive), soon);
+      await vi.waitFor(
+        () => expect(new Set(received.deliveries.map((one) => one.message.id)).size).toBe(50),
+        soon,
+      );
+    }, 60_000);
+  });
+});
