@@ -7,6 +7,12 @@ const trustedMs = 3_600_000;
 /** The broker keeps durations in 32 bits. */
 const longestDelayMs = 4_294_967_295 - idleMs;
 
+/**
+ * RabbitMQ 4 drops the message of a quorum queue at its 21st delivery unless told otherwise, and shutdowns count.
+ * No limit at all cannot be said to 3.10 and 4 in the same words. A policy may set a lower one.
+ */
+export const unlimitedDeliveries = 1_000_000_000;
+
 /** Does work on a channel of its own; `what` names the subject of errors. */
 export type OnChannel = <Result>(
   work: (channel: Channel) => Promise<Result>,
@@ -93,7 +99,7 @@ function delayArguments(queue: string, delayMs: number): object {
     'x-dead-letter-strategy': 'at-least-once',
     // The strategy needs this overflow behaviour.
     'x-overflow': 'reject-publish',
-    // RabbitMQ 4 limits deliveries by default; renewing must never count a message out before its time.
-    'x-delivery-limit': 1_000_000,
+    // Renewing must never count a message out before its time.
+    'x-delivery-limit': unlimitedDeliveries,
   };
 }

@@ -248,6 +248,9 @@ export function asMelangeError(error: unknown): unknown {
 /** What went wrong, without the addresses that some errors quote. */
 function textOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);
+  // The broker's own words for it stay inside amqplib.
+  if (text.includes('Expected ConnectionOpenOk'))
+    return 'its virtual host is missing, full or not open to the user';
   return text.replace(/amqps?:\/\/\S+/g, 'amqp://…');
 }
 

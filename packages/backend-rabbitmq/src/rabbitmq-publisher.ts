@@ -78,19 +78,8 @@ export class RabbitMqPublisher {
   /** Waits for what is under way, up to its deadlines. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const settled = [...this.#pending].map((pending) => this.#settlementOf(pending));
-    await Promise.all(settled);
+    while (this.#pending.size > 0) await pause(10);
     clearInterval(this.#sweep);
-  }
-
-  #settlementOf(pending: Pending): Promise<void> {
-    return new Promise((resolve) => {
-      const check = (): void => {
-        if (this.#pending.has(pending)) setTimeout(check, 10);
-        else resolve();
-      };
-      check();
-    });
   }
 
   #flush(): void {
@@ -254,6 +243,8 @@ export class RabbitMqPublisher {
       const text = `No confirmation within ${pending.timeoutMs} ms${why === undefined ? '' : ` (${why})`}.`;
       this.#settle(pending, new MelangeError('PUBLISH_TIMEOUT', text));
     }
+    // During an outage nothing else takes them out, and each holds its content.
+    this.#waiting = this.#waiting.filter((pending) => this.#pending.has(pending));
   }
 }
 

@@ -1,6 +1,6 @@
 import { type Logger, MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
 import type { Channel } from 'amqplib';
-import { DelayQueues } from './delay-queues.ts';
+import { DelayQueues, unlimitedDeliveries } from './delay-queues.ts';
 import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from './rabbitmq-connection.ts';
 import { routingKeyOf } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
@@ -196,6 +196,7 @@ export class RabbitMqTopology {
 function queueArguments(name: string, type: RabbitMqQueueType, deadLetterQueue: string | undefined): object {
   return {
     'x-queue-type': type,
+    ...(type === 'quorum' && { 'x-delivery-limit': unlimitedDeliveries }),
     ...(deadLetterQueue !== undefined && {
       'x-dead-letter-exchange': deadLetterExchange(name),
       // The exchange needs no key; it is here so that another dead-letter queue is a conflict.

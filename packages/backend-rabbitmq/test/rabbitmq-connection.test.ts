@@ -78,6 +78,14 @@ describe.skipIf(url === '')(`connections to RabbitMQ${url === '' ? ` (${noBroker
     expect(String(error.stack) + String(error.cause)).not.toContain('wr0ng');
   });
 
+  test('a virtual host that does not exist is told', async () => {
+    const address = Object.assign(new URL(url), { pathname: '/no-such-host' });
+    await expect(backendFor({ url: address.href }).declareQueue('q')).rejects.toMatchObject({
+      code: 'BROKER_UNAVAILABLE',
+      message: expect.stringContaining('virtual host'),
+    });
+  });
+
   test('idle connections come back by themselves, and every step is logged', async () => {
     const logger = spies();
     const { backend, proxy } = await throughProxy({ logger });
