@@ -25,6 +25,9 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** Part of the names of queues. RabbitMQ keeps `amq.` for itself. */
+const runIdForm = /^[\w-]{1,64}$/;
+
 /** @throws UsageError */
 export function readArguments(parameters: readonly string[]): RunOptions {
   const values = parse(parameters);
@@ -42,6 +45,10 @@ export function readArguments(parameters: readonly string[]): RunOptions {
   if (service !== undefined && values['run-id'] === undefined) {
     throw new UsageError('--service needs --run-id, the same for every service of a run');
   }
+  const runId = values['run-id'];
+  if (runId !== undefined && (!runIdForm.test(runId) || runId === 'amq')) {
+    throw new UsageError(`--run-id must be up to 64 letters, digits, - and _, not "${runId}"`);
+  }
   return {
     backends,
     orders: number(
@@ -57,7 +64,7 @@ export function readArguments(parameters: readonly string[]): RunOptions {
       'from 0 to below 1',
     ),
     service,
-    runId: values['run-id'],
+    runId,
     patienceSeconds: number(
       '--patience-seconds',
       values['patience-seconds'] ?? '60',

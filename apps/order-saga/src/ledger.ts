@@ -8,51 +8,58 @@ export interface LedgerSummary {
   readonly lost: number;
   /** Orders that ended twice or were never placed: completed and dead-lettered, or unknown. */
   readonly unaccounted: number;
+  /** Orders whose customer was charged more than once. */
+  readonly paidTwice: number;
+  /** The orders that are lost, unaccounted for or paid twice. */
+  readonly wrong: readonly string[];
 }
 
 /** Follows each order to its end. */
 export class Ledger {
   readonly #placed = new Set<string>();
-  readonly #paid = new Set<string>();
+  readonly #charges = new Map<string, number>();
   readonly #completed = new Set<string>();
   readonly #deadLettered = new Set<string>();
+  readonly #ended = new Set<string>();
 
   placed(orderId: string): void {
     this.#placed.add(orderId);
   }
-  paid(orderId: string): void {
-    this.#paid.add(orderId);
+  /** One charge: two for one order are one too many. */
+  charged(orderId: string): void {
+    this.#charges.set(orderId, (this.#charges.get(orderId) ?? 0) + 1);
   }
   completed(orderId: string): void {
     this.#completed.add(orderId);
+    this.#ended.add(orderId);
   }
   deadLettered(orderId: string): void {
     this.#deadLettered.add(orderId);
+    this.#ended.add(orderId);
   }
 
   /** Orders that ended, one way or the other. */
   get ended(): number {
-    return new Set([...this.#completed, ...this.#deadLettered]).size;
+    return this.#ended.size;
   }
 
   summary(): LedgerSummary {
-    let lost = 0;
-    let unaccounted = 0;
-    for (const orderId of this.#placed) {
-      const ends = Number(this.#completed.has(orderId)) + Number(this.#deadLettered.has(orderId));
-      if (ends === 0) lost += 1;
-      if (ends === 2) unaccounted += 1;
-    }
-    for (const orderId of [...this.#completed, ...this.#deadLettered]) {
-      if (!this.#placed.has(orderId)) unaccounted += 1;
-    }
+    const lost = [...this.#placed].filter((orderId) => !this.#ended.has(orderId));
+    const unaccounted = [...this.#ended].filter(
+      (orderId) =>
+        !this.#placed.has(orderId) || (this.#completed.has(orderId) && this.#deadLettered.has(orderId)),
+    );
+    const paidTwice = [...this.#charges].filter(([, times]) => times > 1).map(([orderId]) => orderId);
     return {
       placed: this.#placed.size,
-      paid: this.#paid.size,
+      // Another process may have charged it: that it was completed says that it was paid.
+      paid: new Set([...this.#charges.keys(), ...this.#completed]).size,
       completed: this.#completed.size,
       deadLettered: this.#deadLettered.size,
-      lost,
-      unaccounted,
+      lost: lost.length,
+      unaccounted: unaccounted.length,
+      paidTwice: paidTwice.length,
+      wrong: [...new Set([...lost, ...unaccounted, ...paidTwice])],
     };
   }
 }

@@ -1,7 +1,8 @@
 import { MelangeError } from '@melange/core';
 import { type RunOptions, readArguments, UsageError } from './arguments.ts';
 import { openBackends } from './backends.ts';
-import { startProgress, table } from './report.ts';
+import { complaint, startProgress, table } from './report.ts';
+import type { Backends } from './service.ts';
 import { runService, runSystem } from './system.ts';
 
 process.exitCode = await main(process.argv.slice(2));
@@ -13,34 +14,43 @@ async function main(parameters: readonly string[]): Promise<number> {
     const { backends, close } = await openBackends(options, console.log);
     try {
       const { service } = options;
-      if (service === undefined || service === 'orders') return await runAll(options, backends);
-      const counters = await runService(service, options, backends, untilStopped());
+      const stopped = stopSignal();
+      if (service === undefined || service === 'orders') return await runAll(options, backends, stopped);
+      console.log('running; stop with SIGTERM or SIGINT');
+      const counters = await runService(service, options, backends, stopped);
       console.log(`${service}: ${JSON.stringify(counters)}`);
       return 0;
     } finally {
       await close();
     }
   } catch (error) {
-    if (!(error instanceof UsageError || MelangeError.is(error, 'BROKER_UNAVAILABLE'))) throw error;
+    if (!(error instanceof UsageError || MelangeError.is(error))) throw error;
     console.error(`order-saga: ${error.message}`);
     return 2;
   }
 }
 
-async function runAll(options: RunOptions, backends: Parameters<typeof runSystem>[1]): Promise<number> {
+async function runAll(options: RunOptions, backends: Backends, stopped: AbortSignal): Promise<number> {
   const { orders, payments, saga } = options.backends;
   console.log(`orders on ${orders}, payments on ${payments}, saga on ${saga}: ${options.orders} orders`);
   const progress = startProgress(options.orders);
-  const report = await runSystem(options, backends, progress.update).finally(() => progress.done());
+  const report = await runSystem(options, backends, progress.update, stopped).finally(() => progress.done());
   console.log(table(report));
-  return report.lost === 0 && report.unaccounted === 0 ? 0 : 1;
+  const wrong = complaint(report);
+  if (wrong === undefined) return 0;
+  console.error(`order-saga: ${wrong}`);
+  return 1;
 }
 
-/** Resolves at the first SIGINT or SIGTERM. */
-function untilStopped(): Promise<void> {
-  return new Promise((resolve) => {
-    console.log('running; stop with SIGTERM or SIGINT');
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
-  });
+/** Aborted at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(1);
+    controller.abort();
+  };
+  // Not `once`: the spinner's own listener ends the process where it finds no other.
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return controller.signal;
 }

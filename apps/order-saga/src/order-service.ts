@@ -21,7 +21,6 @@ export class OrderService extends SingleDispatchConsumer {
 
   @consumer(OrderStatus)
   complete({ orderId }: OrderStatus): void {
-    this.#ledger.paid(orderId);
     this.#ledger.completed(orderId);
   }
 }

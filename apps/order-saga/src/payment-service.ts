@@ -11,6 +11,8 @@ export class PaymentService extends SingleDispatchConsumer {
   readonly #send: Send;
   readonly #ledger: Ledger;
   readonly #failureRate: number;
+  /** What the bank remembers: asked again for an order that it has the money of, it does not take it twice. */
+  readonly #charged = new Set<string>();
 
   /** @param failureRate share of the payments that fail and are tried again, 0 to 1. */
   constructor(send: Send, ledger: Ledger, failureRate: number) {
@@ -23,8 +25,14 @@ export class PaymentService extends SingleDispatchConsumer {
   @consumer(DoPayment)
   async pay({ orderId, amount }: DoPayment, context: ConsumeContext): Promise<void> {
     if (amount === unpayableAmount) throw new Reject(`Order ${orderId} can never be paid`);
-    if (Math.random() < this.#failureRate) throw new Error(`The bank declined order ${orderId}`);
-    this.#ledger.paid(orderId);
+    if (!this.#charged.has(orderId)) this.#charge(orderId);
+    // If this fails, the message comes again and the handler runs from its beginning.
     await this.#send('saga', new PaymentDone(orderId), context);
+  }
+
+  #charge(orderId: string): void {
+    if (Math.random() < this.#failureRate) throw new Error(`The bank declined order ${orderId}`);
+    this.#charged.add(orderId);
+    this.#ledger.charged(orderId);
   }
 }

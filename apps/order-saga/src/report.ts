@@ -21,7 +21,8 @@ export function startProgress(orders: number): Progress {
       done: () => undefined,
     };
   }
-  const spinner = ora('placing orders').start();
+  // With its default ora makes the terminal raw, and Ctrl-C then reaches nobody.
+  const spinner = ora({ text: 'placing orders', discardStdin: false }).start();
   return {
     update(ended, placed) {
       spinner.text = `${placed} placed, ${ended} of ${orders} ended`;
@@ -49,8 +50,18 @@ export function table(report: RunReport): string {
     ['duplicates suppressed', report.duplicates],
     ['lost', report.lost],
     ['unaccounted for', report.unaccounted],
+    ['paid twice', report.paidTwice],
     ['time', `${report.seconds.toFixed(2)} s`],
     ['rate', `${Math.round(report.placed / report.seconds)} orders/s`],
   );
   return rows.toString();
+}
+
+const namedAtMost = 10;
+
+/** The orders that went wrong, in one line; `undefined` if none did. */
+export function complaint({ wrong }: LedgerSummary): string | undefined {
+  if (wrong.length === 0) return undefined;
+  const more = wrong.length > namedAtMost ? ` and ${wrong.length - namedAtMost} more` : '';
+  return `not as it should be: ${wrong.slice(0, namedAtMost).join(', ')}${more}`;
 }

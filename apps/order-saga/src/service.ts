@@ -55,13 +55,17 @@ export function sender(backends: Backends, names: QueueNames, serializers: Seria
   };
 }
 
-/** A consumer on its own queue, with retries and a deduplication cache. */
+/**
+ * A consumer on its own queue, with retries and a deduplication cache.
+ *
+ * @param onFailed told when the backend gives the queue up: from then on nothing is consumed.
+ */
 export function startService(
   consumer: SingleDispatchConsumer,
   queue: string,
   backend: MessagingBackend,
   serializers: SerializerRegistry,
-  onException?: (error: unknown) => void,
+  onFailed: (error: unknown) => void,
 ): MessageDispatcher {
   const dispatcher = new MessageDispatcher({
     backend,
@@ -73,9 +77,6 @@ export function startService(
     logger: silentLogger,
   });
   dispatcher.attachConsumer(consumer);
-  // A loop that ends in an error shows in the dispatcher's health; the caller hears of it here.
-  dispatcher
-    .consumeLoop(queue, { onException: (error) => onException?.(error) })
-    .catch((error) => onException?.(error));
+  dispatcher.consumeLoop(queue).catch(onFailed);
   return dispatcher;
 }

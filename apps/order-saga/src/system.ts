@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import {
+  MelangeError,
   type MessageDispatcher,
   MessagingBackendFactory,
   QueuePublisher,
@@ -11,7 +12,7 @@ import {
 import { JsonSerializer } from '@melange/serializer-json';
 import type { RunOptions } from './arguments.ts';
 import { Ledger } from './ledger.ts';
-import { DoPayment, messageTypes, PlaceOrder } from './messages.ts';
+import { messageTypes, PlaceOrder } from './messages.ts';
 import { OrderService } from './order-service.ts';
 import { PaymentService, unpayableAmount } from './payment-service.ts';
 import type { RunReport } from './report.ts';
@@ -29,6 +30,7 @@ import {
 const poisonEvery = 100;
 const publishedAtOnce = 100;
 const lookEveryMs = 20;
+const pauseBeforeRepeatMs = 200;
 
 const services = ['orders', 'payments', 'saga'] as const;
 
@@ -40,24 +42,34 @@ const serializers: SerializerRegistry = new SerializerRegistry({
 /**
  * Places the orders and follows each to its end. The three services run in this process, or the order service
  * alone where the others run in theirs.
+ *
+ * @param stopped ends the run early: what has not ended by then counts as lost.
+ * @throws what made a backend give a queue up.
  */
 export async function runSystem(
   options: RunOptions,
   backends: Backends,
   onProgress: (ended: number, placed: number) => void,
+  stopped: AbortSignal = new AbortController().signal,
 ): Promise<RunReport> {
   const names = queueNames(options.runId ?? `order-saga-${randomUUID().slice(0, 8)}`);
   const ledger = new Ledger();
   const dispatchers: MessageDispatcher[] = [];
+  const failed = new AbortController();
+  const onFailed = (error: unknown) => failed.abort(error);
+  const signal = AbortSignal.any([stopped, failed.signal]);
   const begun = performance.now();
   try {
     await declareAll(backends, names);
     for (const service of options.service === undefined ? services : [options.service]) {
-      dispatchers.push(start(service, options, backends, names, ledger));
+      dispatchers.push(start(service, options, backends, names, ledger, onFailed));
     }
-    dispatchers.push(followDeadLetters(backends, names, ledger));
-    await placeOrders(options.orders, backends, names, ledger, onProgress);
-    await ended(options, ledger, onProgress);
+    for (const service of services) {
+      dispatchers.push(followDeadLetters(service, backends, names, ledger, onFailed));
+    }
+    await placeOrders(options, backends, names, ledger, onProgress, signal);
+    await ended(options, ledger, onProgress, signal);
+    failed.signal.throwIfAborted();
     const seconds = (performance.now() - begun) / 1_000;
     const sum = (key: 'retried' | 'duplicates') =>
       dispatchers.reduce((total, { counters }) => total + counters[key], 0);
@@ -69,18 +81,24 @@ export async function runSystem(
   }
 }
 
-/** Runs one service until it is told to stop; resolves when it has drained. */
+/**
+ * Runs one service until it is told to stop; resolves when it has drained.
+ *
+ * @throws what made the backend give its queue up.
+ */
 export async function runService(
   service: 'payments' | 'saga',
   options: RunOptions,
   backends: Backends,
-  stopped: Promise<void>,
+  stopped: AbortSignal,
 ): Promise<MessageDispatcher['counters']> {
   const names = queueNames(options.runId ?? '');
   await declareAll(backends, names);
-  const dispatcher = start(service, options, backends, names, new Ledger());
-  await stopped;
+  const failed = new AbortController();
+  const dispatcher = start(service, options, backends, names, new Ledger(), (error) => failed.abort(error));
+  await aborted(AbortSignal.any([stopped, failed.signal]));
   await dispatcher.close({ deadlineMs: 10_000 });
+  failed.signal.throwIfAborted();
   return dispatcher.counters;
 }
 
@@ -104,6 +122,7 @@ function start(
   backends: Backends,
   names: QueueNames,
   ledger: Ledger,
+  onFailed: (error: unknown) => void,
 ): MessageDispatcher {
   const send = sender(backends, names, serializers);
   const consumers = {
@@ -111,43 +130,77 @@ function start(
     payments: () => new PaymentService(send, ledger, options.failureRate),
     saga: () => new OrderSaga(send),
   };
-  return startService(consumers[service](), names[service], backends[service], serializers);
+  return startService(consumers[service](), names[service], backends[service], serializers, onFailed);
 }
 
-/** Reads the dead-letter queue of the payments, where the poison ends. */
-function followDeadLetters(backends: Backends, names: QueueNames, ledger: Ledger): MessageDispatcher {
-  const undertaker = new SingleDispatchConsumer('undertaker').on(DoPayment, ({ orderId }) =>
-    ledger.deadLettered(orderId),
-  );
+/** Reads the dead-letter queue of a service: the poison ends at the payments, anything may end at the others. */
+function followDeadLetters(
+  service: keyof QueueNames,
+  backends: Backends,
+  names: QueueNames,
+  ledger: Ledger,
+  onFailed: (error: unknown) => void,
+): MessageDispatcher {
+  const undertaker = new SingleDispatchConsumer('undertaker');
+  for (const type of messageTypes) {
+    undertaker.on<{ readonly orderId: string }>(type, ({ orderId }) => ledger.deadLettered(orderId));
+  }
   const dispatcher = new SimpleMessageDispatcher(undertaker, {
-    backend: backends.payments,
+    backend: backends[service],
     serializers,
     logger: silentLogger,
   });
-  dispatcher.consumeLoop(deadLetterQueueOf(names.payments)).catch(() => undefined);
+  dispatcher.consumeLoop(deadLetterQueueOf(names[service])).catch(onFailed);
   return dispatcher;
 }
 
 async function placeOrders(
-  orders: number,
+  options: RunOptions,
   backends: Backends,
   names: QueueNames,
   ledger: Ledger,
   onProgress: (ended: number, placed: number) => void,
+  signal: AbortSignal,
 ): Promise<void> {
+  const { orders } = options;
   const publisher = new QueuePublisher({ backend: backends.orders, serializers });
-  for (let first = 0; first < orders; first += publishedAtOnce) {
+  for (let first = 0; first < orders && !signal.aborted; first += publishedAtOnce) {
     const count = Math.min(publishedAtOnce, orders - first);
     await Promise.all(
       Array.from({ length: count }, async (_, index) => {
         const number = first + index + 1;
         const orderId = `order-${number}`;
         const amount = number % poisonEvery === 0 ? unpayableAmount : 10 + (number % 90);
+        const order = new PlaceOrder(orderId, amount);
         ledger.placed(orderId);
-        await publisher.publish(names.orders, new PlaceOrder(orderId, amount));
+        const id = randomUUID();
+        await repeat(() => publisher.publish(names.orders, order, { id }), options, signal);
       }),
     );
     onProgress(ledger.ended, first + count);
+  }
+}
+
+/**
+ * Publishes until it is confirmed. What was not confirmed may have arrived all the same: under its old id the
+ * copy is a duplicate that the order service recognises. Given up with the run's patience, the order counts as
+ * lost unless it ends.
+ */
+async function repeat(
+  publish: () => Promise<unknown>,
+  { patienceSeconds }: RunOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const giveUpAt = performance.now() + patienceSeconds * 1_000;
+  while (!signal.aborted) {
+    try {
+      await publish();
+      return;
+    } catch (error) {
+      if (!MelangeError.is(error, 'PUBLISH_FAILED')) throw error;
+      if (performance.now() > giveUpAt) return;
+      await pause(pauseBeforeRepeatMs);
+    }
   }
 }
 
@@ -156,17 +209,29 @@ async function ended(
   { orders, patienceSeconds }: RunOptions,
   ledger: Ledger,
   onProgress: (ended: number, placed: number) => void,
+  signal: AbortSignal,
 ): Promise<void> {
   let before = -1;
   let lastProgress = performance.now();
-  while (ledger.ended < orders) {
+  while (ledger.ended < orders && !signal.aborted) {
     if (ledger.ended !== before) {
       before = ledger.ended;
       lastProgress = performance.now();
       onProgress(before, orders);
     }
     if (performance.now() - lastProgress > patienceSeconds * 1_000) return;
-    await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+    await pause(lookEveryMs);
   }
   onProgress(ledger.ended, orders);
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { MemoryBackend } from '@melange/backend-memory';
 import { restartRabbitMq } from '@melange/brokers';
-import { Ledger } from '@melange/order-saga';
+import { MelangeError, PublishError, Reject } from '@melange/core';
+import { Ledger, readArguments, runSystem } from '@melange/order-saga';
 import { describe, expect, test } from 'vitest';
 
 const run = promisify(execFile);
@@ -34,6 +36,36 @@ function figures(stdout: string): Record<string, number> {
   return Object.fromEntries([...rows].map(([, name, value]) => [name, Number(value)]));
 }
 
+/** Takes every message, and reports each fifth as not confirmed. */
+class ForgetfulBackend extends MemoryBackend {
+  readonly ids = new Set<string>();
+  #published = 0;
+  override async publishToQueue(...[queue, messages, options]: Parameters<MemoryBackend['publishToQueue']>) {
+    await super.publishToQueue(queue, messages, options);
+    for (const { id } of messages) this.ids.add(id);
+    this.#published += 1;
+    if (this.#published % 5 > 0) return;
+    throw new PublishError(
+      queue,
+      messages.map(({ id }) => ({ messageId: id, error: new Error('confirmation lost') })),
+    );
+  }
+}
+
+/** Gives every queue up. */
+class DeadBackend extends MemoryBackend {
+  override async subscribe(): Promise<never> {
+    throw new MelangeError('BROKER_UNAVAILABLE', 'gone for good');
+  }
+}
+
+/** Refuses every message for good. */
+class RefusingBackend extends MemoryBackend {
+  override async publishToQueue(): Promise<void> {
+    throw new Reject('not here');
+  }
+}
+
 describe('memory', () => {
   test('200 orders with failures: all are accounted for', async () => {
     const { status, stdout } = await orderSaga(['--orders', '200', '--failure-rate', '0.2']);
@@ -45,9 +77,55 @@ describe('memory', () => {
       'dead-lettered': 2,
       lost: 0,
       'unaccounted for': 0,
+      'paid twice': 0,
     });
     expect(figures(stdout).retried).toBeGreaterThan(0);
     expect(stdout).toContain('200 of 200 orders ended');
+  });
+
+  test('orders that end nowhere in time are lost: they are named, and the status is 1', async () => {
+    const impossible = ['--orders', '12', '--failure-rate', '0.999', '--patience-seconds', '0.05'];
+    const { status, stdout, stderr } = await orderSaga(impossible);
+    expect(status).toBe(1);
+    expect(figures(stdout).lost).toBeGreaterThan(10);
+    expect(stderr).toMatch(/^order-saga: not as it should be: order-.*\n$/);
+  });
+
+  test('publishes whose confirmations are lost are repeated: duplicates are suppressed, nobody pays twice', async () => {
+    const backend = new ForgetfulBackend();
+    const options = readArguments(['--orders', '200', '--failure-rate', '0.2']);
+    const backends = { orders: backend, payments: backend, saga: backend };
+    const report = await runSystem(options, backends, () => undefined);
+    expect(report).toMatchObject({ placed: 200, completed: 198, deadLettered: 2, wrong: [] });
+    expect(report.duplicates).toBeGreaterThan(50);
+    // Five messages an order, three for one that cannot be paid: a repeated one keeps its id.
+    expect(backend.ids.size).toBe(198 * 5 + 2 * 3);
+    await backend.close();
+  });
+
+  test('a stop ends the run early and removes its queues', async () => {
+    await using backend = new MemoryBackend();
+    const options = readArguments(['--failure-rate', '0.999', '--run-id', 'stopped']);
+    const backends = { orders: backend, payments: backend, saga: backend };
+    const report = await runSystem(options, backends, () => undefined, AbortSignal.timeout(300));
+    expect(report.lost).toBeGreaterThan(50);
+    expect(await backend.describeQueue('stopped.orders')).toMatchObject({ exists: false });
+  });
+
+  test('a queue that is given up ends the run with the reason', async () => {
+    await using backend = new MemoryBackend();
+    await using dead = new DeadBackend();
+    const backends = { orders: backend, payments: backend, saga: dead };
+    await expect(runSystem(readArguments([]), backends, () => undefined)).rejects.toThrow('gone for good');
+  });
+
+  test('an order whose message ends in any dead-letter queue is not lost', async () => {
+    await using backend = new MemoryBackend();
+    await using refusing = new RefusingBackend();
+    const options = readArguments(['--orders', '3', '--failure-rate', '0']);
+    const backends = { orders: backend, payments: refusing, saga: backend };
+    const report = await runSystem(options, backends, () => undefined);
+    expect(report).toMatchObject({ completed: 0, deadLettered: 3, wrong: [] });
   });
 });
 
@@ -58,6 +136,8 @@ describe('what cannot run', () => {
     ['--failure-rate', '1.5'],
     ['--backend', 'pigeon'],
     ['--service', 'orders'],
+    ['--service', 'saga', '--backend', 'rabbitmq'],
+    ['--run-id', 'a b'],
     ['--nonsense'],
   ])('%s %s is one line and status 2', async (...parameters) => {
     const { status, stderr } = await orderSaga(parameters.filter((parameter) => parameter !== undefined));
@@ -83,7 +163,16 @@ describe('the ledger', () => {
     ledger.completed('c');
     ledger.deadLettered('c');
     ledger.completed('stranger');
-    expect(ledger.summary()).toMatchObject({ placed: 3, lost: 1, unaccounted: 2 });
+    expect(ledger.summary()).toMatchObject({ placed: 3, lost: 1, unaccounted: 2, paidTwice: 0 });
+    expect(ledger.summary().wrong).toEqual(['a', 'c', 'stranger']);
+  });
+
+  test('an order that was charged twice is paid twice', () => {
+    const ledger = new Ledger();
+    for (const order of ['a', 'b']) ledger.placed(order);
+    for (const order of ['a', 'b', 'b']) ledger.charged(order);
+    for (const order of ['a', 'b']) ledger.completed(order);
+    expect(ledger.summary()).toMatchObject({ paid: 2, lost: 0, paidTwice: 1, wrong: ['b'] });
   });
 });
 
