@@ -13,7 +13,12 @@ const longestTimerMs = 2_147_483_647;
 export const systemClock: Clock = {
   now: () => Date.now(),
   schedule(callback, delayMs) {
-    const timer = setTimeout(callback, Math.min(delayMs, longestTimerMs));
+    let timer: NodeJS.Timeout;
+    const start = (leftMs: number): void => {
+      const partMs = Math.min(leftMs, longestTimerMs);
+      timer = setTimeout(() => (leftMs > partMs ? start(leftMs - partMs) : callback()), partMs);
+    };
+    start(delayMs);
     return () => clearTimeout(timer);
   },
 };

@@ -1,7 +1,7 @@
 import { AbortScope } from './abort-scope.ts';
 import type { Delivery, MessagingBackend } from './backend.ts';
 import type { Clock } from './clock.ts';
-import { DeliveryAbortedError } from './errors.ts';
+import { DeliveryAbortedError, MelangeError } from './errors.ts';
 import { channels, traced } from './instrumentation.ts';
 import type { Outcome, ProcessingRules, Work } from './process-message.ts';
 import { processMessage } from './process-message.ts';
@@ -16,6 +16,8 @@ export interface LoopSettings {
   readonly concurrency: number;
   readonly ordering: Ordering;
   readonly handlerTimeoutMs: number | undefined;
+  /** Pause before a message comes again that could not be settled, in ms. */
+  readonly longestDelayMs: number;
   /** The rules for one delivery: its errors are reported with its facts. */
   readonly rulesFor: (work: Work, hasDeadLetterQueue: boolean) => ProcessingRules;
   readonly report: (error: unknown, work: Work | undefined) => void;
@@ -162,8 +164,8 @@ export class ConsumeLoop {
         },
       );
     } catch (error) {
-      // The broker keeps what could not be settled, and delivers it again.
       this.#settings.report(error, work);
+      await this.#comeAgain(work);
     }
     this.#running.delete(work);
     if (work.released) {
@@ -208,6 +210,18 @@ export class ConsumeLoop {
       },
     );
     this.#settings.onOutcome(outcome);
+  }
+
+  /**
+   * The broker delivers again what could not be settled. A delivery that is open even so, for its dead-letter queue
+   * is gone, would keep its place for ever.
+   */
+  async #comeAgain({ delivery }: LaneWork): Promise<void> {
+    try {
+      await delivery.retry({ delayMs: this.#settings.longestDelayMs });
+    } catch (error) {
+      if (!MelangeError.is(error, 'DELIVERY_SETTLED')) this.#settings.report(error, undefined);
+    }
   }
 
   #waitInLane(work: LaneWork, lane: Lane, delayMs: number): void {

@@ -48,14 +48,14 @@ export {
   type MessageHeaders,
   WireHeader,
 } from './message.ts';
-export {
-  type ConsumeOptions,
-  type DispatcherCounters,
-  type ExceptionContext,
-  type LoopHealth,
-  MessageDispatcher,
-  type MessageDispatcherOptions,
-} from './message-dispatcher.ts';
+export { MessageDispatcher } from './message-dispatcher.ts';
+export type {
+  ConsumeOptions,
+  DispatcherCounters,
+  ExceptionContext,
+  LoopHealth,
+  MessageDispatcherOptions,
+} from './message-dispatcher-options.ts';
 export { type IdSource, type RandomBytes, uuidVersion7Source } from './message-id.ts';
 export { defineMessage, type MessageClass, type MessageType, manifestOf, schemaOf } from './message-type.ts';
 export { type InitQueueOptions, MessagingBackendFactory } from './messaging-backend-factory.ts';

@@ -1,95 +1,22 @@
 import type { MessagingBackend } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
-import { ClaimKeeper, type DeduplicationOptions } from './claim-keeper.ts';
+import { ClaimKeeper } from './claim-keeper.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { ConsumeLoop, type Ordering } from './consume-loop.ts';
+import { ConsumeLoop } from './consume-loop.ts';
 import type { Consumer } from './consumer.ts';
-import { type DeduplicationCache, NullCache } from './deduplication-cache.ts';
+import { NullCache } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 import type { Health, HealthStatus } from './health.ts';
 import { type Logger, warningLogger } from './logger.ts';
-import type { Middleware } from './middleware.ts';
+import type {
+  ConsumeOptions,
+  DispatcherCounters,
+  ExceptionContext,
+  LoopHealth,
+  MessageDispatcherOptions,
+} from './message-dispatcher-options.ts';
 import type { Outcome, ProcessingRules, Work } from './process-message.ts';
 import { exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
-import type { SerializerRegistry } from './serializer-registry.ts';
-
-/** What a dispatcher is made of. */
-export interface MessageDispatcherOptions {
-  readonly serializers: SerializerRegistry;
-  /** Default: that of `BackendManager`. */
-  readonly backend?: MessagingBackend;
-  /** Remembers what was processed. Default: `NullCache`, which remembers nothing. */
-  readonly cache?: DeduplicationCache;
-  /** How the cache is used. */
-  readonly deduplication?: DeduplicationOptions;
-  /** Messages processed at once. Default: 10. */
-  readonly concurrency?: number;
-  /**
-   * `none`: messages may overtake each other. `key`: messages of one key are processed strictly in order, a
-   * failed one holding up its key until it succeeds or is dead-lettered. `queue`: one message at a time, in
-   * order. Holds within this dispatcher; across processes where the backend orders by key. Default: `none`.
-   */
-  readonly ordering?: Ordering;
-  /** Default: `exponentialBackoff()`. */
-  readonly retry?: RetryPolicy;
-  /** Around each run of a consumer, the first outermost. Default: none. */
-  readonly middleware?: readonly Middleware[];
-  /** Acknowledge whatever the consumers did. Default: false. */
-  readonly alwaysAck?: boolean;
-  /** Acknowledge before processing: a crash or a failure then loses the message. Default: false. */
-  readonly earlyAck?: boolean;
-  /** What happens to messages that no consumer accepts. Default: `acknowledge`. */
-  readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
-  /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
-  readonly handlerTimeoutMs?: number;
-  /** Default: warnings and errors to standard error. */
-  readonly logger?: Logger;
-  /** Default: the machine's time. */
-  readonly clock?: Clock;
-  /** 0 (inclusive) to 1 (exclusive), for jitter. Default: `Math.random`. */
-  readonly random?: () => number;
-}
-
-/** Where an error came from. */
-export interface ExceptionContext {
-  readonly queue: string;
-  readonly messageId: string | undefined;
-  readonly attempt: number | undefined;
-  readonly consumer: string | undefined;
-}
-
-/** What may accompany consumption. */
-export interface ConsumeOptions {
-  /** Stops consumption when aborted. */
-  readonly signal?: AbortSignal;
-  /** Sees every error. What it throws is logged and changes nothing. */
-  readonly onException?: (error: unknown, context: ExceptionContext) => void;
-  /** Called after each message, however it ended. What it throws is logged and changes nothing. */
-  readonly afterConsume?: () => void;
-  /** How long stopping waits for running handlers, in ms. Default: 30,000. */
-  readonly deadlineMs?: number;
-}
-
-/** What a dispatcher has done so far, in messages. */
-export interface DispatcherCounters {
-  readonly received: number;
-  /** Includes `unhandled` and `undecodable` ones that were acknowledged. */
-  readonly acknowledged: number;
-  readonly retried: number;
-  readonly deadLettered: number;
-  readonly unhandled: number;
-  readonly undecodable: number;
-  /** Runs of a consumer spared because the cache knew it to be done. */
-  readonly duplicates: number;
-}
-
-/** A queue being consumed, for health probes. */
-export interface LoopHealth {
-  readonly queue: string;
-  readonly inFlight: number;
-  /** The error that ended the loop, if one did. */
-  readonly failed?: string;
-}
 
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
@@ -255,6 +182,7 @@ export class MessageDispatcher {
       concurrency: ordering === 'queue' ? 1 : concurrency,
       ordering,
       handlerTimeoutMs,
+      longestDelayMs: this.#retry.longestDelayMs,
       rulesFor: (work, hasDeadLetterQueue) =>
         this.#rules(queue, hasDeadLetterQueue, (error, consumer) => report(error, work, consumer)),
       report,

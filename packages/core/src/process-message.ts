@@ -99,7 +99,9 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
     if (error === undefined) continue;
     rules.report(error, consumer.name);
     if (MelangeError.is(error, 'REJECTED')) rejection ??= { error, consumer: consumer.name };
-    else failure ??= { error, consumer: consumer.name };
+    else if (failure === undefined || saysNothingOfTheMessage(failure.error)) {
+      failure = { error, consumer: consumer.name };
+    }
   }
 
   if (accepted === 0) return unhandled(work, rules);
@@ -132,14 +134,18 @@ function rejected({ error, consumer }: Failure, rules: ProcessingRules): Outcome
 
 function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRules): Outcome {
   const { retry } = rules;
-  // An outage of the cache says nothing about the message: it must not use up the message's attempts.
-  const exhausted = work.attempt >= retry.maxAttempts && !MelangeError.is(error, 'CACHE_UNAVAILABLE');
+  const exhausted = work.attempt >= retry.maxAttempts && !saysNothingOfTheMessage(error);
   if (exhausted && rules.hasDeadLetterQueue) {
     return { kind: 'dead-letter', reason: 'attempts exhausted', error, consumer };
   }
   if (exhausted) return { kind: 'retry', delayMs: retry.longestDelayMs };
   if (MelangeError.is(error, 'RETRY_LATER')) return { kind: 'retry', delayMs: (error as RetryLater).delayMs };
   return { kind: 'retry', delayMs: retry.delayMs(work.attempt, rules.random()) };
+}
+
+/** An outage of the cache, and a claim that a dead worker left behind, must not use up the message's attempts. */
+function saysNothingOfTheMessage(error: unknown): boolean {
+  return MelangeError.is(error, 'CACHE_UNAVAILABLE') || MelangeError.is(error, 'CLAIM_HELD');
 }
 
 /** Claim, process, confirm. Answers what went wrong, or `undefined` when the consumer is done with the message. */

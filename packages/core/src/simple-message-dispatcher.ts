@@ -1,5 +1,6 @@
 import type { Consumer } from './consumer.ts';
-import { MessageDispatcher, type MessageDispatcherOptions } from './message-dispatcher.ts';
+import { MessageDispatcher } from './message-dispatcher.ts';
+import type { MessageDispatcherOptions } from './message-dispatcher-options.ts';
 
 /** A dispatcher for one consumer. */
 export class SimpleMessageDispatcher extends MessageDispatcher {

@@ -261,6 +261,38 @@ describe('failures', () => {
   });
 });
 
+test('a delivery that cannot be dead-lettered comes again after the longest delay, and keeps no place', async () => {
+  // Its backend says that there is a dead-letter queue, and finds out otherwise.
+  const misled = new MemoryBackend({ clock });
+  await misled.declareQueue('orders');
+  const describeQueue = misled.describeQueue.bind(misled);
+  misled.describeQueue = async (name) => ({ ...(await describeQueue(name)), deadLetterQueue: 'dead' });
+  await new QueuePublisher({ backend: misled, serializers, clock }).publishBatch('orders', [
+    { value: { n: 0 } },
+    { value: { n: 1 } },
+  ]);
+  const attempts: string[] = [];
+  const onException = vi.fn();
+  const stop = new AbortController();
+  const running = dispatcher(
+    ({ n }, { attempt }) => {
+      attempts.push(`${n} ${attempt}`);
+      if (n === 0) throw new Error('declined');
+    },
+    { backend: misled, concurrency: 1, retry: { ...fixedDelays([]), longestDelayMs: 5_000 } },
+  ).consumeLoop('orders', { signal: stop.signal, onException });
+  await settled();
+  expect(attempts).toEqual(['0 1', '1 1']);
+  expect(onException.mock.lastCall?.[0]).toMatchObject({ code: 'CONFIGURATION' });
+  await clock.advance(4_999);
+  expect(attempts).toEqual(['0 1', '1 1']);
+  await clock.advance(1);
+  expect(attempts).toEqual(['0 1', '1 1', '0 2']);
+  stop.abort();
+  await running;
+  await misled.close();
+});
+
 describe('ordering', () => {
   test("'key' runs different keys at once and one key strictly in order, retries included", async () => {
     const log: string[] = [];

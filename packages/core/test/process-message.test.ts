@@ -247,6 +247,18 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     expect(waiting.runs).toBe(0);
     expect(MelangeError.is(observed.reports[0]?.error, 'CLAIM_HELD')).toBe(true);
   });
+  test('a claim held elsewhere uses up no attempts: the worker that left it may be dead, and nothing was tried', async () => {
+    const cache = new MemoryDeduplicationCache();
+    cache.claim('a:message-1', { leaseMs: 60_000 });
+    const observed = start([succeed('a')], { cache, attempt: 50 });
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+  });
+  test('a consumer that threw past maxAttempts counts, also beside a claim held elsewhere', async () => {
+    const cache = new MemoryDeduplicationCache();
+    cache.claim('a:message-1', { leaseMs: 60_000 });
+    const observed = start([succeed('a'), fail('b')], { cache, attempt: 3 });
+    expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', consumer: 'b' });
+  });
   test('a failure releases the claim, so that the next delivery may try at once', async () => {
     const cache = new MemoryDeduplicationCache();
     await start([fail('a')], { cache }).outcome;

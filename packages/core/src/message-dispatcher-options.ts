@@ -1,0 +1,88 @@
+import type { MessagingBackend } from './backend.ts';
+import type { DeduplicationOptions } from './claim-keeper.ts';
+import type { Clock } from './clock.ts';
+import type { Ordering } from './consume-loop.ts';
+import type { DeduplicationCache } from './deduplication-cache.ts';
+import type { Logger } from './logger.ts';
+import type { Middleware } from './middleware.ts';
+import type { RetryPolicy } from './retry-policy.ts';
+import type { SerializerRegistry } from './serializer-registry.ts';
+
+/** What a dispatcher is made of. */
+export interface MessageDispatcherOptions {
+  readonly serializers: SerializerRegistry;
+  /** Default: that of `BackendManager`. */
+  readonly backend?: MessagingBackend;
+  /** Remembers what was processed. Default: `NullCache`, which remembers nothing. */
+  readonly cache?: DeduplicationCache;
+  /** How the cache is used. */
+  readonly deduplication?: DeduplicationOptions;
+  /** Messages processed at once. Default: 10. */
+  readonly concurrency?: number;
+  /**
+   * `none`: messages may overtake each other. `key`: messages of one key are processed strictly in order, a
+   * failed one holding up its key until it succeeds or is dead-lettered. `queue`: one message at a time, in
+   * order. Holds within this dispatcher; across processes where the backend orders by key. Attempts that a message
+   * makes while it waits in its place are counted here, and start again after a restart. Default: `none`.
+   */
+  readonly ordering?: Ordering;
+  /** Default: `exponentialBackoff()`. */
+  readonly retry?: RetryPolicy;
+  /** Around each run of a consumer, the first outermost. Default: none. */
+  readonly middleware?: readonly Middleware[];
+  /** Acknowledge whatever the consumers did. Default: false. */
+  readonly alwaysAck?: boolean;
+  /** Acknowledge before processing: a crash or a failure then loses the message. Default: false. */
+  readonly earlyAck?: boolean;
+  /** What happens to messages that no consumer accepts. Default: `acknowledge`. */
+  readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
+  /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
+  readonly handlerTimeoutMs?: number;
+  /** Default: warnings and errors to standard error. */
+  readonly logger?: Logger;
+  /** Default: the machine's time. */
+  readonly clock?: Clock;
+  /** 0 (inclusive) to 1 (exclusive), for jitter. Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+/** Where an error came from. */
+export interface ExceptionContext {
+  readonly queue: string;
+  readonly messageId: string | undefined;
+  readonly attempt: number | undefined;
+  readonly consumer: string | undefined;
+}
+
+/** What may accompany consumption. */
+export interface ConsumeOptions {
+  /** Stops consumption when aborted. */
+  readonly signal?: AbortSignal;
+  /** Sees every error. What it throws is logged and changes nothing. */
+  readonly onException?: (error: unknown, context: ExceptionContext) => void;
+  /** Called after each message, however it ended. What it throws is logged and changes nothing. */
+  readonly afterConsume?: () => void;
+  /** How long stopping waits for running handlers, in ms. Default: 30,000. */
+  readonly deadlineMs?: number;
+}
+
+/** What a dispatcher has done so far, in messages. */
+export interface DispatcherCounters {
+  readonly received: number;
+  /** Includes `unhandled` and `undecodable` ones that were acknowledged. */
+  readonly acknowledged: number;
+  readonly retried: number;
+  readonly deadLettered: number;
+  readonly unhandled: number;
+  readonly undecodable: number;
+  /** Runs of a consumer spared because the cache knew it to be done. */
+  readonly duplicates: number;
+}
+
+/** A queue being consumed, for health probes. */
+export interface LoopHealth {
+  readonly queue: string;
+  readonly inFlight: number;
+  /** The error that ended the loop, if one did. */
+  readonly failed?: string;
+}
