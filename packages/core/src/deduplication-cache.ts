@@ -10,11 +10,14 @@ export interface ClaimToken {
   readonly fence: string;
 }
 
-/** Answer to a claim: ours to process, processed before, or being processed elsewhere. */
+/**
+ * Answer to a claim: ours to process, processed before, or being processed elsewhere. `remainingMs`, where the
+ * cache tells it: how long that stays so if nobody renews it, by the store's clock.
+ */
 export type Claim =
   | { readonly status: 'claimed'; readonly token: ClaimToken }
-  | { readonly status: 'done' }
-  | { readonly status: 'held' };
+  | { readonly status: 'done'; readonly remainingMs?: number }
+  | { readonly status: 'held'; readonly remainingMs?: number };
 
 /**
  * Remembers which consumer has processed which message: claim before the work, confirm after it.
