@@ -1,13 +1,19 @@
 import type { Broker, BrokerResult, StartedBroker } from './broker.ts';
 import { hasDockerEngine, isThereByCompose, startByCompose, stopByCompose } from './compose.ts';
+import { exclusively } from './lock.ts';
 import { reasonOf, until } from './processes.ts';
-import { forget, readState, remember } from './state.ts';
+import { addUser, forget, keep, readState, remember, removeUser } from './state.ts';
 import { brokers, whyUnknown } from './table.ts';
 
 /** How to bring brokers up. */
 export interface BringUpOptions {
   /** Told what takes long, before it starts. */
   readonly log?: (line: string) => void;
+  /**
+   * For how long this process wants them: `'down'`, they stay until `takeDown`; `'release'`, until `release`, or the
+   * end of this process. What several processes share stops with its last user. Default: `'down'`.
+   */
+  readonly until?: 'down' | 'release';
 }
 
 type Log = (line: string) => void;
@@ -18,19 +24,21 @@ const restartsWithinMs = 20_000;
  * Gives each broker: from its environment variable, else the one that runs, else by Docker Compose, else from
  * Debian's package. One that cannot be had does not reject: its result says why, and what to do.
  */
-export async function bringUp(
-  names: readonly string[],
-  options: BringUpOptions = {},
-): Promise<BrokerResult[]> {
+export function bringUp(names: readonly string[], options: BringUpOptions = {}): Promise<BrokerResult[]> {
   const log = options.log ?? (() => undefined);
-  const results: BrokerResult[] = [];
-  for (const name of names) {
-    const broker = brokers.get(name);
-    results.push(
-      broker === undefined ? { name, missing: whyUnknown(name) ?? 'unknown' } : await provide(broker, log),
-    );
-  }
-  return results;
+  return exclusively(async () => {
+    const results: BrokerResult[] = [];
+    for (const name of names) {
+      const broker = brokers.get(name);
+      const result: BrokerResult =
+        broker === undefined ? { name, missing: whyUnknown(name) ?? 'unknown' } : await provide(broker, log);
+      if ('url' in result && result.handle !== undefined) {
+        await (options.until === 'release' ? addUser(name) : keep(name));
+      }
+      results.push(result);
+    }
+    return results;
+  });
 }
 
 /** Where a broker answers now, without starting anything. */
@@ -52,19 +60,31 @@ export async function find(broker: Broker): Promise<BrokerResult> {
   return { name, missing: `not running: start it with \`pnpm brokers up ${name}\`, or set ${variable}` };
 }
 
-/** Stops those of the named brokers (default: all) that `up` started; resolves with their names. */
-export async function takeDown(names: readonly string[] = [...brokers.keys()]): Promise<string[]> {
-  const state = await readState();
-  const stopped: string[] = [];
-  for (const name of names) {
-    const started = state[name];
-    if (started === undefined) continue;
-    if (started.handle.compose !== undefined) await stopByCompose(started.handle);
-    else await brokers.get(name)?.stop(started.handle);
-    await forget(name);
-    stopped.push(name);
-  }
-  return stopped;
+/** Stops those of the named brokers (default: all) that `bringUp` started; resolves with their names. */
+export function takeDown(names: readonly string[] = [...brokers.keys()]): Promise<string[]> {
+  return exclusively(async () => {
+    const stopped: string[] = [];
+    for (const name of names) if (await stopRecorded(name)) stopped.push(name);
+    return stopped;
+  });
+}
+
+/** Says that this process no longer uses them: those that nobody else uses are stopped. Resolves with their names. */
+export function release(names: readonly string[]): Promise<string[]> {
+  return exclusively(async () => {
+    const stopped: string[] = [];
+    for (const name of names) if ((await removeUser(name)) && (await stopRecorded(name))) stopped.push(name);
+    return stopped;
+  });
+}
+
+async function stopRecorded(name: string): Promise<boolean> {
+  const started = (await readState())[name];
+  if (started === undefined) return false;
+  if (started.handle.compose !== undefined) await stopByCompose(started.handle);
+  else await brokers.get(name)?.stop(started.handle);
+  await forget(name);
+  return true;
 }
 
 async function provide(broker: Broker, log: Log): Promise<BrokerResult> {
@@ -106,7 +126,7 @@ async function recordedOne(broker: Broker, log: Log): Promise<BrokerResult | und
     )
       return find(broker);
   }
-  await takeDown([name]).catch((error) => log(`${name}: an earlier one does not stop: ${reasonOf(error)}`));
+  await stopRecorded(name).catch((error) => log(`${name}: an earlier one does not stop: ${reasonOf(error)}`));
   return undefined;
 }
 

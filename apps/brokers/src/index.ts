@@ -1,4 +1,4 @@
-export { type BringUpOptions, bringUp, takeDown } from './bring-up.ts';
+export { type BringUpOptions, bringUp, release, takeDown } from './bring-up.ts';
 export { type AvailableBroker, type BrokerResult, type MissingBroker, printable } from './broker.ts';
 export {
   type PrivateRabbitMq,

@@ -57,14 +57,20 @@ export function startDetached(command: string, parameters: readonly string[]): P
   });
 }
 
-/** Whether the process runs, and its command line still contains that text: ids are used again. */
-export async function isRunning(pid: number, commandLinePart: string): Promise<boolean> {
+/** Whether there is a process of that id. */
+export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
+    return true;
   } catch (error) {
     // A process of another user is there all the same.
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return false;
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Whether the process runs, and its command line still contains that text: ids are used again. */
+export async function isRunning(pid: number, commandLinePart: string): Promise<boolean> {
+  if (!isAlive(pid)) return false;
   if (existsSync('/proc/self/cmdline')) {
     // Empty for a process that has ended and waits for its parent to notice.
     return (await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes(commandLinePart);

@@ -3,7 +3,7 @@ import { connect as connectSecurely } from 'node:tls';
 import type { Broker, Handle, StartedBroker } from './broker.ts';
 import { freePort, install, isInstalled, isRunning, startDetached, until } from './processes.ts';
 
-const standardPort = 6379;
+const standardPort = Number(process.env.MELANGE_REDIS_PORT ?? 6379);
 const answersWithinMs = 3_000;
 const readyWithinMs = 20_000;
 const goneWithinMs = 10_000;

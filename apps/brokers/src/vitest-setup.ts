@@ -1,9 +1,9 @@
-import { bringUp, takeDown } from './bring-up.ts';
+import { bringUp, release } from './bring-up.ts';
 import { type AvailableBroker, printable } from './broker.ts';
 import { brokers } from './table.ts';
 
 /** Brokers that the tests use. */
-const wanted = ['rabbitmq'];
+const wanted = ['rabbitmq', 'redis'];
 
 /**
  * Gives the tests their brokers, through the brokers' own environment variables, and says which ones they are.
@@ -11,19 +11,22 @@ const wanted = ['rabbitmq'];
  */
 export default async function setup(): Promise<() => Promise<void>> {
   const missing = new Map<string, string>();
-  const started: string[] = [];
+  const used: string[] = [];
   if (process.env.MELANGE_BROKERS === 'none') {
     for (const name of wanted) missing.set(name, 'MELANGE_BROKERS is none');
   } else {
-    for (const result of await bringUp(wanted, { log: (line) => console.log(`brokers: ${line}`) })) {
+    for (const result of await bringUp(wanted, { log, until: 'release' })) {
       if ('missing' in result) missing.set(result.name, result.missing);
-      else if (use(result)) started.push(result.name);
+      else {
+        use(result);
+        used.push(result.name);
+      }
     }
   }
   for (const [name, reason] of missing)
     console.log(`brokers: no ${name}, what needs it is skipped: ${reason}`);
   const teardown = async (): Promise<void> => {
-    await takeDown(started);
+    await release(used);
   };
   const refused = requiredOf([...missing.keys()]);
   if (refused.length > 0) {
@@ -34,8 +37,12 @@ export default async function setup(): Promise<() => Promise<void>> {
   return teardown;
 }
 
-/** Hands the address to the test files: their processes inherit this one's environment. Answers whether this run started it. */
-function use({ name, url, origin, handle }: AvailableBroker): boolean {
+function log(line: string): void {
+  console.log(`brokers: ${line}`);
+}
+
+/** Hands the address to the test files: their processes inherit this one's environment. */
+function use({ name, url, origin, handle }: AvailableBroker): void {
   const variable = brokers.get(name)?.variable;
   if (variable !== undefined) process.env[variable] = url;
   if (handle?.node !== undefined) process.env.MELANGE_RABBITMQ_NODE = handle.node;
@@ -43,7 +50,6 @@ function use({ name, url, origin, handle }: AvailableBroker): boolean {
   console.log(
     `brokers: ${name} ${printable(url)} (${origin}${isStartedHere ? ', started for this run' : ''})`,
   );
-  return isStartedHere;
 }
 
 function requiredOf(names: readonly string[]): readonly string[] {

@@ -23,15 +23,12 @@ export async function temporaryFolder(): Promise<{ path: string; remove(): Promi
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** Runs `pnpm brokers`, without the addresses and the record that the test run itself uses. */
+/** Runs `pnpm brokers` in an environment of its own. */
 export function command(
   parameters: readonly string[],
   options: { readonly folder: string; readonly env?: NodeJS.ProcessEnv },
 ): Promise<Outcome> {
-  const { RABBITMQ_URL: _rabbitMq, REDIS_URL: _redis, ...inherited } = process.env;
-  // No Docker engine answers there: what these tests start, they start as a process.
-  const docker = { DOCKER_HOST: 'tcp://127.0.0.1:1' };
-  const env = { ...inherited, ...docker, TMPDIR: options.folder, ...options.env };
+  const env = environment(options);
   return new Promise((resolve) => {
     execFile(
       process.execPath,
@@ -46,6 +43,17 @@ export function command(
       },
     );
   });
+}
+
+/** An environment without the addresses and the record that the test run itself uses. */
+export function environment(options: {
+  readonly folder: string;
+  readonly env?: NodeJS.ProcessEnv;
+}): NodeJS.ProcessEnv {
+  const { RABBITMQ_URL: _rabbitMq, REDIS_URL: _redis, ...inherited } = process.env;
+  // No Docker engine answers there: what these tests start, they start as a process.
+  const docker = { DOCKER_HOST: 'tcp://127.0.0.1:1' };
+  return { ...inherited, ...docker, TMPDIR: options.folder, ...options.env };
 }
 
 function linesOf(text: string): string[] {

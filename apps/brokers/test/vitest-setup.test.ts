@@ -14,7 +14,9 @@ afterEach(() => {
 });
 
 describe('with MELANGE_BROKERS=none', () => {
-  const said = ['brokers: no rabbitmq, what needs it is skipped: MELANGE_BROKERS is none'];
+  const said = ['rabbitmq', 'redis'].map(
+    (name) => `brokers: no ${name}, what needs it is skipped: MELANGE_BROKERS is none`,
+  );
 
   test('brings up nothing, and says so', async () => {
     vi.stubEnv('MELANGE_BROKERS', 'none');
@@ -28,7 +30,9 @@ describe('with MELANGE_BROKERS=none', () => {
     async (required) => {
       vi.stubEnv('MELANGE_BROKERS', 'none');
       vi.stubEnv('MELANGE_REQUIRE_BROKERS', required);
-      await expect(setup()).rejects.toThrow('asks for what is missing: rabbitmq (MELANGE_BROKERS is none)');
+      await expect(setup()).rejects.toThrow(
+        'asks for what is missing: rabbitmq (MELANGE_BROKERS is none); redis (MELANGE_BROKERS is none)',
+      );
       expect(lines).toEqual(said);
     },
   );
@@ -38,12 +42,16 @@ describe('with an address where nothing answers', () => {
   beforeEach(() => {
     vi.stubEnv('MELANGE_BROKERS', undefined);
     vi.stubEnv('RABBITMQ_URL', 'amqp://somebody:secret@127.0.0.1:1');
+    vi.stubEnv('REDIS_URL', 'redis://127.0.0.1:1');
   });
 
-  test('goes on without the broker, if another one is required', async () => {
-    vi.stubEnv('MELANGE_REQUIRE_BROKERS', 'redis');
+  test('goes on without the brokers, if another one is required', async () => {
+    vi.stubEnv('MELANGE_REQUIRE_BROKERS', 'another');
     await (await setup())();
-    expect(lines).toEqual([expect.stringMatching(/^brokers: no rabbitmq, .* RABBITMQ_URL/)]);
+    expect(lines).toEqual([
+      expect.stringMatching(/^brokers: no rabbitmq, .* RABBITMQ_URL/),
+      expect.stringMatching(/^brokers: no redis, .* REDIS_URL/),
+    ]);
   });
 
   test('fails the run if it is required, without its credentials', async () => {
@@ -54,13 +62,14 @@ describe('with an address where nothing answers', () => {
   });
 });
 
-test.skipIf(process.env.RABBITMQ_URL === undefined)(
-  'says in one line which broker is used and where it came from (skipped without one)',
+test.skipIf(process.env.RABBITMQ_URL === undefined || process.env.REDIS_URL === undefined)(
+  'says in a line each which brokers are used and where they came from (skipped without them)',
   async () => {
     vi.stubEnv('MELANGE_BROKERS', undefined);
-    const address = new URL(process.env.RABBITMQ_URL as string);
     await (await setup())();
-    expect(lines).toEqual([expect.stringContaining(`brokers: rabbitmq ${address.protocol}//`)]);
-    expect(lines[0]).toMatch(/\(environment\)$/);
+    expect(lines).toEqual([
+      expect.stringMatching(/^brokers: rabbitmq amqps?:\/\/.*\(environment\)$/),
+      expect.stringMatching(/^brokers: redis rediss?:\/\/.*\(environment\)$/),
+    ]);
   },
 );

@@ -1,6 +1,6 @@
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
-import { bringUp, takeDown } from '@melange/brokers';
+import { bringUp, release } from '@melange/brokers';
 import { MelangeError, type MessagingBackend, silentLogger } from '@melange/core';
 import type { BackendName, RunOptions } from './arguments.ts';
 import type { Backends } from './service.ts';
@@ -18,10 +18,9 @@ export interface OpenBackends {
  */
 export async function openBackends(options: RunOptions, log: (line: string) => void): Promise<OpenBackends> {
   const open = new Map<BackendName, MessagingBackend>();
-  const started: string[] = [];
+  const used: string[] = [];
   const backendOf = async (name: BackendName): Promise<MessagingBackend> => {
-    const backend =
-      open.get(name) ?? (name === 'memory' ? new MemoryBackend() : await rabbitMq(started, log));
+    const backend = open.get(name) ?? (name === 'memory' ? new MemoryBackend() : await rabbitMq(used, log));
     open.set(name, backend);
     return backend;
   };
@@ -35,16 +34,16 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
     backends,
     async close() {
       for (const backend of open.values()) await backend.close();
-      if (started.length > 0) await takeDown(started);
+      if (used.length > 0) await release(used);
     },
   };
 }
 
-async function rabbitMq(started: string[], log: (line: string) => void): Promise<MessagingBackend> {
-  const [result] = await bringUp(['rabbitmq'], { log });
+async function rabbitMq(used: string[], log: (line: string) => void): Promise<MessagingBackend> {
+  const [result] = await bringUp(['rabbitmq'], { log, until: 'release' });
   if (result === undefined || 'missing' in result) {
     throw new MelangeError('BROKER_UNAVAILABLE', `RabbitMQ cannot be had: ${result?.missing ?? 'unknown'}`);
   }
-  if (result.origin === 'package' || result.origin === 'docker compose') started.push('rabbitmq');
+  if (result.handle !== undefined) used.push('rabbitmq');
   return new RabbitMqBackend({ url: result.url, logger: silentLogger });
 }

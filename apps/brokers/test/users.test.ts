@@ -1,0 +1,89 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import type { AvailableBroker } from '../src/index.ts';
+import { freePort, isInstalled } from '../src/processes.ts';
+import { brokers } from '../src/table.ts';
+import { command, environment, temporaryFolder } from './support.ts';
+
+const program = fileURLToPath(new URL('user.ts', import.meta.url));
+const canStart = await isInstalled('redis-server');
+const answers = async (url: string): Promise<boolean> => (await brokers.get('redis')?.answers(url)) ?? false;
+
+const folder = await temporaryFolder();
+const options = { folder: folder.path, env: { MELANGE_REDIS_PORT: String(await freePort()) } };
+const running = new Set<ChildProcess>();
+afterEach(async () => {
+  for (const child of running) child.kill('SIGKILL');
+  await command(['down', 'redis'], options);
+});
+afterAll(() => folder.remove());
+
+interface User {
+  readonly url: string;
+  /** Says that it needs Redis no longer, and ends. */
+  end(): Promise<void>;
+  kill(): Promise<void>;
+}
+
+async function user(): Promise<User> {
+  const child = fork(program, { execArgv: ['--import', 'tsx'], env: environment(options) });
+  running.add(child);
+  const exited = once(child, 'exit').then(() => void running.delete(child));
+  const [result] = (await once(child, 'message')) as [AvailableBroker];
+  return {
+    url: result.url,
+    async end() {
+      child.send('end');
+      await exited;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+describe.skipIf(!canStart)('a broker that several processes use (skipped without redis-server)', () => {
+  test('is one, also when they begin together, and stops with the last of them', async () => {
+    const [first, second] = await Promise.all([user(), user()]);
+    expect(first.url).toBe(second.url);
+    await first.end();
+    expect(await answers(second.url)).toBe(true);
+    await second.end();
+    expect(await answers(second.url)).toBe(false);
+  });
+
+  test('is not kept by one that was killed', async () => {
+    const killed = await user();
+    const last = await user();
+    await killed.kill();
+    expect(await answers(last.url)).toBe(true);
+    await last.end();
+    expect(await answers(last.url)).toBe(false);
+  });
+
+  test('stays when `up` asked for it, before or meanwhile', async () => {
+    const first = await user();
+    await command(['up', 'redis'], options);
+    await first.end();
+    expect(await answers(first.url)).toBe(true);
+    const second = await user();
+    await second.end();
+    expect(await answers(second.url)).toBe(true);
+    expect((await command(['down', 'redis'], options)).lines).toEqual(['stopped redis']);
+    expect(await answers(second.url)).toBe(false);
+  });
+
+  test('is had although one died while it was bringing brokers up', async () => {
+    const gone = spawn(process.execPath, ['-e', '']);
+    await once(gone, 'exit');
+    await writeFile(join(folder.path, 'melange-brokers.lock'), String(gone.pid));
+    const alive = await user();
+    expect(await answers(alive.url)).toBe(true);
+    await alive.end();
+  });
+});
