@@ -57,7 +57,18 @@ export type {
   MessageDispatcherOptions,
 } from './message-dispatcher-options.ts';
 export { type IdSource, type RandomBytes, uuidVersion7Source } from './message-id.ts';
-export { defineMessage, type MessageClass, type MessageType, manifestOf, schemaOf } from './message-type.ts';
+export {
+  defineMessage,
+  type Lift,
+  lift,
+  liftsOf,
+  type MessageClass,
+  type MessageType,
+  type MessageTypeOptions,
+  manifestOf,
+  schemaOf,
+} from './message-type.ts';
+export { MessageTypes } from './message-types.ts';
 export { type InitQueueOptions, MessagingBackendFactory } from './messaging-backend-factory.ts';
 export type { Middleware, MiddlewareContext } from './middleware.ts';
 export type { Outcome } from './process-message.ts';
@@ -81,6 +92,13 @@ export {
   SerializerRegistry,
   type SerializerRegistryOptions,
 } from './serializer-registry.ts';
+export { shortened } from './shortened.ts';
 export { SimpleMessageDispatcher } from './simple-message-dispatcher.ts';
 export { consumer, type Handler, SingleDispatchConsumer } from './single-dispatch-consumer.ts';
-export type { SchemaIssue, SchemaOutput, SchemaResult, StandardSchema } from './standard-schema.ts';
+export type {
+  SchemaInput,
+  SchemaIssue,
+  SchemaOutput,
+  SchemaResult,
+  StandardSchema,
+} from './standard-schema.ts';

@@ -1,4 +1,4 @@
-import type { SchemaOutput, StandardSchema } from './standard-schema.ts';
+import type { SchemaInput, SchemaOutput, StandardSchema } from './standard-schema.ts';
 
 /** Any class whose instances are messages; abstract ones serve as a common base in `on`. */
 export type MessageClass<Instance extends object = object> = abstract new (
@@ -10,6 +10,23 @@ export interface MessageType<Fields extends object, Schema extends StandardSchem
   new (fields: Fields): Fields;
   readonly manifest: string;
   readonly schema: Schema;
+  readonly alsoReads: readonly Lift[];
+}
+
+/** How an earlier form of a message becomes the present one. Made by `lift`. */
+export interface Lift<Fields = unknown> {
+  /** Manifest of the earlier form. */
+  readonly manifest: string;
+  /** Schema of the earlier form. */
+  readonly schema: StandardSchema;
+  /** Makes fields of the present form, which its schema validates. */
+  readonly up: (earlier: never) => Fields;
+}
+
+/** What a message type can be given besides its schema. */
+export interface MessageTypeOptions<Fields> {
+  /** Earlier forms that are read as this type too; each manifest once. Default: none. */
+  readonly alsoReads?: readonly Lift<Fields>[];
 }
 
 /**
@@ -21,15 +38,31 @@ export interface MessageType<Fields extends object, Schema extends StandardSchem
 export function defineMessage<Schema extends StandardSchema>(
   manifest: string,
   schema: Schema,
+  options: MessageTypeOptions<SchemaInput<Schema>> = {},
 ): MessageType<SchemaOutput<Schema> & object, Schema> {
   class Defined {
     static readonly manifest = manifest;
     static readonly schema = schema;
+    static readonly alsoReads = options.alsoReads ?? [];
     constructor(fields: object) {
       Object.assign(this, fields);
     }
   }
   return Defined as unknown as MessageType<SchemaOutput<Schema> & object, Schema>;
+}
+
+/**
+ * An earlier form of a message, for `alsoReads`:
+ * `lift('OrderPlaced.v1', schemaOfVersion1, (earlier) => ({ ...earlier, currency: 'EUR' }))`.
+ * Content is validated by `schema`, lifted, and validated as the present form. Where `up` throws, the message
+ * cannot be decoded.
+ */
+export function lift<Earlier extends StandardSchema, Fields>(
+  manifest: string,
+  schema: Earlier,
+  up: (earlier: SchemaOutput<Earlier>) => Fields,
+): Lift<Fields> {
+  return { manifest, schema, up };
 }
 
 /** The manifest of a message class: its static `manifest`, else its name. */
@@ -43,4 +76,10 @@ export function schemaOf(type: MessageClass): StandardSchema | undefined {
   const schema = (type as { schema?: unknown }).schema;
   const isSchema = (typeof schema === 'object' || typeof schema === 'function') && schema !== null;
   return isSchema && '~standard' in schema ? (schema as StandardSchema) : undefined;
+}
+
+/** The earlier forms that a message class reads, if any. */
+export function liftsOf(type: MessageClass): readonly Lift[] {
+  const lifts = (type as { alsoReads?: unknown }).alsoReads;
+  return Array.isArray(lifts) ? (lifts as Lift[]) : [];
 }

@@ -1,15 +1,13 @@
 import {
   type MaybePromise,
-  MelangeError,
   type MessageClass,
   type MessageContent,
+  MessageTypes,
   manifestOf,
   SerializationError,
   type Serializer,
-  schemaOf,
+  shortened,
 } from '@melange/core';
-import { shortened } from './shortened.ts';
-import { validate } from './validate.ts';
 
 /** Manifest of values without a class, as in the Python library. */
 const untyped = 'json';
@@ -24,8 +22,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
  */
 export class JsonSerializer implements Serializer {
   readonly identifier = 1;
-  readonly #types = new Map<string, MessageClass>();
-  readonly #manifests = new Map<object, string>();
+  readonly #types: MessageTypes;
 
   /**
    * @param types the classes that travel with their type; the manifest is the class's static `manifest`, else
@@ -33,31 +30,19 @@ export class JsonSerializer implements Serializer {
    * @throws MelangeError `CONFIGURATION` when two classes share a manifest, or one is called `json`.
    */
   constructor(types: readonly MessageClass[] = []) {
-    for (const type of types) {
-      const manifest = manifestOf(type);
-      if (manifest === untyped || manifest === '' || this.#types.has(manifest)) {
-        throw new MelangeError(
-          'CONFIGURATION',
-          `JsonSerializer: the manifest "${manifest}" is taken or reserved.`,
-        );
-      }
-      this.#types.set(manifest, type);
-      this.#manifests.set(type.prototype as object, manifest);
-    }
+    const named = types.map((type) => [manifestOf(type), type] as const);
+    this.#types = new MessageTypes('JsonSerializer', named, [untyped]);
   }
 
   /** @throws SerializationError for an instance of a class that was not given to the constructor. */
   manifest(value: unknown): string {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return untyped;
-    let prototype: object | null = Object.getPrototypeOf(value) as object | null;
+    const prototype = Object.getPrototypeOf(value) as object | null;
     if (prototype === null || prototype === Object.prototype) return untyped;
-    while (prototype !== null) {
-      const manifest = this.#manifests.get(prototype);
-      if (manifest !== undefined) return manifest;
-      prototype = Object.getPrototypeOf(prototype) as object | null;
-    }
+    const manifest = this.#types.manifestOf(value);
+    if (manifest !== undefined) return manifest;
     // Of the prototype: a field of the value may be called `constructor` too.
-    const type = (Object.getPrototypeOf(value) as { constructor?: unknown }).constructor;
+    const type = (prototype as { constructor?: unknown }).constructor;
     const name = typeof type === 'function' ? type.name : 'unnamed';
     throw new SerializationError(
       `The class ${shortened(name)} is not known: register it, new JsonSerializer([${shortened(name)}]).`,
@@ -72,14 +57,12 @@ export class JsonSerializer implements Serializer {
   serialize(value: unknown): MaybePromise<MessageContent> {
     const manifest = this.manifest(value);
     const text = stringify(value, manifest);
-    const type = this.#types.get(manifest);
-    if (type === undefined) return text;
+    if (manifest === untyped) return text;
     // By its `toJSON` an instance can become anything, which could not be revived.
     if (!text.startsWith('{')) throw new SerializationError(`"${manifest}" is not an object in JSON.`);
-    const schema = schemaOf(type);
-    if (schema === undefined) return text;
-    const valid = validate(schema, JSON.parse(text), manifest);
-    return valid instanceof Promise ? valid.then(() => text) : text;
+    if (!this.#types.isChecked(manifest)) return text;
+    const checked = this.#types.check(manifest, JSON.parse(text));
+    return checked instanceof Promise ? checked.then(() => text) : text;
   }
 
   /**
@@ -89,21 +72,12 @@ export class JsonSerializer implements Serializer {
    * @throws SerializationError for bad bytes, bad JSON, an unknown manifest, and what is not valid.
    */
   deserialize(content: MessageContent, manifest: string | undefined): MaybePromise<unknown> {
-    const type = manifest === undefined || manifest === untyped ? undefined : this.#typeOf(manifest);
-    const parsed = parse(content, manifest ?? untyped);
-    if (type === undefined || manifest === undefined) return parsed;
-    const schema = schemaOf(type);
-    if (schema === undefined) return revive(type, parsed, manifest);
-    const valid = validate(schema, parsed, manifest);
-    if (valid instanceof Promise) return valid.then((fields) => revive(type, fields, manifest));
-    return revive(type, valid, manifest);
-  }
-
-  #typeOf(manifest: string): MessageClass {
-    const type = this.#types.get(manifest);
-    if (type !== undefined) return type;
-    const known = [untyped, ...this.#types.keys()].join(', ');
-    throw new SerializationError(`The manifest "${shortened(manifest)}" is not known; known: ${known}.`);
+    if (manifest === undefined || manifest === untyped) return parse(content, untyped);
+    if (!this.#types.has(manifest)) {
+      const known = [untyped, ...this.#types.manifests()].join(', ');
+      throw new SerializationError(`The manifest "${shortened(manifest)}" is not known; known: ${known}.`);
+    }
+    return this.#types.revive(manifest, parse(content, manifest));
   }
 }
 
@@ -138,16 +112,4 @@ function parse(content: MessageContent, manifest: string): unknown {
       `The content of "${shortened(manifest)}" (${text.length} characters) is not JSON.`,
     );
   }
-}
-
-function revive(type: MessageClass, fields: unknown, manifest: string): object {
-  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
-    throw new SerializationError(`The content of "${manifest}" is not an object.`);
-  }
-  const instance = Object.create(type.prototype as object) as object;
-  for (const [key, value] of Object.entries(fields)) {
-    // Defined rather than assigned: an own `__proto__` must not become the prototype, nor run a setter.
-    Object.defineProperty(instance, key, { value, writable: true, enumerable: true, configurable: true });
-  }
-  return instance;
 }

@@ -1,11 +1,7 @@
-import {
-  type MaybePromise,
-  type SchemaIssue,
-  type SchemaResult,
-  SerializationError,
-  type StandardSchema,
-} from '@melange/core';
+import type { MaybePromise } from './deduplication-cache.ts';
+import { SerializationError } from './errors.ts';
 import { shortened } from './shortened.ts';
+import type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts';
 
 /** How many issues an error message tells; the others are only counted. */
 const mostIssuesTold = 5;

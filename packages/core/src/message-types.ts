@@ -1,0 +1,145 @@
+import type { MaybePromise } from './deduplication-cache.ts';
+import { MelangeError, SerializationError } from './errors.ts';
+import { type Lift, liftsOf, type MessageClass, schemaOf } from './message-type.ts';
+import { shortened } from './shortened.ts';
+import { validate } from './validate.ts';
+
+/** How content of one manifest is read. */
+interface Reading {
+  readonly type: MessageClass;
+  readonly lift: Lift | undefined;
+}
+
+/**
+ * The message classes of a serializer: by instance on the way out, by manifest on the way in, validated and
+ * lifted to their present form. For authors of serializers, so that a class means the same to all of them.
+ */
+export class MessageTypes {
+  readonly #readings = new Map<string, Reading>();
+  readonly #published = new Map<string, MessageClass>();
+  readonly #manifests = new Map<object, string>();
+
+  /**
+   * A manifest that one class is published under and another one `alsoReads` is read as the other one: a service
+   * that must still publish the earlier form reads both.
+   *
+   * @param owner name of the serializer, for error messages.
+   * @param types manifests and the classes that are published under them.
+   * @param reserved manifests that no class may have. Default: none.
+   * @throws MelangeError `CONFIGURATION` when two classes are published under, or lift, one manifest.
+   */
+  constructor(
+    owner: string,
+    types: Iterable<readonly [manifest: string, type: MessageClass]>,
+    reserved: readonly string[] = [],
+  ) {
+    const all = [...types];
+    const claim = (manifest: string, reading: Reading): void => {
+      const known = this.#readings.get(manifest);
+      const isSuperseded = known !== undefined && known.lift === undefined && reading.lift !== undefined;
+      const isTaken = known !== undefined && !isSuperseded;
+      if (isTaken || manifest === '' || reserved.includes(manifest) || reading.type === known?.type) {
+        throw new MelangeError(
+          'CONFIGURATION',
+          `${owner}: the manifest "${manifest}" is taken or reserved. Give ${reading.type.name} another one.`,
+        );
+      }
+      this.#readings.set(manifest, reading);
+    };
+    for (const [manifest, type] of all) {
+      claim(manifest, { type, lift: undefined });
+      this.#published.set(manifest, type);
+      this.#manifests.set(type.prototype as object, manifest);
+    }
+    for (const [, type] of all) for (const lift of liftsOf(type)) claim(lift.manifest, { type, lift });
+  }
+
+  /** The manifest that an instance is published under: that of its most specific class, if any is known. */
+  manifestOf(value: object): string | undefined {
+    let prototype: object | null = Object.getPrototypeOf(value) as object | null;
+    while (prototype !== null) {
+      const manifest = this.#manifests.get(prototype);
+      if (manifest !== undefined) return manifest;
+      prototype = Object.getPrototypeOf(prototype) as object | null;
+    }
+    return undefined;
+  }
+
+  /** Whether content of this manifest becomes an instance. */
+  has(manifest: string): boolean {
+    return this.#readings.has(manifest);
+  }
+
+  /** The manifests that are read. */
+  manifests(): string[] {
+    return [...this.#readings.keys()];
+  }
+
+  /** Whether values of this manifest are validated when they are published. */
+  isChecked(manifest: string): boolean {
+    const type = this.#published.get(manifest);
+    return type !== undefined && schemaOf(type) !== undefined;
+  }
+
+  /**
+   * Validates the fields of a value about to be published, in the form that they have when they arrive. The
+   * promise of it only where the schema validates asynchronously.
+   *
+   * @throws SerializationError when they are not valid.
+   */
+  check(manifest: string, fields: unknown): MaybePromise<void> {
+    const type = this.#published.get(manifest);
+    const schema = type === undefined ? undefined : schemaOf(type);
+    if (schema !== undefined) return then(validate(schema, fields, manifest), () => undefined);
+  }
+
+  /**
+   * Validates what arrived under `manifest`, lifts it, and makes the instance; its constructor is not run.
+   *
+   * @throws SerializationError for an unknown manifest, and for fields that are not valid.
+   */
+  revive(manifest: string, fields: unknown): MaybePromise<object> {
+    const reading = this.#readings.get(manifest);
+    if (reading === undefined) {
+      throw new SerializationError(
+        `The manifest "${shortened(manifest)}" is not known; known: ${this.manifests().join(', ')}.`,
+      );
+    }
+    const { type, lift } = reading;
+    const schema = schemaOf(type);
+    const present = lift === undefined ? fields : lifted(lift, fields);
+    const valid =
+      schema === undefined ? present : then(present, (given) => validate(schema, given, manifest));
+    return then(valid, (output) => instanceOf(type, output, manifest));
+  }
+}
+
+function lifted(lift: Lift, fields: unknown): MaybePromise<unknown> {
+  return then(validate(lift.schema, fields, lift.manifest), (earlier) => {
+    try {
+      return lift.up(earlier as never);
+    } catch (cause) {
+      throw new SerializationError(`The lift of "${shortened(lift.manifest)}" threw.`, { cause });
+    }
+  });
+}
+
+/** Goes on at once where nothing has to be waited for. */
+function then<Value, Result>(
+  value: MaybePromise<Value>,
+  next: (value: Value) => MaybePromise<Result>,
+): MaybePromise<Result> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+function instanceOf(type: MessageClass, fields: unknown, manifest: string): object {
+  if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
+    throw new SerializationError(`The content of "${shortened(manifest)}" is not an object.`);
+  }
+  const instance = Object.create(type.prototype as object) as object;
+  for (const [key, value] of Object.entries(fields)) {
+    // Defined rather than assigned: an own `__proto__` must not become the prototype, nor run a setter.
+    Object.defineProperty(instance, key, { value, writable: true, enumerable: true, configurable: true });
+  }
+  return instance;
+}
