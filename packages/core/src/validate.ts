@@ -46,7 +46,8 @@ function outputOf(result: SchemaResult<unknown>, manifest: string): unknown {
 }
 
 function keysOf(issue: SchemaIssue): PropertyKey[] {
-  return (issue.path ?? []).map((segment) => (typeof segment === 'object' ? segment.key : segment));
+  // A plain list: some library's path is a kind of array of its own, which `map` would keep.
+  return Array.from(issue.path ?? [], (segment) => (typeof segment === 'object' ? segment.key : segment));
 }
 
 /** `items[0].price`; the whole value is `(root)`. */

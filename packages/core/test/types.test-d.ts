@@ -4,6 +4,7 @@ import {
   type ConsumeContext,
   consumer,
   defineMessage,
+  lift,
   type MessagingBackend,
   QueuePublisher,
   SerializerRegistry,
@@ -11,6 +12,9 @@ import {
   type StandardSchema,
 } from '@melange/core';
 import { JsonSerializer } from '@melange/serializer-json';
+import { type } from 'arktype';
+import * as v from 'valibot';
+import { z } from 'zod';
 
 // Checked by `pnpm typecheck`: each `@ts-expect-error` is an error that must be there.
 
@@ -63,3 +67,29 @@ export async function publish(): Promise<void> {
   // @ts-expect-error this broker cannot delay
   await undelayed.publish('orders', new Payment(), { delayMs: 10 });
 }
+
+// Fields follow from the schema of any library, what it makes of them included.
+class OfZod extends defineMessage('OfZod', z.object({ at: z.string().transform(() => new Date()) })) {}
+class OfValibot extends defineMessage('OfValibot', v.object({ total: v.number() })) {}
+class OfArkType extends defineMessage('OfArkType', type({ total: 'number' })) {}
+export const at: Date = new OfZod({ at: new Date() }).at;
+export const totals: number[] = [new OfValibot({ total: 1 }).total, new OfArkType({ total: 1 }).total];
+// @ts-expect-error text where valibot's schema has a number
+new OfValibot({ total: '1' });
+// @ts-expect-error text where arktype's schema has a number
+new OfArkType({ total: '1' });
+new SingleDispatchConsumer('c').on(OfZod, (message) => void message.at.getTime());
+// @ts-expect-error a handler of another type
+new SingleDispatchConsumer('d').on(OfArkType, (message: OfZod) => void message);
+
+const earlier = z.object({ id: z.string() });
+const present = z.object({ orderId: z.string(), total: z.string().transform(Number) });
+defineMessage('Order', present, {
+  alsoReads: [lift('Order.v1', earlier, ({ id }) => ({ orderId: id, total: '0' }))],
+});
+defineMessage('Order', present, {
+  // @ts-expect-error a lift that leaves out a field of what the present schema takes
+  alsoReads: [lift('Order.v1', earlier, ({ id }) => ({ orderId: id }))],
+});
+// @ts-expect-error a field that the earlier form does not have
+lift('Order.v1', earlier, ({ orderId }) => ({ orderId, total: '0' }));
