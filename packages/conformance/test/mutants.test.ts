@@ -1,5 +1,6 @@
 import { MemoryBackend, memoryCapabilities } from '@melange/backend-memory';
 import type { MessagingBackend, Serializer } from '@melange/core';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { checkBackend } from '../src/backend/check-backend.ts';
 import { testSerializer } from '../src/backend/test-serializer.ts';
@@ -43,9 +44,11 @@ function cacheResults(defects: CacheDefects): Promise<BehaviourResult[]> {
   });
 }
 
-function serializerResults(changes: Partial<Serializer>): Promise<BehaviourResult[]> {
+function serializerResults(changes: Partial<Serializer>, only?: string[]): Promise<BehaviourResult[]> {
   const values = { object: { text: 'ž', list: [1, { deep: 'x' }] }, text: 'plain', number: 1.5 };
-  return checkSerializer({ name: 'mutant', create: () => ({ ...testSerializer, ...changes }), values });
+  const generated = { json: fc.jsonValue() };
+  const create = () => ({ ...testSerializer, ...changes });
+  return checkSerializer({ name: 'mutant', create, values, generated }, only === undefined ? {} : { only });
 }
 
 describe('the suite finds defective backends', () => {
@@ -90,7 +93,8 @@ describe('the suite finds defective deduplication caches', () => {
 describe('the suite finds defective serializers', () => {
   it('that throw errors of their own', async () => {
     const changes = { deserialize: (content: string | Uint8Array) => JSON.parse(String(content)) as unknown };
-    expect(failed(await serializerResults(changes))).toContain('corruption/mutations');
+    const all = ['corruption/mutations', 'corruption/truncation', 'corruption/hostile-content'];
+    expect(failed(await serializerResults(changes, all))).toEqual(all);
   });
 
   it('whose manifest changes', async () => {
@@ -99,12 +103,95 @@ describe('the suite finds defective serializers', () => {
       count += 1;
       return `json-${count}`;
     };
-    expect(failed(await serializerResults({ manifest }))).toContain('round-trip/manifest-is-stable');
+    const only = ['round-trip/manifest-is-stable'];
+    expect(failed(await serializerResults({ manifest }, only))).toEqual(only);
   });
 
   it('that lose what is not ASCII', async () => {
     const serialize = (value: unknown) => JSON.stringify(value).replaceAll(/[^ -~]/g, '?');
     expect(failed(await serializerResults({ serialize }))).toContain('round-trip/values');
+  });
+
+  const { deserialize, serialize } = testSerializer;
+
+  it('that lose what only some values have', async () => {
+    const lossy = (value: unknown) =>
+      JSON.stringify(value, (_, field) => (Number.isInteger(field) ? field | 0 : field)) as string;
+    expect(failed(await serializerResults({ serialize: lossy }))).toContain('round-trip/generated-values');
+  });
+
+  it('that trip over manifests', async () => {
+    const shapes: Record<string, () => unknown> = { json: () => undefined };
+    const reading: Serializer['deserialize'] = (content, manifest) => {
+      shapes[manifest ?? 'json']?.();
+      return deserialize(content, manifest);
+    };
+    expect(failed(await serializerResults({ deserialize: reading }))).toContain('corruption/mutations');
+  });
+
+  it('that never come to an end', async () => {
+    const reading: Serializer['deserialize'] = (content, manifest) => {
+      while (content[content.length - 1] === '[');
+      return deserialize(content, manifest);
+    };
+    const [result] = await serializerResults({ deserialize: reading }, ['corruption/hostile-content']);
+    expect(result).toMatchObject({ status: 'fail', error: { message: expect.stringContaining('no end') } });
+  });
+
+  it('that never answer', async () => {
+    const reading: Serializer['deserialize'] = async (content, manifest) => {
+      if (content.length === 0) await new Promise(() => undefined);
+      return deserialize(content, manifest);
+    };
+    const [result] = await serializerResults({ deserialize: reading }, ['corruption/hostile-content']);
+    expect(result).toMatchObject({
+      status: 'fail',
+      error: { message: expect.stringContaining('did not finish') },
+    });
+  });
+
+  it('that believe a length', async () => {
+    const reading: Serializer['deserialize'] = (content, manifest) => {
+      if (typeof content === 'string' || content[0] !== 0x0a) return deserialize(content, manifest);
+      const claimed = ((content[1] ?? 0) | ((content[2] ?? 0) << 8) | ((content[3] ?? 0) << 16)) * 16;
+      new Uint8Array(claimed).set(content.slice(0, Math.min(content.length, claimed)));
+      return deserialize(content, manifest);
+    };
+    const [result] = await serializerResults({ deserialize: reading }, ['corruption/hostile-content']);
+    expect(result).toMatchObject({
+      status: 'fail',
+      error: { message: expect.stringContaining('bytes were taken') },
+    });
+  });
+
+  it('that change prototypes', async () => {
+    const polluting: Serializer['deserialize'] = (content, manifest) => {
+      const value = deserialize(content, manifest);
+      for (const [key, field] of Object.entries(value ?? {})) {
+        const target = ({} as Record<string, object>)[key];
+        if (typeof target === 'object') Object.assign(target, field);
+      }
+      return value;
+    };
+    try {
+      const results = await serializerResults({ deserialize: polluting }, ['corruption/prototype']);
+      expect(failed(results)).toEqual(['corruption/prototype']);
+    } finally {
+      delete (Object.prototype as { polluted?: unknown }).polluted;
+    }
+  });
+
+  it('that publish what cannot be carried', async () => {
+    const results = await checkSerializer(
+      {
+        name: 'mutant',
+        create: () => ({ ...testSerializer, serialize }),
+        values: { a: 1 },
+        refused: { a: 1 },
+      },
+      { only: ['corruption/refused-values'] },
+    );
+    expect(failed(results)).toEqual(['corruption/refused-values']);
   });
 
   it('and passes the healthy one', async () => {

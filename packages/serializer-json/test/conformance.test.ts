@@ -1,4 +1,5 @@
 import { describeSerializer } from '@melange/conformance';
+import fc from 'fast-check';
 import { JsonSerializer } from '../src/index.ts';
 
 class OrderPlaced {
@@ -22,6 +23,17 @@ describeSerializer({
     null: null,
     instance: new OrderPlaced('order-1', 9.99),
     'own constructor key': { constructor: 'a name like any other' },
+  },
+  generated: {
+    json: fc.jsonValue(),
+    text: fc.string({ unit: 'binary' }),
+    instance: fc
+      .record({
+        orderId: fc.string({ unit: 'grapheme' }),
+        total: fc.double({ noNaN: true, noDefaultInfinity: true }),
+      })
+      // JSON has one zero.
+      .map(({ orderId, total }) => new OrderPlaced(orderId, total + 0)),
   },
   refused: {
     undefined,

@@ -1,4 +1,9 @@
-import { type BehaviourHost, type BehaviourResult, checkBehaviours } from '../behaviour.ts';
+import {
+  type BehaviourHost,
+  type BehaviourResult,
+  type BehaviourSelection,
+  checkBehaviours,
+} from '../behaviour.ts';
 import { register } from '../register.ts';
 import { serializerBehaviours } from './behaviours.ts';
 import type { SerializerContext, SerializerSuiteOptions } from './serializer-context.ts';
@@ -9,8 +14,11 @@ export function describeSerializer(options: SerializerSuiteOptions): void {
 }
 
 /** Runs the suite without vitest: for tests of the suite itself. */
-export function checkSerializer(options: SerializerSuiteOptions): Promise<BehaviourResult[]> {
-  return checkBehaviours(serializerBehaviours, serializerHost(options));
+export function checkSerializer(
+  options: SerializerSuiteOptions,
+  selection?: BehaviourSelection,
+): Promise<BehaviourResult[]> {
+  return checkBehaviours(serializerBehaviours, serializerHost(options), selection);
 }
 
 function serializerHost(options: SerializerSuiteOptions): BehaviourHost<SerializerContext> {

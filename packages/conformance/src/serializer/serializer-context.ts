@@ -1,4 +1,5 @@
 import type { MaybePromise, Serializer } from '@melange/core';
+import type { Arbitrary } from 'fast-check';
 import type { Behaviour } from '../behaviour.ts';
 
 /** Throws when what was received differs from what was sent. */
@@ -12,6 +13,11 @@ export interface SerializerSuiteOptions {
   readonly create: () => MaybePromise<Serializer>;
   /** Values that must survive the trip, by what is special about them. At least one. */
   readonly values: Readonly<Record<string, unknown>>;
+  /**
+   * Generators of values that must survive the trip, one for each declared type. Their content, and that of
+   * `values`, is what gets mutated. Default: none.
+   */
+  readonly generated?: Readonly<Record<string, Arbitrary<unknown>>>;
   /** Values that must be refused with a `SerializationError`, by why. Default: none. */
   readonly refused?: Readonly<Record<string, unknown>>;
   /** Throws when the values differ. Default: deep equality including prototypes. */
