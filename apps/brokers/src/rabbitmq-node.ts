@@ -25,8 +25,11 @@ export async function startNode(port: number): Promise<{ node: string; directory
     RABBITMQ_NODE_PORT: String(port),
     RABBITMQ_NODE_IP_ADDRESS: '127.0.0.1',
     RABBITMQ_DIST_PORT: String(await freePort()),
-    // Erlang's own ports on this machine only, too: whoever reaches them controls the node.
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '-kernel inet_dist_use_interface {127,0,0,1}',
+    // Erlang's own ports on this machine only, too: whoever reaches them controls the node. What is being
+    // dead-lettered while the node starts is lost on its way now and then, and sent again after this time: by
+    // default three minutes, which is long for a retry.
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
+      '-kernel inet_dist_use_interface {127,0,0,1} -rabbit dead_letter_worker_publisher_confirm_timeout 3000',
     ERL_EPMD_ADDRESS: '127.0.0.1',
     RABBITMQ_MNESIA_BASE: directory,
     RABBITMQ_LOG_BASE: directory,

@@ -67,7 +67,7 @@ export function readArguments(parameters: readonly string[]): RunOptions {
     runId,
     patienceSeconds: number(
       '--patience-seconds',
-      values['patience-seconds'] ?? '60',
+      values['patience-seconds'] ?? '240',
       (value) => value > 0,
       'above 0',
     ),
