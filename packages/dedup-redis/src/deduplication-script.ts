@@ -10,6 +10,8 @@ export interface Operation {
   readonly fence: string;
   /** Lease of a claim or an extension, lifetime of a confirmed key; unused by a release. */
   readonly milliseconds: number;
+  /** A claim that was sent before, under the same fence, and had no answer. */
+  readonly isRepeated?: boolean;
 }
 
 /**
@@ -37,13 +39,9 @@ for index, key in ipairs(KEYS) do
     elseif entry[1] and entry[1] ~= fence then
       answer = 'held ' .. redis.call('PTTL', key)
     else
-      local written = redis.pcall('HSET', key, 'fence', fence, 'claimed', '')
-      if type(written) == 'table' then
-        answer = 'error ' .. written.err
-      else
-        redis.call('PEXPIRE', key, milliseconds)
-        answer = 'claimed'
-      end
+      local written = entry[1] or redis.pcall('HSET', key, 'fence', fence, 'claimed', '')
+      if type(written) ~= 'table' then written = redis.pcall('PEXPIRE', key, milliseconds) end
+      answer = type(written) == 'table' and 'error ' .. written.err or 'claimed'
     end
   elseif entry[1] ~= fence then
     answer = 'no'

@@ -1,5 +1,6 @@
 import { MelangeError } from '@melange/core';
 import { type Operation, runScript } from './deduplication-script.ts';
+import { OrphanedClaims } from './orphaned-claims.ts';
 import { type RedisConnection, textOf } from './redis-connection.ts';
 
 interface Pending extends Operation {
@@ -26,12 +27,14 @@ export class OperationQueue {
   readonly #timeoutMs: number;
   readonly #observer: OutcomeObserver;
   readonly #underWay = new Set<Promise<void>>();
+  readonly #orphans = new OrphanedClaims();
   #pending: Pending[] = [];
 
   constructor(connection: RedisConnection, timeoutMs: number, observer: OutcomeObserver) {
     this.#connection = connection;
     this.#timeoutMs = timeoutMs;
     this.#observer = observer;
+    connection.onEveryReady(() => this.#releaseOrphans());
   }
 
   /**
@@ -44,6 +47,11 @@ export class OperationQueue {
       if (this.#pending.length === 0) setImmediate(() => this.#flush());
       this.#pending.push({ ...operation, resolve, reject });
     });
+  }
+
+  /** The fence of an earlier claim of the key that nobody got an answer to: claiming with it again takes it over. */
+  orphanedFence(key: string): string | undefined {
+    return this.#orphans.take(key);
   }
 
   /** Resolves when everything that was asked for is settled: within the timeout. */
@@ -84,6 +92,7 @@ export class OperationQueue {
       operation.resolve(answer);
       return;
     }
+    this.#orphan(operation, false);
     const reason = answer.slice('error '.length);
     if (reason.includes('READONLY')) this.#connection.reconnect();
     this.#observer.onFailure(operation, reason);
@@ -93,31 +102,49 @@ export class OperationQueue {
   /** Sends again after a lost connection while there is time: an operation repeated with its own fence is harmless. */
   async #answersOf(batch: readonly Pending[]): Promise<string[]> {
     const deadline = performance.now() + this.#timeoutMs;
-    for (;;) {
-      await this.#connection.untilReady(deadline);
-      const reply = runScript(this.#connection.runner, batch);
-      try {
-        return await before(deadline, reply);
-      } catch (error) {
-        if (error instanceof NoAnswer) {
-          reply.then(
-            (answers) => this.#giveBack(batch, answers),
-            () => undefined,
-          );
-          throw new Error(`No answer within ${this.#timeoutMs} ms`);
+    let isSent = false;
+    try {
+      for (;;) {
+        await this.#connection.untilReady(deadline);
+        const reply = runScript(this.#connection.runner, batch);
+        isSent = true;
+        try {
+          return await before(deadline, reply);
+        } catch (error) {
+          if (error instanceof NoAnswer) {
+            reply.then((answers) => this.#giveBack(batch, answers)).catch(() => undefined);
+            throw new Error(`No answer within ${this.#timeoutMs} ms`);
+          }
+          if (isReply(error) || performance.now() + resendAfterMs >= deadline) throw error;
+          await new Promise((resolve) => setTimeout(resolve, resendAfterMs));
         }
-        if (isReply(error) || performance.now() + resendAfterMs >= deadline) throw error;
-        await new Promise((resolve) => setTimeout(resolve, resendAfterMs));
       }
+    } catch (error) {
+      for (const operation of batch) this.#orphan(operation, isSent && !isReply(error));
+      throw error;
     }
+  }
+
+  #orphan({ name, key, fence, isRepeated = false }: Operation, isUnanswered: boolean): void {
+    if (name === 'claim' && (isUnanswered || isRepeated)) this.#orphans.add(key, fence);
   }
 
   /** A claim granted when nobody waited for it any more would hold up its message for a whole lease. */
   #giveBack(batch: readonly Operation[], answers: readonly string[]): void {
-    for (const [index, operation] of batch.entries()) {
-      if (operation.name !== 'claim' || answers[index] !== 'claimed') continue;
-      this.run({ ...operation, name: 'release' }).catch(() => undefined);
+    for (const [index, { name, key, fence }] of batch.entries()) {
+      if (name !== 'claim' || !this.#orphans.takeExactly(key, fence)) continue;
+      if (answers[index] === 'claimed') this.#release(key, fence);
     }
+  }
+
+  /** What was sent on the connection that died was taken before this one, or never. */
+  #releaseOrphans(): void {
+    for (const [key, fence] of this.#orphans.takeAll()) this.#release(key, fence);
+  }
+
+  #release(key: string, fence: string): void {
+    // What cannot be released ends with its lease.
+    this.run({ name: 'release', key, fence, milliseconds: 0 }).catch(() => undefined);
   }
 }
 

@@ -9,6 +9,7 @@ export class RedisConnection {
   readonly #isOwn: boolean;
   readonly #timeoutMs: number;
   readonly #waiting = new Set<() => void>();
+  readonly #onReadyAgain: (() => void)[] = [];
   #wasReady = false;
   #unreadySince = performance.now();
   #lastError: string | undefined;
@@ -30,6 +31,11 @@ export class RedisConnection {
 
   get runner(): ScriptRunner {
     return this.#client as ScriptRunner;
+  }
+
+  /** Calls back whenever a connection was made. */
+  onEveryReady(callback: () => void): void {
+    this.#onReadyAgain.push(callback);
   }
 
   /** What the key holds, by Redis's name of the type; `none` when it does not exist. */
@@ -99,6 +105,7 @@ export class RedisConnection {
     this.#lastError = undefined;
     this.#wasReady = true;
     for (const settle of [...this.#waiting]) settle();
+    for (const callback of this.#onReadyAgain) callback();
   };
 
   /** The first of several: each attempt to connect that fails closes, too. */

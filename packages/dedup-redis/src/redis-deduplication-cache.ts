@@ -53,9 +53,11 @@ export class RedisDeduplicationCache implements DeduplicationCache {
 
   /** @throws MelangeError `CACHE_UNAVAILABLE` when Redis refuses or does not answer in time. */
   async claim(key: string, { leaseMs }: { readonly leaseMs: number }): Promise<Claim> {
+    const lease = wholeMilliseconds('leaseMs', leaseMs);
     this.#claims += 1;
-    const token: ClaimToken = { key, fence: `${this.#instance}-${this.#claims}` };
-    const answer = await this.#ask('claim', token, wholeMilliseconds('leaseMs', leaseMs));
+    const orphaned = this.#queue.orphanedFence(this.#keyPrefix + key);
+    const token: ClaimToken = { key, fence: orphaned ?? `${this.#instance}-${this.#claims}` };
+    const answer = await this.#ask('claim', token, lease, orphaned !== undefined);
     if (answer === 'claimed') return { status: 'claimed', token };
     const remainingMs = Number(answer.slice('done '.length));
     return answer.startsWith('done') ? { status: 'done', remainingMs } : { status: 'held', remainingMs };
@@ -108,11 +110,16 @@ export class RedisDeduplicationCache implements DeduplicationCache {
     return this.close();
   }
 
-  async #ask(name: OperationName, { key, fence }: ClaimToken, milliseconds: number): Promise<string> {
+  async #ask(
+    name: OperationName,
+    { key, fence }: ClaimToken,
+    milliseconds: number,
+    isRepeated = false,
+  ): Promise<string> {
     if (this.#closing !== undefined) {
       throw new MelangeError('CLOSED', 'The deduplication cache is closed: close the dispatcher first.');
     }
-    return this.#queue.run({ name, key: this.#keyPrefix + key, fence, milliseconds });
+    return this.#queue.run({ name, key: this.#keyPrefix + key, fence, milliseconds, isRepeated });
   }
 }
 
