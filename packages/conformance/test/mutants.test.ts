@@ -30,7 +30,7 @@ function backendResults(
   );
 }
 
-function cacheResults(defects: CacheDefects): Promise<BehaviourResult[]> {
+function cacheResults(defects: CacheDefects, hasLittleRoom = false): Promise<BehaviourResult[]> {
   return checkDeduplicationCache({
     name: 'mutant',
     races: 20,
@@ -39,7 +39,8 @@ function cacheResults(defects: CacheDefects): Promise<BehaviourResult[]> {
       const elapse = (milliseconds: number) => {
         now += milliseconds;
       };
-      return { cache: new NaiveCache({ ttlMs, now: () => now }, defects), elapse };
+      const make = () => new NaiveCache({ ttlMs, now: () => now }, defects);
+      return { cache: make(), elapse, ...(hasLittleRoom && { small: make }) };
     },
   });
 }
@@ -84,6 +85,15 @@ describe('the suite finds defective deduplication caches', () => {
       expect(failed(await cacheResults({ [defect]: true }))).toContain(caughtBy);
     });
   }
+
+  it('growsForEver', async () => {
+    expect(failed(await cacheResults({}, true))).toEqual(['memory/full-of-claims', 'memory/full-of-done']);
+  });
+
+  it('forgetsTheOldestOf', async () => {
+    const results = await cacheResults({ forgetsTheOldestOf: 1_000 }, true);
+    expect(failed(results)).toEqual(['memory/full-of-claims', 'memory/full-of-done']);
+  });
 
   it('and passes the healthy one', async () => {
     expect(failed(await cacheResults({}))).toEqual([]);

@@ -8,6 +8,7 @@ describeDeduplicationCache({
     const clock = { now: () => now, schedule: () => () => {} };
     return {
       cache: new MemoryDeduplicationCache({ ttlMs, clock }),
+      small: () => new MemoryDeduplicationCache({ ttlMs, maxEntries: 1_000, clock }),
       elapse: (milliseconds) => {
         now += milliseconds;
       },

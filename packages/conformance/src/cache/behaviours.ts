@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import type { Claim, ClaimToken } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import { type CacheBehaviour, type CacheContext, leaseMs, ttlMs } from './cache-context.ts';
+import { memoryBound } from './memory-bound.ts';
+import { acrossProcesses } from './processes.ts';
 
 const claims: readonly CacheBehaviour[] = behaviours<CacheContext>('claim', [
   {
@@ -259,7 +261,14 @@ const life: readonly CacheBehaviour[] = behaviours<CacheContext>('life', [
 ]);
 
 /** All that a deduplication cache must do. */
-export const cacheBehaviours: readonly CacheBehaviour[] = [...claims, ...confirms, ...leases, ...life];
+export const cacheBehaviours: readonly CacheBehaviour[] = [
+  ...claims,
+  ...confirms,
+  ...leases,
+  ...acrossProcesses,
+  ...memoryBound,
+  ...life,
+];
 
 /** Two claims of one key, the second after the lease of the first ended. */
 async function takeover(

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import type { ClaimToken, DeduplicationCache, MaybePromise } from '@melange/core';
 import type { Behaviour } from '../behaviour.ts';
+import { ClaimProcess } from './claim-process.ts';
 
 /** A fresh cache, and its time. */
 export interface CacheUnderTest {
@@ -11,6 +13,16 @@ export interface CacheUnderTest {
   readonly elapse: (milliseconds: number) => MaybePromise<void>;
   /** Makes one more cache on the same store, as another process would. Left out where there is none. */
   readonly another?: () => MaybePromise<DeduplicationCache>;
+  /**
+   * Starts a process with an IPC channel (`fork`) that calls `serveClaimer` with a cache on the same store. Left out
+   * where processes share nothing. The suite ends it.
+   */
+  readonly startProcess?: () => ChildProcess;
+  /**
+   * Makes a cache on an empty store of its own that has room for less than 40,000 keys. Left out where that cannot
+   * be set. The suite closes the cache.
+   */
+  readonly small?: () => MaybePromise<DeduplicationCache>;
 }
 
 /** What `describeDeduplicationCache` needs to know. */
@@ -38,6 +50,7 @@ export class CacheContext {
   readonly subject: CacheUnderTest;
   readonly races: number;
   readonly opened: DeduplicationCache[];
+  readonly #processes: ClaimProcess[] = [];
   readonly #prefix = `conformance-${randomUUID()}`;
   #keys = 0;
 
@@ -76,7 +89,24 @@ export class CacheContext {
     return claim.status;
   }
 
+  /** A process with a cache on the same store, whose clock is wrong by so many ms. */
+  async process(clockSkewMs = 0): Promise<ClaimProcess> {
+    assert.ok(this.subject.startProcess !== undefined);
+    const opened = await ClaimProcess.open(this.subject.startProcess(), { ttlMs, clockSkewMs });
+    this.#processes.push(opened);
+    return opened;
+  }
+
+  /** A cache with little room. */
+  async small(): Promise<DeduplicationCache> {
+    assert.ok(this.subject.small !== undefined);
+    const cache = await this.subject.small();
+    this.opened.push(cache);
+    return cache;
+  }
+
   async close(): Promise<void> {
+    await Promise.all(this.#processes.map((process) => process.kill()));
     for (const cache of this.opened) await cache.close();
   }
 }

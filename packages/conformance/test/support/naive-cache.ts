@@ -12,6 +12,8 @@ export interface CacheDefects {
   readonly doneExpiresWithTheLease?: boolean;
   readonly releaseUndoesDone?: boolean;
   readonly oneFenceForAll?: boolean;
+  /** So many entries at most, making room by forgetting the oldest, whatever it is. */
+  readonly forgetsTheOldestOf?: number;
 }
 
 interface Entry {
@@ -40,6 +42,9 @@ export class NaiveCache implements DeduplicationCache {
     if (entry !== undefined) return { status: entry.isDone ? 'done' : 'held' };
     this.#fences += 1;
     const fence = this.#defects.oneFenceForAll === true ? 'fence' : String(this.#fences);
+    const [oldest] = this.#entries.keys();
+    const most = this.#defects.forgetsTheOldestOf ?? Number.POSITIVE_INFINITY;
+    if (oldest !== undefined && this.#entries.size >= most) this.#entries.delete(oldest);
     const isDone = this.#defects.marksBeforeProcessing === true;
     const lease = this.#defects.claimsNeverExpire === true ? Number.POSITIVE_INFINITY : leaseMs;
     this.#entries.set(key, { fence, isDone, until: this.#now() + (isDone ? this.#ttlMs : lease) });

@@ -1,0 +1,71 @@
+import type { Claim, ClaimToken, DeduplicationCache, MaybePromise } from '@melange/core';
+
+/** What the suite asks of a claimer's process. */
+export type ClaimerRequest =
+  | { readonly ask: 'open'; readonly ttlMs: number; readonly clockSkewMs: number }
+  | { readonly ask: 'race'; readonly key: string; readonly claimers: number; readonly leaseMs: number }
+  | { readonly ask: 'claim'; readonly key: string; readonly leaseMs: number }
+  | { readonly ask: 'extend'; readonly token: ClaimToken; readonly leaseMs: number }
+  | { readonly ask: 'confirm'; readonly token: ClaimToken }
+  | { readonly ask: 'release'; readonly token: ClaimToken }
+  | { readonly ask: 'close' };
+
+/** The answer to the request of that number. */
+export interface ClaimerReply {
+  readonly number: number;
+  readonly answer?: unknown;
+  readonly error?: string;
+}
+
+/**
+ * What a process of `CacheUnderTest.startProcess` does: makes a cache on the store under test when it is asked to,
+ * and works with it as the suite says, until the suite ends. Its clock may be wrong by an hour.
+ */
+export function serveClaimer(
+  create: (settings: { readonly ttlMs: number }) => MaybePromise<DeduplicationCache>,
+): void {
+  let cache: DeduplicationCache | undefined;
+  process.on('message', async (request: ClaimerRequest & { readonly number: number }) => {
+    const { number } = request;
+    try {
+      if (request.ask === 'open') {
+        setClock(request.clockSkewMs);
+        cache = await create({ ttlMs: request.ttlMs });
+      }
+      const answer = cache === undefined ? undefined : await answerOf(cache, request);
+      process.send?.({ number, answer } satisfies ClaimerReply);
+    } catch (error) {
+      process.send?.({ number, error: String(error) } satisfies ClaimerReply);
+    }
+    if (request.ask === 'close') process.disconnect();
+  });
+}
+
+async function answerOf(cache: DeduplicationCache, request: ClaimerRequest): Promise<unknown> {
+  switch (request.ask) {
+    case 'open':
+      return undefined;
+    case 'race': {
+      const { key, leaseMs } = request;
+      const claims = await Promise.all(
+        Array.from({ length: request.claimers }, async (): Promise<Claim> => cache.claim(key, { leaseMs })),
+      );
+      return claims.filter(({ status }) => status === 'claimed').length;
+    }
+    case 'claim':
+      return cache.claim(request.key, { leaseMs: request.leaseMs });
+    case 'extend':
+      return cache.extend(request.token, { leaseMs: request.leaseMs });
+    case 'confirm':
+      return cache.confirm(request.token);
+    case 'release':
+      return cache.release(request.token);
+    case 'close':
+      return cache.close();
+  }
+}
+
+function setClock(skewMs: number): void {
+  const rightNow = Date.now;
+  Date.now = () => rightNow() + skewMs;
+}
