@@ -109,10 +109,16 @@ async function declareAll(backends: Backends, names: QueueNames): Promise<void> 
   }
 }
 
+/** A broker that goes away meanwhile must not hide what became of the orders: the queues then stay. */
 async function deleteAll(backends: Backends, names: QueueNames): Promise<void> {
   for (const service of services) {
-    await backends[service].deleteQueue(names[service]);
-    await backends[service].deleteQueue(deadLetterQueueOf(names[service]));
+    for (const queue of [names[service], deadLetterQueueOf(names[service])]) {
+      try {
+        await backends[service].deleteQueue(queue);
+      } catch (error) {
+        console.warn(`queue "${queue}" stays: ${error instanceof Error ? error.message : error}`);
+      }
+    }
   }
 }
 

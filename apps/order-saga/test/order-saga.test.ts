@@ -7,7 +7,7 @@ import { MemoryBackend } from '@melange/backend-memory';
 import { restartRabbitMq } from '@melange/brokers';
 import { MelangeError, PublishError, Reject } from '@melange/core';
 import { Ledger, readArguments, runSystem } from '@melange/order-saga';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
 const run = promisify(execFile);
 const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -56,6 +56,13 @@ class ForgetfulBackend extends MemoryBackend {
 class DeadBackend extends MemoryBackend {
   override async subscribe(): Promise<never> {
     throw new MelangeError('BROKER_UNAVAILABLE', 'gone for good');
+  }
+}
+
+/** Goes away before its queues are removed. */
+class VanishingBackend extends MemoryBackend {
+  override async deleteQueue(): Promise<never> {
+    throw new MelangeError('BROKER_UNAVAILABLE', 'gone');
   }
 }
 
@@ -117,6 +124,16 @@ describe('memory', () => {
     await using dead = new DeadBackend();
     const backends = { orders: backend, payments: backend, saga: dead };
     await expect(runSystem(readArguments([]), backends, () => undefined)).rejects.toThrow('gone for good');
+  });
+
+  test('a broker that goes away at the end does not hide the result', async () => {
+    const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined);
+    onTestFinished(() => warn.mockRestore());
+    await using backend = new VanishingBackend();
+    const backends = { orders: backend, payments: backend, saga: backend };
+    const report = await runSystem(readArguments(['--orders', '3']), backends, () => undefined);
+    expect(report).toMatchObject({ completed: 3, wrong: [] });
+    expect(warn).toHaveBeenCalledTimes(6);
   });
 
   test('an order whose message ends in any dead-letter queue is not lost', async () => {

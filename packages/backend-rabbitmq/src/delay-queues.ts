@@ -26,7 +26,7 @@ interface Prepared {
 
 /**
  * The queues in which messages wait for their time, one for each target and delay, for a message leaves a queue
- * only from its head. Delays are rounded up to two significant digits, so that jitter does not make a queue for
+ * only from its head. Delays are rounded up by a tenth at most, so that jitter does not make a queue for
  * each message.
  */
 export class DelayQueues {
@@ -78,10 +78,12 @@ export class DelayQueues {
   }
 }
 
-/** The delay in ms, rounded up to two significant digits: 1,234 becomes 1,300. */
+/** The delay in ms, rounded up to two digits of steps that grow with it: 1,234 becomes 1,300, 9,100 becomes 9,500. */
 export function roundUpDelay(delayMs: number): number {
   const unit = 10 ** Math.max(0, Math.floor(Math.log10(Math.max(1, delayMs))) - 1);
-  return Math.ceil(delayMs / unit) * unit;
+  const digits = Math.ceil(delayMs / unit);
+  const step = digits <= 20 ? 1 : digits <= 50 ? 2 : 5;
+  return Math.ceil(digits / step) * step * unit;
 }
 
 /**

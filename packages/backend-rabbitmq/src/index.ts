@@ -1,2 +1,3 @@
-export { RabbitMqBackend, rabbitMqCapabilities } from './rabbitmq-backend.ts';
+export { RabbitMqBackend } from './rabbitmq-backend.ts';
+export { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 export type { RabbitMqBackendOptions, RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';

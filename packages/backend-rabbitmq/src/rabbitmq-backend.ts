@@ -17,6 +17,7 @@ import {
   TopicNotFoundError,
   warningLogger,
 } from '@melange/core';
+import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
 import { type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
@@ -24,27 +25,6 @@ import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-op
 import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
 import { deadLetterExchange, RabbitMqTopology } from './rabbitmq-topology.ts';
-
-/** What RabbitMQ can do. The size is the default limit of RabbitMQ 4; 3.x takes eight times as much. */
-export const rabbitMqCapabilities: {
-  readonly delayedDelivery: true;
-  readonly orderingByKey: false;
-  readonly brokerSideFilters: true;
-  readonly replay: false;
-  readonly tombstones: false;
-  readonly durable: true;
-  readonly releaseKeepsAttempt: false;
-  readonly maxMessageBytes: number;
-} = {
-  delayedDelivery: true,
-  orderingByKey: false,
-  brokerSideFilters: true,
-  replay: false,
-  tombstones: false,
-  durable: true,
-  releaseKeepsAttempt: false,
-  maxMessageBytes: 16_777_216,
-};
 
 /** Reconnecting for longer than this needs attention, in ms. */
 const lostTooLongMs = 30_000;

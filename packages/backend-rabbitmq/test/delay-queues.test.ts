@@ -1,3 +1,4 @@
+import { exponentialBackoff } from '@melange/core';
 import type { Channel } from 'amqplib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { DelayQueues, roundUpDelay } from '../src/delay-queues.ts';
@@ -16,10 +17,22 @@ function broker(waiting = 0) {
   return { asked, queues: new DelayQueues((work) => work(channel)) };
 }
 
-test('delays are rounded up to two digits', () => {
-  expect([1, 0.2, 9, 10, 99, 100, 101, 1_234, 59_999, 60_000].map(roundUpDelay)).toEqual([
-    1, 1, 9, 10, 99, 100, 110, 1_300, 60_000, 60_000,
+test('delays are rounded up by a tenth at most, so that jitter makes few queues', () => {
+  expect([0.2, 1, 9, 10, 20, 21, 50, 51, 99, 100, 101, 1_234, 59_999, 60_000].map(roundUpDelay)).toEqual([
+    1, 1, 9, 10, 20, 22, 50, 55, 100, 100, 110, 1_300, 60_000, 60_000,
   ]);
+  const policy = exponentialBackoff();
+  const queues = new Set<number>();
+  for (let attempt = 1; attempt <= 10; attempt += 1) {
+    for (let random = 0; random < 1; random += 0.001) {
+      const delayMs = policy.delayMs(attempt, random);
+      const rounded = roundUpDelay(delayMs);
+      expect(rounded).toBeGreaterThanOrEqual(delayMs);
+      expect(rounded).toBeLessThanOrEqual(delayMs * 1.1);
+      queues.add(rounded);
+    }
+  }
+  expect(queues.size).toBeLessThan(30);
 });
 
 describe('a delay queue', () => {

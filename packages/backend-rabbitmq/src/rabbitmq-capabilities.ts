@@ -1,0 +1,20 @@
+/** What RabbitMQ can do. The size is the default limit of RabbitMQ 4; 3.x takes eight times as much. */
+export const rabbitMqCapabilities: {
+  readonly delayedDelivery: true;
+  readonly orderingByKey: false;
+  readonly brokerSideFilters: true;
+  readonly replay: false;
+  readonly tombstones: false;
+  readonly durable: true;
+  readonly releaseKeepsAttempt: false;
+  readonly maxMessageBytes: number;
+} = {
+  delayedDelivery: true,
+  orderingByKey: false,
+  brokerSideFilters: true,
+  replay: false,
+  tombstones: false,
+  durable: true,
+  releaseKeepsAttempt: false,
+  maxMessageBytes: 16_777_216,
+};
