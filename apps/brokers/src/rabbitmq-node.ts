@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Handle } from './broker.ts';
@@ -7,15 +7,29 @@ import { freePort, install, isInstalled, isRunning, run, until } from './process
 
 const goneWithinMs = 30_000;
 
+/** Where a node speaks TLS, and with which PEM files. */
+export interface NodeTls {
+  readonly port: number;
+  readonly certificate: string;
+  readonly key: string;
+}
+
 /** Starts a node that shares nothing with another one; resolves before it answers. */
-export async function startNode(port: number): Promise<{ node: string; directory: string }> {
+export async function startNode(port: number, tls?: NodeTls): Promise<{ node: string; directory: string }> {
   if (!(await isInstalled('rabbitmq-server'))) await install('rabbitmq-server');
   const directory = await mkdtemp(join(tmpdir(), 'melange-rabbitmq-'));
   const node = `melange-${port}@localhost`;
-  await writeFile(
-    join(directory, 'rabbitmq.conf'),
-    `listeners.tcp.1 = 127.0.0.1:${port}\nlog.file.level = warning\n`,
-  );
+  const settings = [`listeners.tcp.1 = 127.0.0.1:${port}`, 'log.file.level = warning'];
+  if (tls !== undefined) {
+    const certificate = join(directory, 'certificate.pem');
+    const key = join(directory, 'key.pem');
+    // The user that runs the server must be able to read them.
+    await copyFile(tls.certificate, certificate);
+    await copyFile(tls.key, key);
+    settings.push(`listeners.ssl.1 = 127.0.0.1:${tls.port}`, 'ssl_options.verify = verify_none');
+    settings.push(`ssl_options.certfile = ${certificate}`, `ssl_options.keyfile = ${key}`);
+  }
+  await writeFile(join(directory, 'rabbitmq.conf'), `${settings.join('\n')}\n`);
   await writeFile(join(directory, 'enabled_plugins'), '[].\n');
   // Debian's script, run by root, runs the server as this user.
   if (isRoot()) await run('chown', ['-R', 'rabbitmq:rabbitmq', directory]);

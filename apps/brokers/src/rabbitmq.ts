@@ -1,7 +1,7 @@
 import { connect } from 'amqplib';
 import type { Broker } from './broker.ts';
 import { freePort, until } from './processes.ts';
-import { controlNode, isNodeThere, startNode, stopNode } from './rabbitmq-node.ts';
+import { controlNode, isNodeThere, type NodeTls, startNode, stopNode } from './rabbitmq-node.ts';
 import { readState } from './state.ts';
 
 const standardPort = 5672;
@@ -24,6 +24,8 @@ export const rabbitMq: Broker = {
 export interface StartRabbitMqOptions {
   /** Where it listens on 127.0.0.1; without it, a free port. */
   readonly port?: number;
+  /** PEM files with which it speaks TLS too, on a port of its own. */
+  readonly tls?: { readonly certificate: string; readonly key: string };
 }
 
 /** Restarts one node. */
@@ -37,15 +39,19 @@ export interface RabbitMqControl {
 /** A RabbitMQ for one test, which may break it. */
 export interface PrivateRabbitMq extends RabbitMqControl {
   readonly url: string;
+  /** Where it speaks TLS, if it was asked to. */
+  readonly secureUrl: string | undefined;
   /** Ends the node and deletes its data. */
   stop(): Promise<void>;
 }
 
 /** Starts a node with data of its own, which nobody else knows. The caller stops it. */
 export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise<PrivateRabbitMq> {
-  const { url, handle } = await start(options.port ?? (await freePort()));
+  const tls = options.tls === undefined ? undefined : { ...options.tls, port: await freePort() };
+  const { url, handle } = await start(options.port ?? (await freePort()), tls);
   return {
     url,
+    secureUrl: tls === undefined ? undefined : `amqps://localhost:${tls.port}`,
     node: handle.node,
     restart: () => restartRabbitMq(handle.node, url),
     stop: () => stopNode(handle),
@@ -81,8 +87,11 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-async function start(port: number): Promise<{ url: string; handle: { node: string; directory: string } }> {
-  const handle = await startNode(port);
+async function start(
+  port: number,
+  tls?: NodeTls,
+): Promise<{ url: string; handle: { node: string; directory: string } }> {
+  const handle = await startNode(port, tls);
   const url = `amqp://127.0.0.1:${port}`;
   try {
     await untilItAnswers(url);
