@@ -6,6 +6,8 @@ import { redis } from './redis.ts';
 
 const readyWithinMs = 20_000;
 const goneWithinMs = 10_000;
+/** It starts and ends in a moment, and tests do that often. */
+const looksEveryMs = 20;
 
 /** How to start a Redis for one test. */
 export interface StartRedisOptions {
@@ -51,14 +53,14 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
     const given = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
     const mode = options.sentinel === true ? ['--sentinel'] : given;
     pid = await startDetached('redis-server', [file, ...fixed, ...mode]);
-    await until(() => redis.answers(url), readyWithinMs, 'an answer of Redis');
+    await until(() => redis.answers(url), readyWithinMs, 'an answer of Redis', looksEveryMs);
   };
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
     if (!(await isThere())) return;
     process.kill(pid, signal);
     // One that was paused takes no other signal than the last one.
     process.kill(pid, 'SIGCONT');
-    await until(async () => !(await isThere()), goneWithinMs, 'the end of Redis');
+    await until(async () => !(await isThere()), goneWithinMs, 'the end of Redis', looksEveryMs);
   };
   const stop = async (): Promise<void> => {
     await end('SIGKILL');

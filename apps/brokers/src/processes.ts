@@ -99,10 +99,15 @@ function tryPort(wanted: number): Promise<number | undefined> {
 }
 
 /** Asks again and again until the answer is yes; rejects after the deadline. */
-export async function until(ask: () => Promise<boolean>, deadlineMs: number, what: string): Promise<void> {
+export async function until(
+  ask: () => Promise<boolean>,
+  deadlineMs: number,
+  what: string,
+  everyMs = 200,
+): Promise<void> {
   const deadline = Date.now() + deadlineMs;
   while (!(await ask())) {
     if (Date.now() > deadline) throw new Error(`${what} did not happen within ${deadlineMs / 1000} s`);
-    await delay(200);
+    await delay(everyMs);
   }
 }
