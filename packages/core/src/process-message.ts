@@ -181,11 +181,18 @@ async function runOnce(
     'lease-lost',
     `The claim of "${consumer.name}" on message ${id} was lost.`,
   );
-  const stopKeeping = claims.keep(claim.token, () => work.scope.abort(lost));
+  let isLost = false;
+  const stopKeeping = claims.keep(claim.token, () => {
+    isLost = true;
+    work.scope.abort(lost);
+  });
   const error = await failureOf(run(consumer, value, work, rules)).finally(stopKeeping);
   if (error !== undefined) {
     await claims.release(claim.token);
-    return error;
+    if (!isLost) return error;
+    // A late Reject is not its to give: somebody else may be at work on the message.
+    if (error !== lost) rules.report(error, consumer.name);
+    return lost;
   }
   try {
     return (await claims.confirm(claim.token)) ? undefined : lost;

@@ -93,6 +93,15 @@ describe('consumption', () => {
     expect(await depth()).toBe(0);
   });
 
+  test.each([
+    [{ status: 'degraded', detail: 'nearly full' }],
+    [{ status: 'unhealthy', detail: 'cannot be reached' }],
+  ] as const)('a cache that is %j is a health state of the dispatcher', async (state) => {
+    const cache = new MemoryDeduplicationCache();
+    cache.health = () => state;
+    expect(await dispatcher(() => undefined, { cache }).health()).toMatchObject(state);
+  });
+
   test('a queue that does not exist is an error, and a health state', async () => {
     const looking = dispatcher(() => undefined);
     await expect(looking.consumeLoop('nowhere')).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });

@@ -307,6 +307,32 @@ describe('claims', () => {
     expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
   });
 
+  test('a handler that fails after its lease was lost decides nothing, and both errors are reported', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    const late = consumer('a', (_, { signal }) => {
+      return new Promise<void>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Reject('too late')));
+      });
+    });
+    const frozen: DeduplicationCache = {
+      claim: (key, options) => cache.claim(key, options),
+      extend: () => false,
+      confirm: (token) => cache.confirm(token),
+      release: (token) => cache.release(token),
+      health: () => cache.health(),
+      close: () => cache.close(),
+    };
+    const observed = start([late], { cache: frozen, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(301);
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+    expect(observed.reports.map(({ error }) => (error as MelangeError).code)).toEqual([
+      'REJECTED',
+      'DELIVERY_ABORTED',
+    ]);
+  });
+
   test('the lease is renewed while the handler runs', async () => {
     const clock = new ManualClock();
     const cache = new MemoryDeduplicationCache({ clock });
