@@ -33,8 +33,17 @@ export class Acknowledger {
 
   /** Gives the delivery back to its queue. */
   giveBack(tag: number): void {
+    this.#refuse(tag, true);
+  }
+
+  /** Has the broker dead-letter the delivery itself. */
+  reject(tag: number): void {
+    this.#refuse(tag, false);
+  }
+
+  #refuse(tag: number, requeue: boolean): void {
     this.#settled.set(tag, false);
-    quietly(() => this.#channel.nack(deliveryOf(tag), false, true));
+    quietly(() => this.#channel.nack(deliveryOf(tag), false, requeue));
     // Here too: a consumer that only gives back would remember every tag.
     while (this.#settled.get(this.#next) === false) {
       this.#settled.delete(this.#next);

@@ -72,7 +72,10 @@ export class RabbitMqDelivery implements Delivery {
   async deadLetter(options: DeadLetterOptions): Promise<void> {
     if (this.#state === 'open') await this.#assertDeadLetterQueue();
     if (!this.#begin()) return;
-    await this.#leaveBy(() => this.#copies.deadLetter(this.#original(), this.attempt, options));
+    await this.#leaveBy(
+      () => this.#copies.deadLetter(this.#original(), this.attempt, options),
+      (error) => this.#leaveToBroker(error),
+    );
   }
 
   async release(): Promise<void> {
@@ -118,10 +121,14 @@ export class RabbitMqDelivery implements Delivery {
   }
 
   /** Acknowledges here only what is confirmed elsewhere. */
-  async #leaveBy(copy: () => Promise<void>): Promise<void> {
+  async #leaveBy(
+    copy: () => Promise<void>,
+    otherwise: (error: unknown) => Promise<boolean> = async () => false,
+  ): Promise<void> {
     try {
       await copy();
     } catch (error) {
+      if (await otherwise(error)) return;
       await pause(pauseAfterFailureMs);
       this.#acknowledger.giveBack(this.#tag);
       this.#onSettled(this);
@@ -129,6 +136,18 @@ export class RabbitMqDelivery implements Delivery {
     }
     await this.#acknowledger.acknowledge(this.#tag);
     this.#onSettled(this);
+  }
+
+  /**
+   * The broker carries headers that amqplib cannot encode: it dead-letters such a message itself, whole but
+   * without the reason. Only where the dead-letter queue is known to be there: without one it would be dropped.
+   */
+  async #leaveToBroker(error: unknown): Promise<boolean> {
+    if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) return false;
+    if (!(await this.#copies.hasDeadLetterQueue().catch(() => false))) return false;
+    this.#acknowledger.reject(this.#tag);
+    this.#onSettled(this);
+    return true;
   }
 }
 

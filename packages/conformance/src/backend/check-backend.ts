@@ -9,6 +9,7 @@ import { concurrencyAndBackpressure } from './concurrency-and-backpressure.ts';
 import { deadLetter } from './dead-letter.ts';
 import { dispatcher } from './dispatcher.ts';
 import { faults } from './faults.ts';
+import { foreignMessages } from './foreign-messages.ts';
 import { ordering } from './ordering.ts';
 import { publish } from './publish.ts';
 import { retry } from './retry.ts';
@@ -32,6 +33,7 @@ export const backendBehaviours: readonly BackendBehaviour[] = [
   ...shutdown,
   ...faults,
   ...dispatcher,
+  ...foreignMessages,
 ];
 
 /** Makes and clears up the contexts of one suite. */

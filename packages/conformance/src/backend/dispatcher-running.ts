@@ -25,11 +25,12 @@ export async function publishValues(
   );
 }
 
-/** Consumes the queue while `work` runs, then stops and waits for the loop to end. */
+/** Consumes the queue while `work` runs, then stops and waits for the loop to end. Reads JSON unless told otherwise. */
 export async function running<Result>(
   context: BackendContext,
   queue: string,
-  options: Omit<MessageDispatcherOptions, 'serializers' | 'backend'>,
+  options: Omit<MessageDispatcherOptions, 'serializers' | 'backend'> &
+    Partial<Pick<MessageDispatcherOptions, 'serializers'>>,
   consumers: readonly Consumer[],
   work: (dispatching: MessageDispatcher) => Promise<Result>,
   deadlineMs = 5_000,
@@ -37,8 +38,8 @@ export async function running<Result>(
   const serializers = new SerializerRegistry({ serializers: { json: testSerializer }, default: 'json' });
   const dispatching = new MessageDispatcher({
     logger: silentLogger,
-    ...options,
     serializers,
+    ...options,
     backend: context.backend,
   });
   for (const one of consumers) dispatching.attachConsumer(one);

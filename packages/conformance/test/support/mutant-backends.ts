@@ -260,6 +260,27 @@ export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
       close: async () => void subscription.close(),
     })),
   ),
+  mutant('takes an empty body for no message', 'foreign-messages/empty-body', (backend) => ({
+    publishToQueue: (queue, messages) =>
+      backend.publishToQueue(
+        queue,
+        messages.filter((one) => one.content?.length !== 0),
+      ),
+  })),
+  mutant(
+    'takes every message for one of its own',
+    'foreign-messages/no-headers',
+    content(({ serializerId = 0 }) => ({ serializerId })),
+  ),
+  mutant(
+    'decodes base64 that nobody encoded',
+    'foreign-messages/pickle',
+    content(({ content: given }) =>
+      typeof given === 'string' && /^[A-Za-z0-9+/\n]{60,}=*$/.test(given)
+        ? { content: Buffer.from(given, 'base64').toString('latin1') }
+        : {},
+    ),
+  ),
   mutant('never ends by itself', 'subscribe/until-empty', (backend) => ({
     subscribe: (queue, { maxInFlight }, receive) => backend.subscribe(queue, { maxInFlight }, receive),
   })),

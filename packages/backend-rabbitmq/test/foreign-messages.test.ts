@@ -1,0 +1,203 @@
+import {
+  type ConsumeContext,
+  DeadLetterHeader,
+  fixedDelays,
+  type Message,
+  MessageDispatcher,
+  SerializerRegistry,
+  silentLogger,
+} from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
+import { descriptorTypes, ProtobufSerializer } from '@melange/serializer-protobuf';
+import type { Options } from 'amqplib';
+import { describe, expect, test, vi } from 'vitest';
+import type { RabbitMqBackend } from '../src/index.ts';
+import { publishRaw, type RawHeader } from './support/raw-amqp.ts';
+import { backendFor, inbox, noBroker, queueName, rawChannel, url } from './support/scene.ts';
+
+const soon = { timeout: 15_000, interval: 20 };
+
+const types = descriptorTypes({
+  nested: { shop: { nested: { Order: { fields: { id: { type: 'string', id: 1 } } } } } },
+});
+class Order {
+  static readonly manifest: string = 'shop.Order';
+  readonly id: string = '';
+}
+const orderContent = types.get('shop.Order')?.encode({ id: 'o-1' }) ?? new Uint8Array();
+
+/** A queue with a dead-letter queue, both ended with the test. */
+async function scene(): Promise<{ backend: RabbitMqBackend; queue: string; dead: string }> {
+  const backend = backendFor();
+  const queue = queueName(backend);
+  const dead = queueName(backend);
+  await backend.declareQueue(queue, { deadLetterQueue: dead });
+  return { backend, queue, dead };
+}
+
+/** Consumes until `count` messages were processed or dead-lettered, and then a good one that comes after them. */
+async function consumed(
+  { backend, queue, dead }: Awaited<ReturnType<typeof scene>>,
+  count: number,
+): Promise<{ processed: { value: unknown; context: ConsumeContext }[]; deadLetters: Message[] }> {
+  const serializers = new SerializerRegistry({
+    serializers: {
+      json: new JsonSerializer(),
+      protobuf: new ProtobufSerializer({ types, classes: [Order] }),
+    },
+    default: 'json',
+  });
+  const dispatcher = new MessageDispatcher({
+    backend,
+    serializers,
+    logger: silentLogger,
+    retry: fixedDelays([0]),
+  });
+  const processed: { value: unknown; context: ConsumeContext }[] = [];
+  dispatcher.attachConsumer({
+    name: 'all',
+    accepts: () => true,
+    process: (value, context) => {
+      processed.push({ value, context });
+      if (value === 'fails') throw new Error('always');
+    },
+  });
+  const letters = inbox((delivery) => delivery.acknowledge());
+  await backend.subscribe(dead, { maxInFlight: 10 }, letters.receive);
+  const stop = new AbortController();
+  const loop = dispatcher.consumeLoop(queue, { signal: stop.signal });
+  const handled = () => processed.filter(({ value }) => value !== 'fails').length + letters.deliveries.length;
+  await vi.waitFor(() => expect(handled()).toBe(count), soon);
+  (await rawChannel()).sendToQueue(queue, Buffer.from('"the loop goes on"'));
+  await vi.waitFor(() => expect(processed.at(-1)?.value).toBe('the loop goes on'), soon);
+  stop.abort();
+  await loop;
+  return { processed: processed.slice(0, -1), deadLetters: letters.deliveries.map(({ message }) => message) };
+}
+
+async function send(queue: string, body: string | Uint8Array, options: Options.Publish = {}): Promise<void> {
+  (await rawChannel()).sendToQueue(queue, Buffer.from(body as string), options);
+}
+
+describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${noBroker})` : ''}`, () => {
+  test('without any property are read as JSON', async () => {
+    const here = await scene();
+    await send(here.queue, '{"from":"rabbitmqadmin"}');
+    const { processed } = await consumed(here, 1);
+    expect(processed[0]?.value).toEqual({ from: 'rabbitmqadmin' });
+    expect(processed[0]?.context).toMatchObject({ manifest: undefined, headers: {} });
+    expect(processed[0]?.context.messageId).toMatch(/./);
+  });
+
+  test('with the documented headers are read as what they say, numbers as numbers or text', async () => {
+    const here = await scene();
+    const headers = { manifest: 'shop.Order', serializer_id: '3', message_id: 'm-1', correlationId: 'c' };
+    await send(here.queue, orderContent, { headers });
+    await send(here.queue, orderContent, {
+      headers: { ...headers, serializer_id: 3 },
+      contentType: 'application/octet-stream',
+    });
+    const { processed } = await consumed(here, 2);
+    for (const { value, context } of processed) {
+      expect(value).toEqual(Object.assign(new Order(), { id: 'o-1' }));
+      expect(context).toMatchObject({ messageId: 'm-1', headers: { correlationId: 'c' } });
+    }
+  });
+
+  test('of bytes that are no text, an empty one and a huge one are dead-lettered as they came', async () => {
+    const here = await scene();
+    const bytes = Uint8Array.of(0xff, 0xfe, 0, 0x80);
+    const huge = Buffer.alloc(8_000_000, 'x');
+    await send(here.queue, bytes);
+    await send(here.queue, '');
+    await send(here.queue, huge);
+    const { deadLetters } = await consumed(here, 3);
+    const bySize = deadLetters.toSorted(
+      (one, other) => (one.content?.length ?? 0) - (other.content?.length ?? 0),
+    );
+    expect(bySize.map(({ content }) => content?.length)).toEqual([0, 4, 8_000_000]);
+    expect(bySize[1]?.content).toEqual(bytes);
+    expect(bySize[2]?.content === huge.toString()).toBe(true);
+    for (const { headers } of deadLetters) expect(headers[DeadLetterHeader.reason]).toBe('undecodable');
+  });
+
+  test('with headers that make no sense are read by the default serializer, or dead-lettered', async () => {
+    const here = await scene();
+    await send(here.queue, '1', { headers: { serializer_id: 'three', published_at: 'yesterday' } });
+    await send(here.queue, '2', { headers: { serializer_id: null, manifest: null } });
+    await send(here.queue, '3', { headers: { serializer_id: 99 } });
+    await send(here.queue, '4', { headers: { serializer_id: 1, manifest: { nested: ['table'] } } });
+    await send(here.queue, '5', { headers: { serializer_id: 1.5, melange_attempt: 'many' } });
+    const { processed, deadLetters } = await consumed(here, 5);
+    expect(processed.map(({ value }) => value).sort()).toEqual([1, 2]);
+    expect(deadLetters.map(({ content }) => content).sort()).toEqual(['3', '4', '5']);
+  });
+
+  test('with the same header twice, binary ones and empty ones keep what can be kept', async () => {
+    const here = await scene();
+    const text = (value: string) => Buffer.from(value);
+    const headers: RawHeader[] = [
+      ['twice', 'S', text('first')],
+      ['twice', 'S', text('second')],
+      ['binary', 'S', Uint8Array.of(0xff, 0, 0xc3)],
+      ['bytes', 'x', text('é')],
+      ['none', 'V', Buffer.alloc(0)],
+      ['yes', 't', Uint8Array.of(1)],
+      ['number', 'I', Uint8Array.of(0, 0, 1, 0)],
+      ['', 'S', text('without a name')],
+      ['__proto__', 'S', text('polluting')],
+      ['constructor', 'S', text('c')],
+      ['serializer_id', 'S', text('1')],
+      ['serializer_id', 'S', text('2')],
+    ];
+    await publishRaw(url, here.queue, [{ body: Buffer.from('"odd"'), headers }]);
+    await publishRaw(url, here.queue, [{ body: Buffer.from('"fine"'), headers: headers.slice(0, 10) }]);
+    const { processed, deadLetters } = await consumed(here, 2);
+    expect(processed[0]?.value).toBe('fine');
+    expect(processed[0]?.context.headers).toMatchObject({
+      twice: 'second',
+      binary: '\ufffd\u0000\ufffd',
+      bytes: 'é',
+      none: 'null',
+      yes: 'true',
+      number: '256',
+      '': 'without a name',
+      constructor: 'c',
+    });
+    expect(Object.getPrototypeOf(processed[0]?.context.headers)).toBe(Object.prototype);
+    // The last one counts, and says pickle.
+    expect(deadLetters[0]).toMatchObject({ content: '"odd"', serializerId: 2 });
+  });
+
+  test.each([64, 100])(
+    'with a header of %i kB are processed, retried and dead-lettered whole',
+    async (kilobytes) => {
+      const here = await scene();
+      const long = Buffer.alloc(kilobytes * 1024, 'h');
+      const headers: RawHeader[] = [['long', 'S', long]];
+      const bodies = ['"good"', '"fails"', 'undecodable'];
+      await publishRaw(
+        url,
+        here.queue,
+        bodies.map((body) => ({ body: Buffer.from(body), headers })),
+      );
+      const { processed, deadLetters } = await consumed(here, 3);
+      expect(processed.map(({ value }) => value).sort()).toEqual(['fails', 'fails', 'good']);
+      for (const { context } of processed) expect(context.headers.long?.length).toBe(long.length);
+      expect(deadLetters.map(({ content }) => content).sort()).toEqual(['"fails"', 'undecodable']);
+      for (const copy of deadLetters) expect(copy.headers.long?.length).toBe(long.length);
+    },
+  );
+
+  test('pickled by Python are dead-lettered raw with an error that says why, and never decoded', async () => {
+    const here = await scene();
+    const pickled = Buffer.from(
+      'gASVMQAAAAAAAACMCF9fbWFpbl9flIwHUGF5bWVudJSTlCmBlH2UjAlyZWZlcmVuY2WUjANwLTGUc2Iu',
+      'base64',
+    );
+    await send(here.queue, pickled, { headers: { serializer_id: 2, manifest: 'Payment' } });
+    const { deadLetters } = await consumed(here, 1);
+    expect(Buffer.from(deadLetters[0]?.content as Uint8Array).equals(pickled)).toBe(true);
+    expect(deadLetters[0]?.headers[DeadLetterHeader.errorMessage]).toContain('pickle');
+  });
+});
