@@ -18,7 +18,7 @@ export interface Broker {
   readonly service: string;
   /** Whether the protocol answers there; an open port alone is not an answer. Never rejects. */
   answers(url: string): Promise<boolean>;
-  /** Starts one from Debian's package, installing it if it is missing. Resolves when it answers. */
+  /** Starts one from its package, installing it if it is missing. Resolves when it answers. */
   start(): Promise<StartedBroker>;
   /** Whether what `start` started is still there, answering or not. */
   isThere(handle: Handle): Promise<boolean>;

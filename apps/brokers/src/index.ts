@@ -9,3 +9,4 @@ export {
   type StartRabbitMqOptions,
   startRabbitMq,
 } from './rabbitmq.ts';
+export { type PrivateSqs, startSqs } from './sqs.ts';

@@ -14,7 +14,7 @@ afterEach(() => {
 });
 
 describe('with MELANGE_BROKERS=none', () => {
-  const said = ['rabbitmq', 'redis'].map(
+  const said = ['rabbitmq', 'redis', 'sqs'].map(
     (name) => `brokers: no ${name}, what needs it is skipped: MELANGE_BROKERS is none`,
   );
 
@@ -43,6 +43,7 @@ describe('with an address where nothing answers', () => {
     vi.stubEnv('MELANGE_BROKERS', undefined);
     vi.stubEnv('RABBITMQ_URL', 'amqp://somebody:secret@127.0.0.1:1');
     vi.stubEnv('REDIS_URL', 'redis://127.0.0.1:1');
+    vi.stubEnv('SQS_URL', 'http://127.0.0.1:1');
   });
 
   test('goes on without the brokers, if another one is required', async () => {
@@ -51,6 +52,7 @@ describe('with an address where nothing answers', () => {
     expect(lines).toEqual([
       expect.stringMatching(/^brokers: no rabbitmq, .* RABBITMQ_URL/),
       expect.stringMatching(/^brokers: no redis, .* REDIS_URL/),
+      expect.stringMatching(/^brokers: no sqs, .* SQS_URL/),
     ]);
   });
 
@@ -62,7 +64,9 @@ describe('with an address where nothing answers', () => {
   });
 });
 
-test.skipIf(process.env.RABBITMQ_URL === undefined || process.env.REDIS_URL === undefined)(
+const needed = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL'];
+
+test.skipIf(needed.some((variable) => process.env[variable] === undefined))(
   'says in a line each which brokers are used and where they came from (skipped without them)',
   async () => {
     vi.stubEnv('MELANGE_BROKERS', undefined);
@@ -70,6 +74,7 @@ test.skipIf(process.env.RABBITMQ_URL === undefined || process.env.REDIS_URL === 
     expect(lines).toEqual([
       expect.stringMatching(/^brokers: rabbitmq amqps?:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: redis rediss?:\/\/.*\(environment\)$/),
+      expect.stringMatching(/^brokers: sqs https?:\/\/.*\(environment\)$/),
     ]);
   },
 );
