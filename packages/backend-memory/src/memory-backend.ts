@@ -27,20 +27,24 @@ import { MemorySubscription } from './memory-subscription.ts';
 export const memoryCapabilities: {
   readonly delayedDelivery: true;
   readonly orderingByKey: true;
+  readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
   readonly tombstones: true;
   readonly durable: false;
   readonly releaseKeepsAttempt: true;
+  readonly deliveriesOutliveConnections: false;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
   orderingByKey: true,
+  ordered: true,
   brokerSideFilters: true,
   replay: false,
   tombstones: true,
   durable: false,
   releaseKeepsAttempt: true,
+  deliveriesOutliveConnections: false,
   maxMessageBytes: undefined,
 };
 

@@ -2,19 +2,23 @@
 export const rabbitMqCapabilities: {
   readonly delayedDelivery: true;
   readonly orderingByKey: false;
+  readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
   readonly tombstones: false;
   readonly durable: true;
   readonly releaseKeepsAttempt: false;
+  readonly deliveriesOutliveConnections: false;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: true,
   orderingByKey: false,
+  ordered: true,
   brokerSideFilters: true,
   replay: false,
   tombstones: false,
   durable: true,
   releaseKeepsAttempt: false,
+  deliveriesOutliveConnections: false,
   maxMessageBytes: 16_777_216,
 };

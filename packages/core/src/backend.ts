@@ -85,6 +85,8 @@ export interface Capabilities {
   readonly delayedDelivery: boolean;
   /** Competing subscribers never get two messages of one key at once, nor out of order. */
   readonly orderingByKey: boolean;
+  /** One subscriber is handed messages in the order of publication. */
+  readonly ordered: boolean;
   /** `filter` is applied by the broker, not by the subscriber. */
   readonly brokerSideFilters: boolean;
   /** A queue can be read again from an earlier position. */
@@ -95,6 +97,8 @@ export interface Capabilities {
   readonly durable: boolean;
   /** `release` does not count as an attempt. */
   readonly releaseKeepsAttempt: boolean;
+  /** A delivery stays ours when the connection breaks, and is settled over another one. */
+  readonly deliveriesOutliveConnections: boolean;
   /** Largest content in bytes, or `undefined` where there is no fixed limit. */
   readonly maxMessageBytes: number | undefined;
 }

@@ -66,7 +66,7 @@ export const faults: readonly BackendBehaviour[] = behaviours<BackendContext>('f
     id: 'cut-while-consuming',
     title:
       'cut with deliveries unsettled: they come again as a further attempt, the old ones settle to no effect',
-    requires: needsFaults,
+    requires: (context) => needsFaults(context) ?? needsLosableDeliveries(context),
     async run(context) {
       const queue = await context.queue();
       const { backend, proxy } = await context.throughProxy();
@@ -92,9 +92,52 @@ export const faults: readonly BackendBehaviour[] = behaviours<BackendContext>('f
     },
   },
   {
+    id: 'deliveries-outlive-a-cut',
+    title: 'cut with deliveries unsettled: they stay ours, come to nobody else, and are settled afterwards',
+    requires: (context) => needsFaults(context) ?? needsLastingDeliveries(context),
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      const receiver = await context.receive(queue, { maxInFlight: 5 }, backend);
+      await context.backend.publishToQueue(queue, numbered(5));
+      const held = await receiver.take(5);
+      const signals = held.map((delivery) => delivery.signal);
+      proxy.cut();
+      const other = await context.receive(queue);
+      await other.staysQuiet(context.quietMs, 'the deliveries are held');
+      assert.ok(
+        signals.every((signal) => !signal.aborted),
+        'the deliveries are still ours',
+      );
+      await context.soon(Promise.all(held.map((delivery) => delivery.acknowledge())), 'acknowledging');
+      await other.subscription.close();
+      await receiver.subscription.close();
+      await context.isEmpty(queue);
+    },
+  },
+  {
+    id: 'acknowledging-outlives-a-cut',
+    title: 'an acknowledgement cut on its way is sent again: it resolves, and the message is gone',
+    requires: (context) => needsFaults(context) ?? needsLastingDeliveries(context),
+    async run(context) {
+      const queue = await context.queue();
+      const { backend, proxy } = await context.throughProxy();
+      await context.backend.publishToQueue(queue, numbered(1));
+      const receiver = await context.receive(queue, {}, backend);
+      const delivery = await receiver.next();
+      proxy.stall('to-target');
+      const acknowledged = delivery.acknowledge();
+      proxy.cut();
+      proxy.resume();
+      await context.soon(acknowledged, 'acknowledging');
+      await receiver.subscription.close();
+      await context.isEmpty(queue);
+    },
+  },
+  {
     id: 'cut-while-acknowledging',
     title: 'an acknowledgement cut on its way does not throw, and the message comes again',
-    requires: needsFaults,
+    requires: (context) => needsFaults(context) ?? needsLosableDeliveries(context),
     async run(context) {
       const queue = await context.queue();
       const { backend, proxy } = await context.throughProxy();
@@ -264,6 +307,18 @@ export const faults: readonly BackendBehaviour[] = behaviours<BackendContext>('f
     run: tenThousand,
   },
 ]);
+
+function needsLosableDeliveries({ capabilities }: BackendContext): string | undefined {
+  return capabilities.deliveriesOutliveConnections
+    ? 'a delivery stays ours when the connection breaks'
+    : undefined;
+}
+
+function needsLastingDeliveries({ capabilities }: BackendContext): string | undefined {
+  return capabilities.deliveriesOutliveConnections
+    ? undefined
+    : 'the broker takes deliveries back when the connection breaks';
+}
 
 function needsRestart(context: BackendContext): string | undefined {
   return context.faults?.restart === undefined

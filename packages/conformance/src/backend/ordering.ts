@@ -8,11 +8,14 @@ import {
   numbered,
 } from './backend-context.ts';
 
+const needsOrder = needsCapability('ordered', 'the broker keeps no order among the messages of a queue');
+
 /** One subscriber sees the order of publication; competing ones that of each key, where the broker can. */
 export const ordering: readonly BackendBehaviour[] = behaviours<BackendContext>('ordering', [
   {
     id: 'one-at-a-time',
     title: 'one subscriber with one message in flight receives in the order of publication',
+    requires: needsOrder,
     async run(context) {
       const queue = await context.queue();
       const sent = numbered(40, { key: 'one' });
@@ -31,6 +34,7 @@ export const ordering: readonly BackendBehaviour[] = behaviours<BackendContext>(
   {
     id: 'many-in-flight',
     title: 'one subscriber with many messages in flight is handed them in the order of publication',
+    requires: needsOrder,
     async run(context) {
       const queue = await context.queue();
       const receiver = await context.receive(queue, {
@@ -49,6 +53,7 @@ export const ordering: readonly BackendBehaviour[] = behaviours<BackendContext>(
   {
     id: 'publish-after-publish',
     title: 'publishes that follow each other arrive in that order',
+    requires: needsOrder,
     async run(context) {
       const queue = await context.queue();
       const sent = numbered(30, { key: 'one' });
@@ -67,6 +72,7 @@ export const ordering: readonly BackendBehaviour[] = behaviours<BackendContext>(
   {
     id: 'publishes-in-one-turn',
     title: 'publishes called in one turn arrive in the order of the calls',
+    requires: needsOrder,
     async run(context) {
       const queue = await context.queue();
       const sent = numbered(100, { key: 'one' });

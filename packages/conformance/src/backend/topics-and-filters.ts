@@ -4,6 +4,7 @@ import {
   type BackendBehaviour,
   type BackendContext,
   message,
+  needsCapability,
   numbered,
   rejectsWith,
   sortedIds,
@@ -139,6 +140,7 @@ export const topicsAndFilters: readonly BackendBehaviour[] = behaviours<BackendC
     {
       id: 'order-of-a-topic',
       title: 'messages of a topic arrive in the order of publication',
+      requires: needsCapability('ordered', 'the broker keeps no order among the messages of a topic'),
       async run(context) {
         const topic = await context.topic();
         const queue = await context.queue({ topics: [topic] });

@@ -1,0 +1,7 @@
+export { SqsBackend, sqsCapabilities } from './sqs-backend.ts';
+export type {
+  AwsClientSettings,
+  SqsBackendOptions,
+  SqsQueueOptions,
+  SqsWireFormat,
+} from './sqs-options.ts';

@@ -1,0 +1,120 @@
+import { MelangeError } from '@melange/core';
+import type { Batcher } from './batcher.ts';
+
+/** SQS lets nobody hold a message for longer than this after its receive, in ms. */
+const longestHoldMs = 12 * 60 * 60 * 1_000;
+
+/** Extended when less than this share of the visibility timeout is left. */
+const extendBelow = 0.6;
+
+/** A change of the visibility of one message. */
+export interface VisibilityChange {
+  readonly receiptHandle: string;
+  readonly seconds: number;
+}
+
+/** What the leases of one queue share: their requests travel in batches. */
+export interface LeaseRequests {
+  readonly deletes: Batcher<string>;
+  readonly visibilities: Batcher<VisibilityChange>;
+  readonly visibilityTimeoutSeconds: number;
+}
+
+/** Our hold on one received message: kept while it lasts, and ended by deleting the message or by giving it back. */
+export class Lease {
+  readonly #receiptHandle: string;
+  readonly #requests: LeaseRequests;
+  readonly #onLost: () => void;
+  readonly #receivedAt = Date.now();
+  #visibleAt: number;
+  #state: 'held' | 'ending' | 'over' = 'held';
+  #extending: Promise<void> | undefined;
+
+  /** @param onLost called once when the message is not ours any more before the lease was ended. */
+  constructor(receiptHandle: string, requests: LeaseRequests, onLost: () => void) {
+    this.#receiptHandle = receiptHandle;
+    this.#requests = requests;
+    this.#onLost = onLost;
+    this.#visibleAt = this.#receivedAt + requests.visibilityTimeoutSeconds * 1_000;
+  }
+
+  /** Extends the lease when it is time to; notices when it is over. */
+  keep(now: number): void {
+    if (this.#state === 'over' || this.#extending !== undefined) return;
+    const left = this.#visibleAt - now;
+    if (left <= 0) {
+      this.#lose();
+      return;
+    }
+    const { visibilityTimeoutSeconds, visibilities } = this.#requests;
+    if (left > visibilityTimeoutSeconds * 1_000 * extendBelow) return;
+    const allowed = Math.floor((this.#receivedAt + longestHoldMs - now) / 1_000);
+    const seconds = Math.min(visibilityTimeoutSeconds, allowed);
+    // Near the end of the twelve hours nothing is gained any more: the message comes again when they are over.
+    if (seconds * 1_000 <= left) return;
+    const change = { receiptHandle: this.#receiptHandle, seconds };
+    this.#extending = visibilities
+      .add(change, left)
+      .then(
+        () => {
+          this.#visibleAt = now + seconds * 1_000;
+        },
+        (error: unknown) => {
+          // Out of time the next look notices; a refusal is for good.
+          if (!MelangeError.is(error, 'BROKER_UNAVAILABLE')) this.#lose();
+        },
+      )
+      .finally(() => {
+        this.#extending = undefined;
+      });
+  }
+
+  /** Deletes the message, trying while the lease lasts. Resolves also when it is not ours any more. */
+  async delete(): Promise<void> {
+    if (this.#state !== 'held') return;
+    this.#state = 'ending';
+    for (;;) {
+      try {
+        await this.#requests.deletes.add(this.#receiptHandle, this.#leftMs());
+        break;
+      } catch (error) {
+        if (this.#isOver()) break;
+        if (!MelangeError.is(error, 'BROKER_UNAVAILABLE')) break;
+        // Extended meanwhile, or out of time for good.
+        if (this.#visibleAt > Date.now()) continue;
+        this.#state = 'over';
+        throw error;
+      }
+    }
+    this.#state = 'over';
+  }
+
+  /** Makes the message visible after so many seconds. Resolves also when it is not ours any more. */
+  async giveBack(seconds: number): Promise<void> {
+    if (this.#state !== 'held') return;
+    this.#state = 'over';
+    // An extension that arrived after this change would undo it.
+    await this.#extending;
+    const allowed = Math.floor((this.#receivedAt + longestHoldMs - Date.now()) / 1_000);
+    const change = { receiptHandle: this.#receiptHandle, seconds: Math.max(0, Math.min(seconds, allowed)) };
+    try {
+      await this.#requests.visibilities.add(change, this.#leftMs());
+    } catch (error) {
+      if (MelangeError.is(error, 'BROKER_UNAVAILABLE')) throw error;
+    }
+  }
+
+  #lose(): void {
+    const isUnexpected = this.#state === 'held';
+    this.#state = 'over';
+    if (isUnexpected) this.#onLost();
+  }
+
+  #leftMs(): number {
+    return Math.max(1, this.#visibleAt - Date.now());
+  }
+
+  #isOver(): boolean {
+    return this.#state === 'over';
+  }
+}

@@ -1,0 +1,163 @@
+import {
+  CreateTopicCommand,
+  DeleteTopicCommand,
+  GetSubscriptionAttributesCommand,
+  GetTopicAttributesCommand,
+  ListSubscriptionsByTopicCommand,
+  ListTopicsCommand,
+  SetSubscriptionAttributesCommand,
+  type SNSClient,
+  SubscribeCommand,
+  UnsubscribeCommand,
+} from '@aws-sdk/client-sns';
+import { MelangeError, TopicNotFoundError } from '@melange/core';
+import { codeOf, isMissingTopic } from './sqs-errors.ts';
+
+/** Runs a request again while it fails for a moment; what it rejects with is a Melange error, or says what is missing. */
+export type Retried = <Output>(request: () => Promise<Output>) => Promise<Output>;
+
+/** Topics by name, and their subscriptions. */
+export class SnsTopics {
+  readonly #client: SNSClient;
+  readonly #retried: Retried;
+  readonly #arns = new Map<string, Promise<string>>();
+  /** What the ARNs of this account and region begin with. */
+  #prefix: string | undefined;
+
+  constructor(client: SNSClient, retried: Retried) {
+    this.#client = client;
+    this.#retried = retried;
+  }
+
+  async declare(name: string): Promise<string> {
+    const Attributes = name.endsWith('.fifo') ? { FifoTopic: 'true' } : undefined;
+    const { TopicArn = '' } = await this.#retried(() =>
+      this.#client.send(new CreateTopicCommand({ Name: name, ...(Attributes && { Attributes }) })),
+    );
+    this.#arns.set(name, Promise.resolve(TopicArn));
+    this.#prefix = TopicArn.slice(0, -name.length);
+    return TopicArn;
+  }
+
+  /** @throws TopicNotFoundError, and never makes the topic. */
+  arnOf(name: string): Promise<string> {
+    const known = this.#arns.get(name);
+    if (known !== undefined) return known;
+    const found = this.#find(name);
+    this.#arns.set(name, found);
+    found.catch(() => this.#arns.delete(name));
+    return found;
+  }
+
+  /** It turned out to be gone. */
+  forget(name: string): void {
+    this.#arns.delete(name);
+  }
+
+  /** Topics are in the account and region of the queue. */
+  learnFrom(queueArn: string): void {
+    const [arn, partition, , region, account] = queueArn.split(':');
+    this.#prefix ??= `${arn}:${partition}:sns:${region}:${account}:`;
+  }
+
+  async delete(name: string): Promise<void> {
+    let topicArn: string;
+    try {
+      topicArn = await this.arnOf(name);
+    } catch (error) {
+      if (MelangeError.is(error, 'TOPIC_NOT_FOUND')) return;
+      throw error;
+    }
+    this.forget(name);
+    await this.#retried(() => this.#client.send(new DeleteTopicCommand({ TopicArn: topicArn })));
+  }
+
+  /** Makes the subscription, or lets further manifests through that exists. */
+  async subscribe(topicArn: string, queueArn: string, filter: readonly string[] | undefined): Promise<void> {
+    const Attributes = {
+      RawMessageDelivery: 'true',
+      ...(filter !== undefined && { FilterPolicy: policyOf(filter) }),
+    };
+    let subscription: string | undefined;
+    try {
+      const request = { TopicArn: topicArn, Protocol: 'sqs', Endpoint: queueArn, Attributes };
+      const { SubscriptionArn } = await this.#retried(() =>
+        this.#client.send(new SubscribeCommand({ ...request, ReturnSubscriptionArn: true })),
+      );
+      subscription = SubscriptionArn;
+    } catch (error) {
+      const cause = (error as Error).cause ?? error;
+      if (!/InvalidParameter/.test(codeOf(cause)) || !/already exists/i.test((cause as Error).message))
+        throw error;
+      subscription = await this.subscriptionOf(topicArn, queueArn);
+    }
+    if (subscription !== undefined) await this.#widen(subscription, filter);
+  }
+
+  /** The subscription of a queue to a topic, if there is one. */
+  async subscriptionOf(topicArn: string, queueArn: string): Promise<string | undefined> {
+    let NextToken: string | undefined;
+    do {
+      const page = { TopicArn: topicArn, ...(NextToken !== undefined && { NextToken }) };
+      const answer = await this.#retried(() => this.#client.send(new ListSubscriptionsByTopicCommand(page)));
+      const found = answer.Subscriptions?.find(({ Endpoint }) => Endpoint === queueArn);
+      if (found !== undefined) return found.SubscriptionArn;
+      NextToken = answer.NextToken;
+    } while (NextToken !== undefined && NextToken !== '');
+    return undefined;
+  }
+
+  /** Ends the subscription, if topic and subscription exist. */
+  async unsubscribe(topicArn: string, queueArn: string): Promise<void> {
+    try {
+      const SubscriptionArn = await this.subscriptionOf(topicArn, queueArn);
+      if (SubscriptionArn === undefined) return;
+      await this.#retried(() => this.#client.send(new UnsubscribeCommand({ SubscriptionArn })));
+    } catch (error) {
+      if (!isMissingTopic(error)) throw error;
+    }
+  }
+
+  async #find(name: string): Promise<string> {
+    if (this.#prefix === undefined) {
+      // Any topic of the account tells how ARNs begin; without any, this one is missing too.
+      const { Topics } = await this.#retried(() => this.#client.send(new ListTopicsCommand({})));
+      const arn = Topics?.[0]?.TopicArn;
+      if (arn === undefined) throw new TopicNotFoundError(name);
+      this.#prefix = arn.slice(0, arn.lastIndexOf(':') + 1);
+    }
+    const TopicArn = `${this.#prefix}${name}`;
+    try {
+      await this.#retried(() => this.#client.send(new GetTopicAttributesCommand({ TopicArn })));
+    } catch (error) {
+      if (isMissingTopic(error)) throw new TopicNotFoundError(name, { cause: error });
+      throw error;
+    }
+    return TopicArn;
+  }
+
+  async #widen(SubscriptionArn: string, filter: readonly string[] | undefined): Promise<void> {
+    const { Attributes } = await this.#retried(() =>
+      this.#client.send(new GetSubscriptionAttributesCommand({ SubscriptionArn })),
+    );
+    const present = manifestsOf(Attributes?.FilterPolicy);
+    if (present === undefined || filter?.every((manifest) => present.includes(manifest)) === true) return;
+    // `{}` is how a policy is taken away.
+    const AttributeValue = filter === undefined ? '{}' : policyOf([...new Set([...present, ...filter])]);
+    const request = { SubscriptionArn, AttributeName: 'FilterPolicy', AttributeValue };
+    await this.#retried(() => this.#client.send(new SetSubscriptionAttributesCommand(request)));
+  }
+}
+
+function policyOf(manifests: readonly string[]): string {
+  return JSON.stringify({ manifest: manifests });
+}
+
+/** Manifests that a policy lets through; `undefined` where it lets everything through, or is not ours to judge. */
+function manifestsOf(policy: string | undefined): readonly string[] | undefined {
+  if (policy === undefined || policy === '') return undefined;
+  const { manifest } = JSON.parse(policy) as { manifest?: unknown };
+  return Array.isArray(manifest)
+    ? manifest.filter((one): one is string => typeof one === 'string')
+    : undefined;
+}

@@ -1,0 +1,359 @@
+import {
+  type Delivery,
+  type Health,
+  type Logger,
+  MelangeError,
+  type Message,
+  type MessagingBackend,
+  PublishError,
+  type PublishFailure,
+  type PublishOptions,
+  type QueueDescription,
+  QueueNotFoundError,
+  type SubscribeOptions,
+  type Subscription,
+  TopicNotFoundError,
+  warningLogger,
+} from '@melange/core';
+import { AwsClients, ConnectionHealth } from './aws-clients.ts';
+import { DeadLetters } from './dead-letters.ts';
+import type { LeaseRequests } from './lease.ts';
+import { leaseRequestsOf } from './lease-requests.ts';
+import { SnsTopics } from './sns-topics.ts';
+import {
+  asMelangeError,
+  backoffMs,
+  isMissingQueue,
+  isMissingTopic,
+  isTransient,
+  pause,
+  reasonOf,
+} from './sqs-errors.ts';
+import type { SqsBackendOptions, SqsQueueOptions } from './sqs-options.ts';
+import { type Destination, type Envelope, envelopeOf, maxQueueBytes, SqsPublisher } from './sqs-publisher.ts';
+import { SqsReceiver } from './sqs-receiver.ts';
+import { isFifo, SqsTopology } from './sqs-topology.ts';
+
+/** What SQS and SNS can do. Queues whose names end in `.fifo` order by key besides, and delay nothing. */
+export const sqsCapabilities: {
+  readonly delayedDelivery: true;
+  readonly orderingByKey: false;
+  readonly ordered: false;
+  readonly brokerSideFilters: true;
+  readonly replay: false;
+  readonly tombstones: false;
+  readonly durable: true;
+  readonly releaseKeepsAttempt: false;
+  readonly deliveriesOutliveConnections: true;
+  readonly maxMessageBytes: number;
+} = {
+  delayedDelivery: true,
+  orderingByKey: false,
+  ordered: false,
+  brokerSideFilters: true,
+  replay: false,
+  tombstones: false,
+  durable: true,
+  releaseKeepsAttempt: false,
+  deliveriesOutliveConnections: true,
+  maxMessageBytes: maxQueueBytes,
+};
+
+/** Without an answer for longer than this, attention is needed, in ms. */
+const lostTooLongMs = 30_000;
+
+/** Longest delay that SQS takes with a message, in seconds. */
+const longestDelaySeconds = 900;
+
+/** Tries of what declares and looks up, before the service counts as unavailable. */
+const topologyAttempts = 3;
+
+/** Amazon SQS and SNS, through the AWS SDK. */
+export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
+  readonly name = 'sqs';
+  readonly capabilities: typeof sqsCapabilities = sqsCapabilities;
+  readonly #options: SqsBackendOptions;
+  readonly #publishTimeoutMs: number;
+  readonly #logger: Logger;
+  readonly #connection: ConnectionHealth;
+  readonly #clients: AwsClients;
+  readonly #topics: SnsTopics;
+  readonly #topology: SqsTopology;
+  readonly #publisher: SqsPublisher;
+  readonly #leases = new Map<string, LeaseRequests>();
+  readonly #receivers = new Set<SqsReceiver>();
+  readonly #maxTopicBytes: number;
+  #closing: Promise<void> | undefined;
+
+  /** @throws MelangeError `CONFIGURATION` when an option is out of its range. */
+  constructor(options: SqsBackendOptions = {}) {
+    assertOptions(options);
+    this.#options = options;
+    this.#logger = options.logger ?? warningLogger;
+    this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
+    this.#maxTopicBytes = options.maxTopicMessageBytes ?? 262_144;
+    this.#connection = new ConnectionHealth(isTransient, reasonOf);
+    this.#clients = new AwsClients(options, this.#connection);
+    this.#topics = new SnsTopics(this.#clients.sns, retried);
+    const mayChange = options.topology !== 'look-up';
+    this.#topology = new SqsTopology(this.#clients.sqs, this.#topics, retried, mayChange);
+    this.#publisher = new SqsPublisher(this.#clients, {
+      lingerMs: options.publishLingerMs ?? 3,
+      maxTopicBytes: this.#maxTopicBytes,
+    });
+  }
+
+  async declareTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    await this.#topology.declareTopic(name);
+  }
+
+  async declareQueue(name: string, options: SqsQueueOptions = {}): Promise<void> {
+    this.#assertOpen();
+    await this.#topology.declareQueue(name, options);
+  }
+
+  /** @throws MelangeError `UNSUPPORTED` for a delay above 900,000 ms, and for any delay of a FIFO queue. */
+  async publishToQueue(
+    queue: string,
+    messages: readonly Message[],
+    options: PublishOptions & { readonly delayMs?: number } = {},
+  ): Promise<void> {
+    this.#assertOpen();
+    const delaySeconds = delaySecondsOf(queue, options.delayMs ?? 0);
+    const format = this.#options.wireFormat ?? 'melange';
+    const wrap = (message: Message): Envelope => envelopeOf(message, format, maxQueueBytes, delaySeconds);
+    await this.#publishAll('queue', queue, messages, wrap, options);
+  }
+
+  async publishToTopic(
+    topic: string,
+    messages: readonly Message[],
+    options: PublishOptions = {},
+  ): Promise<void> {
+    this.#assertOpen();
+    // The Python library reads the content of a topic's message as it is.
+    const wrap = (message: Message): Envelope => envelopeOf(message, 'melange', this.#maxTopicBytes);
+    await this.#publishAll('topic', topic, messages, wrap, options);
+  }
+
+  async subscribe(
+    queue: string,
+    options: SubscribeOptions,
+    receive: (delivery: Delivery) => void,
+  ): Promise<Subscription> {
+    this.#assertOpen();
+    const deadLetters = new DeadLetters(queue, this.#topology, this.#publisher, {
+      wireFormat: this.#options.wireFormat ?? 'melange',
+      publishTimeoutMs: this.#publishTimeoutMs,
+      logger: this.#logger,
+    });
+    const receiver = new SqsReceiver(
+      {
+        queue,
+        clients: this.#clients,
+        topology: this.#topology,
+        logger: this.#logger,
+        waitTimeSeconds: this.#options.waitTimeSeconds ?? 20,
+        maxReceives: this.#options.maxReceives,
+        requestsOf: (url) => this.#leasesOf(url),
+        deadLetter: (received, why) => deadLetters.copy(received, why),
+        assertDeadLetterQueue: () => deadLetters.assertTarget(),
+      },
+      options,
+      receive,
+    );
+    await receiver.start();
+    this.#receivers.add(receiver);
+    void this.#forgetWhenOver(receiver);
+    return receiver;
+  }
+
+  async describeQueue(name: string): Promise<QueueDescription> {
+    this.#assertOpen();
+    return this.#topology.describeQueue(name);
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    this.#assertOpen();
+    await this.#topology.deleteQueue(name);
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    await this.#topics.delete(name);
+  }
+
+  async health(): Promise<Health> {
+    if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
+    const { lost } = this.#connection;
+    if (lost !== undefined) {
+      const status = lost.forMs > lostTooLongMs ? 'unhealthy' : 'degraded';
+      return { status, detail: `SQS or SNS does not answer: ${lost.reason}` };
+    }
+    for (const { stalledBecause } of this.#receivers) {
+      if (stalledBecause !== undefined)
+        return { status: 'degraded', detail: `not receiving: ${stalledBecause}` };
+    }
+    return { status: 'healthy' };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    const receivers = [...this.#receivers];
+    await Promise.all([...receivers.map((receiver) => receiver.abandon()), this.#publisher.close()]);
+    // A receive cannot be taken back: cut off, it would still be given a message, and hide it from everybody. So it
+    // stays open, without keeping the process, and what it brings goes back at once.
+    this.#clients.unrefReceives();
+    void Promise.allSettled(receivers.map((receiver) => receiver.idle())).then(() => this.#clients.destroy());
+  }
+
+  async #forgetWhenOver(receiver: SqsReceiver): Promise<void> {
+    await Promise.allSettled([receiver.ended]);
+    await receiver.idle();
+    this.#receivers.delete(receiver);
+  }
+
+  #leasesOf(url: string): LeaseRequests {
+    const known = this.#leases.get(url);
+    if (known !== undefined) return known;
+    const leases = leaseRequestsOf(url, this.#clients, {
+      acknowledgeLingerMs: this.#options.acknowledgeLingerMs ?? 20,
+      visibilityTimeoutSeconds: this.#options.visibilityTimeoutSeconds ?? 30,
+    });
+    this.#leases.set(url, leases);
+    return leases;
+  }
+
+  async #publishAll(
+    kind: Destination['kind'],
+    name: string,
+    messages: readonly Message[],
+    wrap: (message: Message) => Envelope,
+    { deadlineMs = this.#publishTimeoutMs }: PublishOptions,
+  ): Promise<void> {
+    const until = Date.now() + deadlineMs;
+    const failures: PublishFailure[] = [];
+    const fail = ({ id }: Message, error: unknown): void => void failures.push({ messageId: id, error });
+    // Before anything is waited for: the owner of the messages may change them afterwards.
+    const wrapped: { readonly message: Message; readonly envelope: Envelope }[] = [];
+    for (const message of messages) {
+      try {
+        wrapped.push({ message, envelope: wrap(message) });
+      } catch (error) {
+        fail(message, error);
+      }
+    }
+    let address: string | undefined;
+    try {
+      address = await this.#addressOf(kind, name, until);
+    } catch (error) {
+      if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
+      for (const { message } of wrapped) fail(message, error);
+    }
+    if (address !== undefined) {
+      const destination = { kind, address, isFifo: isFifo(name) };
+      const left = Math.max(1, until - Date.now());
+      await Promise.all(
+        wrapped.map(({ message, envelope }) =>
+          this.#publisher
+            .publish(destination, envelope, left)
+            .catch((error: unknown) => fail(message, error)),
+        ),
+      );
+    }
+    if (failures.length === 0) return;
+    const missing = failures.find(({ error }) => isMissingQueue(error) || isMissingTopic(error));
+    if (missing === undefined) {
+      throw new PublishError(
+        name,
+        failures.map(({ messageId, error }) => ({ messageId, error: asMelangeError(error) })),
+      );
+    }
+    const options = { cause: missing.error };
+    if (kind === 'queue') {
+      this.#topology.forget(name);
+      throw new QueueNotFoundError(name, options);
+    }
+    this.#topics.forget(name);
+    throw new TopicNotFoundError(name, options);
+  }
+
+  /** Tries until the deadline while nothing answers. */
+  async #addressOf(kind: Destination['kind'], name: string, until: number): Promise<string> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const found = kind === 'queue' ? this.#topology.urlOf(name) : this.#topics.arnOf(name);
+        return await within(until - Date.now(), found);
+      } catch (error) {
+        if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || Date.now() >= until) throw error;
+        await pause(Math.min(backoffMs(attempt), Math.max(0, until - Date.now())));
+      }
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The SQS backend is closed.');
+  }
+}
+
+/** What SQS does not answer in time counts as unanswered. */
+function within<Result>(milliseconds: number, work: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const late = (): void =>
+      reject(new MelangeError('PUBLISH_TIMEOUT', 'AWS did not answer within the deadline.'));
+    const timer = setTimeout(late, Math.max(1, milliseconds));
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+async function retried<Output>(request: () => Promise<Output>): Promise<Output> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await request();
+    } catch (error) {
+      if (isMissingQueue(error) || isMissingTopic(error)) throw error;
+      if (attempt === topologyAttempts || !isTransient(error)) throw asMelangeError(error);
+      await pause(backoffMs(attempt + 1));
+    }
+  }
+}
+
+function delaySecondsOf(queue: string, delayMs: number): number | undefined {
+  if (delayMs <= 0) return undefined;
+  const seconds = Math.ceil(delayMs / 1_000);
+  if (isFifo(queue)) {
+    const text = `"${queue}" is a FIFO queue, and those delay no single message: publish without delayMs.`;
+    throw new MelangeError('UNSUPPORTED', text);
+  }
+  if (seconds <= longestDelaySeconds) return seconds;
+  const text = `SQS delays by 900,000 ms at most, not ${delayMs}: publish later, or retry with a delay, up to 12 hours.`;
+  throw new MelangeError('UNSUPPORTED', text);
+}
+
+function assertOptions(options: SqsBackendOptions): void {
+  const { visibilityTimeoutSeconds: visibility = 30, waitTimeSeconds: wait = 20, maxReceives = 1 } = options;
+  const check = (isRight: boolean, text: string): void => {
+    if (!isRight) throw new MelangeError('CONFIGURATION', text);
+  };
+  check(
+    Number.isInteger(visibility) && visibility >= 2 && visibility <= 43_200,
+    `visibilityTimeoutSeconds must be a whole number from 2 to 43,200, not ${visibility}.`,
+  );
+  check(
+    Number.isInteger(wait) && wait >= 0 && wait <= 20,
+    `waitTimeSeconds must be a whole number from 0 to 20, not ${wait}.`,
+  );
+  check(
+    Number.isInteger(maxReceives) && maxReceives >= 1,
+    `maxReceives must be at least 1, not ${maxReceives}.`,
+  );
+}

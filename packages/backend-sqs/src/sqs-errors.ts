@@ -1,0 +1,102 @@
+import { BrokerUnavailableError, MelangeError } from '@melange/core';
+
+/** Codes that tell of a moment, not of the request: the same request may succeed later. */
+const transientCodes: ReadonlySet<string> = new Set([
+  'InternalError',
+  'InternalErrorException',
+  'InternalFailure',
+  'KmsThrottled',
+  'KMSThrottling',
+  'KMSThrottlingException',
+  'OverLimit',
+  'RequestThrottled',
+  'RequestTimeTooSkewed',
+  'RequestTimeout',
+  'ServiceUnavailable',
+  'Throttled',
+  'ThrottledException',
+  'Throttling',
+  'ThrottlingException',
+  'TooManyRequestsException',
+]);
+
+interface SdkError {
+  readonly name?: string;
+  readonly code?: unknown;
+  readonly $fault?: 'client' | 'server';
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+/** The service's code of an error, without the prefixes of the older protocol; `''` for anything else. */
+export function codeOf(error: unknown): string {
+  const name = (error as SdkError | undefined)?.name;
+  return typeof name === 'string' ? bare(name) : '';
+}
+
+/** Whether the same request may succeed later: the connection broke, the service was busy or failed. */
+export function isTransient(error: unknown): boolean {
+  const { $fault, $metadata } = error as SdkError;
+  if (isTransientCode(codeOf(error))) return true;
+  const status = $metadata?.httpStatusCode;
+  if (status !== undefined) return status >= 500 || status === 408 || status === 429;
+  // Without an answer nothing was refused; without credentials nothing was sent.
+  return $fault === undefined && codeOf(error) !== 'CredentialsProviderError';
+}
+
+/** As `isTransient`, of one entry of a batch: some of the sender's faults are only a matter of time. */
+export function isTransientEntry(entry: {
+  readonly Code?: string | undefined;
+  readonly SenderFault?: boolean | undefined;
+}): boolean {
+  return entry.SenderFault === false || isTransientCode(bare(entry.Code ?? ''));
+}
+
+/** Whether SQS says that there is no such queue. */
+export function isMissingQueue(error: unknown): boolean {
+  return ['QueueDoesNotExist', 'NonExistentQueue'].includes(codeOf(error));
+}
+
+/** Whether SNS says that there is no such topic. */
+export function isMissingTopic(error: unknown): boolean {
+  return ['NotFound', 'NotFoundException'].includes(codeOf(error));
+}
+
+/** What users see of an error of the SDK; Melange's own stay as they are. */
+export function asMelangeError(error: unknown): MelangeError {
+  if (MelangeError.is(error)) return error;
+  const reason = reasonOf(error);
+  if (codeOf(error) === 'CredentialsProviderError') {
+    const text = `AWS credentials cannot be had: ${reason}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or client.credentials.`;
+    return new MelangeError('CONFIGURATION', text, { cause: error });
+  }
+  if (isTransient(error)) {
+    return new BrokerUnavailableError(`SQS or SNS cannot be reached: ${reason}`, { cause: error });
+  }
+  return new MelangeError('CONFIGURATION', `AWS refused the request: ${reason}`, { cause: error });
+}
+
+/** The SDK's text, or its code where there is none; the several errors of a failed connection are one line. */
+export function reasonOf(error: unknown): string {
+  const { name = 'Error', code } = error as SdkError;
+  const text = error instanceof Error ? error.message : String(error);
+  if (text !== '') return name === 'Error' || text.includes(name) ? text : `${name}: ${text}`;
+  return typeof code === 'string' ? code : name;
+}
+
+/** Wait before a further attempt, in ms: half of it is random, so that failures that came together do not return together. */
+export function backoffMs(attempt: number, longestMs = 2_000): number {
+  return Math.min(50 * 2 ** (attempt - 1), longestMs) * (0.5 + Math.random() / 2);
+}
+
+/** Lets time pass; a process that has nothing else to do does not wait for it. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function isTransientCode(code: string): boolean {
+  return transientCodes.has(code);
+}
+
+function bare(code: string): string {
+  return code.replace(/^AWS\.SimpleQueueService\./, '').replace(/^KMS\./, 'KMS');
+}

@@ -1,0 +1,176 @@
+import { PublishBatchCommand } from '@aws-sdk/client-sns';
+import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import { MelangeError, type Message } from '@melange/core';
+import type { AwsClients } from './aws-clients.ts';
+import { Batcher, type EntryFailure } from './batcher.ts';
+import {
+  asMelangeError,
+  isMissingQueue,
+  isMissingTopic,
+  isTransient,
+  isTransientEntry,
+  reasonOf,
+} from './sqs-errors.ts';
+import { type OutgoingMessage, toSqs } from './sqs-message-mapper.ts';
+import type { SqsWireFormat } from './sqs-options.ts';
+
+/** Most bytes of a message and of a batch to a queue. */
+export const maxQueueBytes = 1_048_576;
+
+/** A message on its way, encoded otherwise when SQS refuses its characters. */
+export interface Envelope {
+  outgoing: OutgoingMessage;
+  /** The same with its text encoded; `undefined` when it is already. */
+  encoded: (() => OutgoingMessage) | undefined;
+  readonly delaySeconds: number | undefined;
+}
+
+/** What an address is: where requests go, and whether order matters there. */
+export interface Destination {
+  readonly kind: 'queue' | 'topic';
+  /** URL of a queue, ARN of a topic. */
+  readonly address: string;
+  readonly isFifo: boolean;
+}
+
+interface FailedEntry {
+  readonly Id?: string | undefined;
+  readonly Code?: string | undefined;
+  readonly Message?: string | undefined;
+  readonly SenderFault?: boolean | undefined;
+}
+
+/** How a publisher batches. */
+export interface PublisherSettings {
+  readonly lingerMs: number;
+  readonly maxTopicBytes: number;
+}
+
+/** Requests of one destination at the same time: enough to hide their latency, few enough to fill batches. */
+const maxRequests = 16;
+
+/** Publishes to queues and topics, whoever publishes at the same time sharing requests. */
+export class SqsPublisher {
+  readonly #clients: AwsClients;
+  readonly #settings: PublisherSettings;
+  readonly #batchers = new Map<string, Batcher<Envelope>>();
+
+  constructor(clients: AwsClients, settings: PublisherSettings) {
+    this.#clients = clients;
+    this.#settings = settings;
+  }
+
+  /**
+   * Resolves when SQS or SNS has taken the message.
+   *
+   * @throws what SQS or SNS answered, or MelangeError `PUBLISH_TIMEOUT` after `timeoutMs`.
+   */
+  publish(destination: Destination, envelope: Envelope, timeoutMs: number): Promise<void> {
+    const { address } = destination;
+    let batcher = this.#batchers.get(address);
+    if (batcher === undefined) {
+      batcher = this.#batcherOf(destination);
+      this.#batchers.set(address, batcher);
+    }
+    return batcher.add(envelope, timeoutMs);
+  }
+
+  /** Waits for what is under way, up to its deadlines. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#batchers.values()].map((batcher) => batcher.drain()));
+  }
+
+  #batcherOf({ kind, address, isFifo }: Destination): Batcher<Envelope> {
+    const { sqs, sns, requestTimeoutMs } = this.#clients;
+    const isQueue = kind === 'queue';
+    return new Batcher<Envelope>({
+      send: async (envelopes, abortSignal) => {
+        if (isQueue) {
+          const Entries = envelopes.map(
+            ({ outgoing: { body, attributes, ...ids }, delaySeconds }, index) => ({
+              Id: String(index),
+              MessageBody: body,
+              MessageAttributes: attributes,
+              ...(delaySeconds !== undefined && { DelaySeconds: delaySeconds }),
+              ...(isFifo && fifoFields(ids)),
+            }),
+          );
+          const command = new SendMessageBatchCommand({ QueueUrl: address, Entries });
+          const { Failed } = await sqs.send(command, { abortSignal });
+          return failuresOf(envelopes, Failed);
+        }
+        const PublishBatchRequestEntries = envelopes.map(
+          ({ outgoing: { body, attributes, ...ids } }, index) => ({
+            Id: String(index),
+            Message: body,
+            MessageAttributes: attributes,
+            ...(isFifo && fifoFields(ids)),
+          }),
+        );
+        const command = new PublishBatchCommand({ TopicArn: address, PublishBatchRequestEntries });
+        const { Failed } = await sns.send(command, { abortSignal });
+        return failuresOf(envelopes, Failed);
+      },
+      isTransient,
+      isEntryAtFault: (error) => !isMissingQueue(error) && !isMissingTopic(error),
+      timeoutError: (timeoutMs, lastError) => {
+        const why = lastError === undefined ? '' : ` (${reasonOf(lastError)})`;
+        const text = `${isQueue ? 'SQS' : 'SNS'} did not take the message within ${timeoutMs} ms${why}.`;
+        return new MelangeError('PUBLISH_TIMEOUT', text, { cause: lastError });
+      },
+      sizeOf: ({ outgoing }) => outgoing.bytes,
+      maxBytes: isQueue ? maxQueueBytes : this.#settings.maxTopicBytes,
+      lingerMs: this.#settings.lingerMs,
+      requestTimeoutMs,
+      // What follows must not overtake what is sent again.
+      maxRequests: isFifo ? 1 : maxRequests,
+    });
+  }
+}
+
+/** @throws MelangeError `UNSUPPORTED`, `MESSAGE_TOO_LARGE`. */
+export function envelopeOf(
+  message: Message,
+  format: SqsWireFormat,
+  maxBytes: number,
+  delaySeconds?: number,
+): Envelope {
+  const outgoing = toSqs(message, format);
+  assertSize(outgoing, maxBytes);
+  // A copy: its owner may change it while it waits.
+  const original = { ...message, headers: { ...message.headers } };
+  const encoded = (): OutgoingMessage => toSqs(original, 'melange', true);
+  const isText = typeof message.content === 'string' && format === 'melange';
+  return { outgoing, encoded: isText ? encoded : undefined, delaySeconds };
+}
+
+/** @throws MelangeError `MESSAGE_TOO_LARGE` */
+export function assertSize({ bytes }: OutgoingMessage, maxBytes: number): void {
+  if (bytes <= maxBytes) return;
+  throw new MelangeError(
+    'MESSAGE_TOO_LARGE',
+    `The message has ${bytes} bytes with its attributes; ${maxBytes} can be sent. Binary content counts four thirds.`,
+  );
+}
+
+function fifoFields(ids: Pick<OutgoingMessage, 'groupId' | 'deduplicationId'>) {
+  return { MessageGroupId: ids.groupId, MessageDeduplicationId: ids.deduplicationId };
+}
+
+function failuresOf(envelopes: readonly Envelope[], failed: readonly FailedEntry[] = []): EntryFailure[] {
+  return failed.map((entry) => {
+    const index = Number(entry.Id);
+    const envelope = envelopes[index];
+    const reason = `${entry.Code}: ${entry.Message ?? 'no further reason'}`;
+    if (entry.Code === 'InvalidMessageContents' && envelope?.encoded !== undefined) {
+      envelope.outgoing = envelope.encoded();
+      envelope.encoded = undefined;
+      return { index, error: new Error(reason), isTransient: true };
+    }
+    const isTooLarge = /must be shorter than|too long/i.test(entry.Message ?? '');
+    const error = isTooLarge
+      ? new MelangeError('MESSAGE_TOO_LARGE', reason)
+      : asMelangeError(Object.assign(new Error(reason), { name: entry.Code, $fault: 'client' }));
+    return { index, error, isTransient: isTransientEntry(entry) };
+  });
+}
