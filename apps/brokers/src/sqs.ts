@@ -56,6 +56,9 @@ async function answers(url: string): Promise<boolean> {
       headers: {
         'content-type': 'application/x-amz-json-1.0',
         'x-amz-target': 'AmazonSQS.ListQueues',
+        // Emulators of several services tell by this which one is asked.
+        authorization:
+          'AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sqs/aws4_request, SignedHeaders=host, Signature=0',
       },
       body: '{}',
       signal: AbortSignal.timeout(answersWithinMs),
