@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Consumer, DeadLetterHeader, fixedDelays, Reject } from '@melange/core';
 import { behaviours, pause } from '../behaviour.ts';
-import { type BackendBehaviour, type BackendContext, message } from './backend-context.ts';
+import { type BackendBehaviour, type BackendContext, message, needsCapability } from './backend-context.ts';
 import { ascending, consumer, deferred, publishValues, range, running } from './dispatcher-running.ts';
 import { TestCache, UnreachableCache } from './test-cache.ts';
 
@@ -166,6 +166,7 @@ export const dispatcher: readonly BackendBehaviour[] = behaviours<BackendContext
     {
       id: 'ordering-by-key',
       title: "with ordering 'key' each key keeps its order though some messages fail at first",
+      requires: needsCapability('ordered', 'the broker keeps no order that the dispatcher could keep'),
       async run(context) {
         const queue = await context.queue();
         const done = new Map<string, number[]>();
