@@ -16,7 +16,12 @@ interface FailedEntry {
 export function leaseRequestsOf(
   url: string,
   clients: AwsClients,
-  settings: { readonly acknowledgeLingerMs: number; readonly visibilityTimeoutSeconds: number },
+  settings: {
+    readonly acknowledgeLingerMs: number;
+    readonly visibilityTimeoutSeconds: number;
+    /** Told what keeps failing, in words and facts. */
+    readonly warn: (message: string, reason: string) => void;
+  },
 ): LeaseRequests {
   const { sqs, requestTimeoutMs } = clients;
   const common = {
@@ -54,13 +59,14 @@ export function leaseRequestsOf(
       return failuresOf((await sqs.send(command, { abortSignal })).Failed);
     },
   });
-  return { deletes, visibilities, visibilityTimeoutSeconds: settings.visibilityTimeoutSeconds };
+  const { visibilityTimeoutSeconds, warn } = settings;
+  return { deletes, visibilities, visibilityTimeoutSeconds, warn };
 }
 
 function failuresOf(failed: readonly FailedEntry[] = []): EntryFailure[] {
   return failed.map((entry) => ({
     index: Number(entry.Id),
-    error: new Error(`${entry.Code}: ${entry.Message ?? 'no further reason'}`),
+    error: Object.assign(new Error(entry.Message ?? 'no further reason'), { name: entry.Code ?? 'Error' }),
     isTransient: isTransientEntry(entry),
   }));
 }

@@ -1,5 +1,6 @@
 import { MelangeError } from '@melange/core';
 import type { Batcher } from './batcher.ts';
+import { asMelangeError, isLostReceipt, reasonOf } from './sqs-errors.ts';
 
 /** SQS lets nobody hold a message for longer than this after its receive, in ms. */
 const longestHoldMs = 12 * 60 * 60 * 1_000;
@@ -18,6 +19,7 @@ export interface LeaseRequests {
   readonly deletes: Batcher<string>;
   readonly visibilities: Batcher<VisibilityChange>;
   readonly visibilityTimeoutSeconds: number;
+  readonly warn: (message: string, reason: string) => void;
 }
 
 /** Our hold on one received message: kept while it lasts, and ended by deleting the message or by giving it back. */
@@ -29,6 +31,7 @@ export class Lease {
   #visibleAt: number;
   #state: 'held' | 'ending' | 'over' = 'held';
   #extending: Promise<void> | undefined;
+  #isRefused = false;
 
   /** @param onLost called once when the message is not ours any more before the lease was ended. */
   constructor(receiptHandle: string, requests: LeaseRequests, onLost: () => void) {
@@ -47,7 +50,7 @@ export class Lease {
       return;
     }
     const { visibilityTimeoutSeconds, visibilities } = this.#requests;
-    if (left > visibilityTimeoutSeconds * 1_000 * extendBelow) return;
+    if (this.#isRefused || left > visibilityTimeoutSeconds * 1_000 * extendBelow) return;
     const allowed = Math.floor((this.#receivedAt + longestHoldMs - now) / 1_000);
     const seconds = Math.min(visibilityTimeoutSeconds, allowed);
     // Near the end of the twelve hours nothing is gained any more: the message comes again when they are over.
@@ -60,8 +63,13 @@ export class Lease {
           this.#visibleAt = now + seconds * 1_000;
         },
         (error: unknown) => {
-          // Out of time the next look notices; a refusal is for good.
-          if (!MelangeError.is(error, 'BROKER_UNAVAILABLE')) this.#lose();
+          if (isLostReceipt(error)) {
+            this.#lose();
+            return;
+          }
+          this.#requests.warn('cannot extend the visibility of a message', reasonOf(error));
+          // Out of time the next look notices; a refusal would only be repeated.
+          this.#isRefused = !MelangeError.is(error, 'BROKER_UNAVAILABLE');
         },
       )
       .finally(() => {
@@ -69,27 +77,26 @@ export class Lease {
       });
   }
 
-  /** Deletes the message, trying while the lease lasts. Resolves also when it is not ours any more. */
+  /**
+   * Deletes the message, trying while the lease lasts. Resolves also when it is not ours any more.
+   *
+   * @throws BrokerUnavailableError when the lease ended before SQS answered; what SQS refused the deletion for.
+   */
   async delete(): Promise<void> {
     if (this.#state !== 'held') return;
     this.#state = 'ending';
-    for (;;) {
-      try {
-        await this.#requests.deletes.add(this.#receiptHandle, this.#leftMs());
-        break;
-      } catch (error) {
-        if (this.#isOver()) break;
-        if (!MelangeError.is(error, 'BROKER_UNAVAILABLE')) break;
-        // Extended meanwhile, or out of time for good.
-        if (this.#visibleAt > Date.now()) continue;
-        this.#state = 'over';
-        throw error;
-      }
+    try {
+      while (!(await this.#tryDelete()));
+    } finally {
+      this.#state = 'over';
     }
-    this.#state = 'over';
   }
 
-  /** Makes the message visible after so many seconds. Resolves also when it is not ours any more. */
+  /**
+   * Makes the message visible after so many seconds. Resolves also when it is not ours any more.
+   *
+   * @throws as `delete`.
+   */
   async giveBack(seconds: number): Promise<void> {
     if (this.#state !== 'held') return;
     this.#state = 'over';
@@ -100,7 +107,22 @@ export class Lease {
     try {
       await this.#requests.visibilities.add(change, this.#leftMs());
     } catch (error) {
-      if (MelangeError.is(error, 'BROKER_UNAVAILABLE')) throw error;
+      if (!isLostReceipt(error)) throw asMelangeError(error);
+    }
+  }
+
+  /** Answers whether there is nothing more to delete. */
+  async #tryDelete(): Promise<boolean> {
+    try {
+      await this.#requests.deletes.add(this.#receiptHandle, this.#leftMs());
+      return true;
+    } catch (error) {
+      if (isLostReceipt(error)) return true;
+      // Extended meanwhile, there is time to try again.
+      if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || this.#visibleAt <= Date.now())
+        throw asMelangeError(error);
+      this.#requests.warn('cannot delete an acknowledged message yet', reasonOf(error));
+      return false;
     }
   }
 
@@ -112,9 +134,5 @@ export class Lease {
 
   #leftMs(): number {
     return Math.max(1, this.#visibleAt - Date.now());
-  }
-
-  #isOver(): boolean {
-    return this.#state === 'over';
   }
 }

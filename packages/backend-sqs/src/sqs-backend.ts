@@ -155,6 +155,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
         topology: this.#topology,
         logger: this.#logger,
         waitTimeSeconds: this.#options.waitTimeSeconds ?? 20,
+        emptyAfterSeconds: this.#options.emptyAfterSeconds ?? 1,
         maxReceives: this.#options.maxReceives,
         requestsOf: (url) => this.#leasesOf(url),
         deadLetter: (received, why) => deadLetters.copy(received, why),
@@ -228,6 +229,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     const leases = leaseRequestsOf(url, this.#clients, {
       acknowledgeLingerMs: this.#options.acknowledgeLingerMs ?? 20,
       visibilityTimeoutSeconds: this.#options.visibilityTimeoutSeconds ?? 30,
+      warn: (text, reason) => this.#logger.warn(text, { queue: url.split('/').at(-1), reason }),
     });
     this.#leases.set(url, leases);
     return leases;
@@ -340,20 +342,14 @@ function delaySecondsOf(queue: string, delayMs: number): number | undefined {
 }
 
 function assertOptions(options: SqsBackendOptions): void {
-  const { visibilityTimeoutSeconds: visibility = 30, waitTimeSeconds: wait = 20, maxReceives = 1 } = options;
-  const check = (isRight: boolean, text: string): void => {
-    if (!isRight) throw new MelangeError('CONFIGURATION', text);
+  const check = (name: keyof SqsBackendOptions, least: number, most: number): void => {
+    const value = options[name] ?? least;
+    if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most) return;
+    const text = `${name} must be a whole number from ${least} to ${most}, not ${String(value)}.`;
+    throw new MelangeError('CONFIGURATION', text);
   };
-  check(
-    Number.isInteger(visibility) && visibility >= 2 && visibility <= 43_200,
-    `visibilityTimeoutSeconds must be a whole number from 2 to 43,200, not ${visibility}.`,
-  );
-  check(
-    Number.isInteger(wait) && wait >= 0 && wait <= 20,
-    `waitTimeSeconds must be a whole number from 0 to 20, not ${wait}.`,
-  );
-  check(
-    Number.isInteger(maxReceives) && maxReceives >= 1,
-    `maxReceives must be at least 1, not ${maxReceives}.`,
-  );
+  check('visibilityTimeoutSeconds', 2, 43_200);
+  check('waitTimeSeconds', 0, 20);
+  check('emptyAfterSeconds', 0, 20);
+  check('maxReceives', 1, 1_000);
 }

@@ -56,6 +56,12 @@ export function isMissingQueue(error: unknown): boolean {
   return ['QueueDoesNotExist', 'NonExistentQueue'].includes(codeOf(error));
 }
 
+/** Whether SQS says that a message is not ours any more: its lease is over, it was deleted, or its queue was. */
+export function isLostReceipt(error: unknown): boolean {
+  const codes = ['ReceiptHandleIsInvalid', 'MessageNotInflight', 'InvalidParameterValue', 'InvalidIdFormat'];
+  return codes.includes(codeOf(error)) || isMissingQueue(error);
+}
+
 /** Whether SNS says that there is no such topic. */
 export function isMissingTopic(error: unknown): boolean {
   return ['NotFound', 'NotFoundException'].includes(codeOf(error));

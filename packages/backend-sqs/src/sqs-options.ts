@@ -34,6 +34,11 @@ export interface SqsBackendOptions {
   readonly visibilityTimeoutSeconds?: number;
   /** Seconds that a receive waits for a message: the longer, the fewer requests of an idle queue. 0 to 20. Default: 20. */
   readonly waitTimeSeconds?: number;
+  /**
+   * Seconds without a message after which a queue counts as empty where a subscription ends with it. 0 asks only some
+   * of the servers of SQS and may end too early; it is enough for an emulator. 0 to 20. Default: 1.
+   */
+  readonly emptyAfterSeconds?: number;
   /** Most receives of one subscription at the same time. Default: one for each ten of `maxInFlight`, up to 10. */
   readonly maxReceives?: number;
   /** Longest wait of a publish for others to share its request, in ms. Default: 3. */

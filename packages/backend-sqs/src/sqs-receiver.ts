@@ -23,6 +23,7 @@ export interface ReceiverSettings {
   readonly topology: SqsTopology;
   readonly logger: Logger;
   readonly waitTimeSeconds: number;
+  readonly emptyAfterSeconds: number;
   readonly maxReceives: number | undefined;
   requestsOf(url: string): LeaseRequests;
   deadLetter(received: ReceivedMessage, options: DeadLetterOptions): Promise<void>;
@@ -69,8 +70,7 @@ export class SqsReceiver implements Subscription {
       room: () => maxInFlight - this.#held.size,
       maxInFlight,
       maxReceives: untilEmpty ? 1 : (settings.maxReceives ?? Math.min(10, Math.ceil(maxInFlight / 10))),
-      // A receive that does not wait asks only some of SQS's servers, and proves nothing.
-      waitSeconds: untilEmpty ? 1 : settings.waitTimeSeconds,
+      waitSeconds: untilEmpty ? settings.emptyAfterSeconds : settings.waitTimeSeconds,
       onMessages: (messages) => this.#onMessages(messages),
       onFailure: (failures, error) => this.#onFailure(failures, error),
     });

@@ -17,7 +17,7 @@ if (shared === undefined) {
   const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
   // What a broken connection carried comes again when its visibility is over: sooner than the suite loses patience.
-  const options = { visibilityTimeoutSeconds: 5, connectTimeoutMs: 2_000 };
+  const options = { visibilityTimeoutSeconds: 3, connectTimeoutMs: 2_000 };
   describeBackend({
     name: 'sqs',
     create: () => ({ backend: connect(url, options), another: () => connect(url, options) }),

@@ -1,0 +1,295 @@
+import { MelangeError, PublishError } from '@melange/core';
+import { describe, expect, test, vi } from 'vitest';
+import { SqsBackend } from '../src/index.ts';
+import { client } from './support/broker.ts';
+import { type Call, entriesOf, failEntries, type Interference, refusal } from './support/http-proxy.ts';
+import { drain, isMissing, message, numbered, receive, throughProxy, uniqueName } from './support/scene.ts';
+
+async function queueThroughProxy(options?: Parameters<typeof throughProxy>[0]) {
+  const { backend, proxy } = await throughProxy(options);
+  const queue = uniqueName();
+  await backend.declareQueue(queue);
+  return { backend, proxy, queue };
+}
+
+/** The interference for the first so many calls of an action. */
+function first(count: number, action: string, interfere: (call: Call) => Interference | undefined) {
+  let left = count;
+  return (call: Call): Interference | undefined => {
+    if (call.action !== action || left === 0) return undefined;
+    left -= 1;
+    return interfere(call);
+  };
+}
+
+async function publishErrorOf(published: Promise<void>): Promise<PublishError> {
+  const error = await published.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(PublishError);
+  return error as PublishError;
+}
+
+describe.skipIf(isMissing)('publishing under failures (skipped without SQS_URL)', () => {
+  test.each([
+    { Code: 'InternalError', SenderFault: false },
+    { Code: 'RequestThrottled', SenderFault: true },
+  ])('entries that failed for a moment are sent again, and only those: $Code', async (failure) => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = first(1, 'SendMessageBatch', (call) =>
+      failEntries(call, ({ MessageBody }) => ['3', '7'].includes(MessageBody ?? ''), failure),
+    );
+    await backend.publishToQueue(queue, numbered(10));
+    const [all, again, ...more] = proxy.calls.filter(({ action }) => action === 'SendMessageBatch');
+    expect(entriesOf(all as Call)).toHaveLength(10);
+    expect(entriesOf(again as Call).map(({ MessageBody }) => MessageBody)).toEqual(['3', '7']);
+    expect(more).toEqual([]);
+    const arrived = (await drain(backend, queue)).map(({ content }) => Number(content));
+    expect(arrived.sort((left, right) => left - right)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  test('an entry that was refused rejects for itself; the others are safe', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    const failure = { Code: 'InvalidParameterValue', SenderFault: true };
+    proxy.interfere = (call) =>
+      call.action === 'SendMessageBatch'
+        ? failEntries(call, ({ MessageBody }) => MessageBody === '4', failure)
+        : undefined;
+    const sent = numbered(10);
+    const error = await publishErrorOf(backend.publishToQueue(queue, sent));
+    expect(error.failures.map(({ messageId }) => messageId)).toEqual([sent[4]?.id]);
+    expect(error.failures[0]?.error).toMatchObject({ code: 'CONFIGURATION' });
+    expect(await drain(backend, queue)).toHaveLength(9);
+  });
+
+  test('of concurrent publishes that share a request only the one rejects whose entry was refused', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = (call) =>
+      call.action === 'SendMessageBatch'
+        ? failEntries(call, ({ MessageBody }) => MessageBody === '4', { Code: 'Refused', SenderFault: true })
+        : undefined;
+    const published = await Promise.allSettled(
+      numbered(10).map((one) => backend.publishToQueue(queue, [one])),
+    );
+    expect(proxy.count('SendMessageBatch')).toBe(1);
+    expect(published.flatMap(({ status }, index) => (status === 'rejected' ? [index] : []))).toEqual([4]);
+  });
+
+  test('a request refused for one entry is sent entry by entry, so that the others are safe', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = (call) =>
+      call.action === 'SendMessageBatch' && entriesOf(call).some(({ MessageBody }) => MessageBody === '4')
+        ? { refuse: refusal('InvalidParameterValue') }
+        : undefined;
+    const sent = numbered(6);
+    const error = await publishErrorOf(backend.publishToQueue(queue, sent));
+    expect(error.failures.map(({ messageId }) => messageId)).toEqual([sent[4]?.id]);
+    expect(await drain(backend, queue)).toHaveLength(5);
+  });
+
+  test.each<[string, Interference]>([
+    ['a failure of the service', { refuse: refusal('InternalError', 500) }],
+    ['a throttled request', { refuse: refusal('RequestThrottled', 403) }],
+    ['an answer that is no JSON', { refuse: { status: 503, body: '<html>busy</html>' } }],
+  ])('%s is followed by another try', async (_, interference) => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = first(3, 'SendMessageBatch', () => interference);
+    await backend.publishToQueue(queue, numbered(2));
+    expect(proxy.count('SendMessageBatch')).toBe(4);
+    expect(await drain(backend, queue)).toHaveLength(2);
+  });
+
+  test('a lost answer is followed by the same message again, with the same id', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = first(1, 'SendMessageBatch', () => ({ drop: true }));
+    const [sent] = numbered(1);
+    await backend.publishToQueue(queue, [sent as never]);
+    expect((await drain(backend, queue)).map(({ id }) => id)).toEqual([sent?.id, sent?.id]);
+  });
+
+  test('what is refused for good rejects at once, without credentials in the text', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = (call) =>
+      call.action === 'SendMessageBatch' ? { refuse: refusal('AccessDeniedException', 403) } : undefined;
+    const error = await publishErrorOf(backend.publishToQueue(queue, numbered(1)));
+    expect(error.failures[0]?.error).toMatchObject({ code: 'CONFIGURATION' });
+    expect(error.message).toContain('AccessDeniedException');
+    expect(`${error.message} ${error.stack}`).not.toContain(client.credentials.secretAccessKey);
+    expect(proxy.count('SendMessageBatch')).toBe(1);
+  });
+
+  test('past the deadline it rejects with the last reason', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = (call) =>
+      call.action === 'SendMessageBatch' ? { refuse: refusal('ServiceUnavailable', 503) } : undefined;
+    const error = await publishErrorOf(backend.publishToQueue(queue, numbered(1), { deadlineMs: 300 }));
+    expect(error.failures[0]?.error).toMatchObject({ code: 'PUBLISH_TIMEOUT' });
+    expect(error.message).toContain('ServiceUnavailable');
+  });
+
+  test('text that SQS refuses is sent again encoded', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    const failure = { Code: 'InvalidMessageContents', SenderFault: true };
+    proxy.interfere = first(1, 'SendMessageBatch', (call) =>
+      failEntries(call, ({ MessageBody }) => MessageBody === 'odd', failure),
+    );
+    await backend.publishToQueue(queue, [message('odd'), message('plain')]);
+    const contents = (await drain(backend, queue)).map(({ content }) => content);
+    expect(contents.sort()).toEqual(['odd', 'plain']);
+  });
+
+  test('what is too large is refused before the call, by message, with its size and the limit', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    const [large, small] = [message('x'.repeat(1_048_577)), message('small')];
+    const error = await publishErrorOf(backend.publishToQueue(queue, [large, small]));
+    expect(error.failures).toEqual([
+      { messageId: large.id, error: expect.objectContaining({ code: 'MESSAGE_TOO_LARGE' }) },
+    ]);
+    expect(error.message).toMatch(/10485\d\d|1_?048_?/);
+    expect(
+      proxy.calls.flatMap((call) => (call.action === 'SendMessageBatch' ? entriesOf(call) : [])),
+    ).toHaveLength(1);
+    const topic = uniqueName();
+    await backend.declareTopic(topic);
+    const tooLarge = backend.publishToTopic(topic, [message('x'.repeat(262_145))]);
+    expect((await publishErrorOf(tooLarge)).failures[0]?.error).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
+    expect(proxy.count('PublishBatch')).toBe(0);
+  });
+
+  test('batches are bounded by their size too', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    await backend.publishToQueue(
+      queue,
+      Array.from({ length: 10 }, () => message('x'.repeat(200_000))),
+    );
+    const sizes = proxy.calls
+      .filter(({ action }) => action === 'SendMessageBatch')
+      .map((call) => entriesOf(call).length);
+    expect(sizes).toEqual([5, 5]);
+    expect(await drain(backend, queue)).toHaveLength(10);
+  });
+
+  test('entries to a topic that failed for a moment are sent again, and only those', async () => {
+    const { backend, proxy } = await throughProxy();
+    const [topic, queue] = [uniqueName(), uniqueName()];
+    await backend.declareQueue(queue, { topics: [topic] });
+    proxy.interfere = first(1, 'PublishBatch', ({ body }) => {
+      const form = new URLSearchParams(body);
+      for (const key of [...form.keys()]) {
+        if (key.startsWith('PublishBatchRequestEntries.member.3.')) form.delete(key);
+      }
+      const failed = '<member><Id>2</Id><Code>InternalError</Code><SenderFault>false</SenderFault></member>';
+      return {
+        body: form.toString(),
+        answer: (answer) => ({ ...answer, body: answer.body.replace('<Failed>', `<Failed>${failed}`) }),
+      };
+    });
+    await backend.publishToTopic(topic, numbered(5));
+    expect(proxy.count('PublishBatch')).toBe(2);
+    const contents = (await drain(backend, queue)).map(({ content }) => content);
+    expect(contents.sort()).toEqual(['0', '1', '2', '3', '4']);
+    await backend.deleteTopic(topic);
+  });
+});
+
+describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', () => {
+  test('a delete that failed is sent again while the receipt holds, and only that entry', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    await backend.publishToQueue(queue, numbered(10));
+    proxy.interfere = first(3, 'DeleteMessageBatch', (call) =>
+      failEntries(call, ({ Id }) => Id === '0', { Code: 'InternalError', SenderFault: false }),
+    );
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(10));
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+    const sizes = proxy.calls
+      .filter(({ action }) => action === 'DeleteMessageBatch')
+      .map((call) => entriesOf(call).length);
+    expect(sizes).toEqual([10, 1, 1, 1]);
+    expect(await drain(backend, queue)).toEqual([]);
+  });
+
+  test('a delete longer in failing than a visibility goes on being tried, as the lease is extended', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy({ visibilityTimeoutSeconds: 2 });
+    await backend.publishToQueue(queue, numbered(1));
+    const until = Date.now() + 3_000;
+    proxy.interfere = ({ action }) =>
+      action === 'DeleteMessageBatch' && Date.now() < until
+        ? { refuse: refusal('ServiceUnavailable', 503) }
+        : undefined;
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await deliveries[0]?.acknowledge();
+    expect(Date.now()).toBeGreaterThanOrEqual(until);
+    expect(deliveries).toHaveLength(1);
+    expect(await drain(backend, queue)).toEqual([]);
+  });
+
+  test('a delete that is refused for good rejects, and the message comes again', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy({ visibilityTimeoutSeconds: 2 });
+    await backend.publishToQueue(queue, numbered(1));
+    proxy.interfere = first(1, 'DeleteMessageBatch', () => ({
+      refuse: refusal('AccessDeniedException', 403),
+    }));
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await expect(deliveries[0]?.acknowledge()).rejects.toMatchObject({ code: 'CONFIGURATION' });
+    await vi.waitFor(() => expect(deliveries).toHaveLength(2), 5_000);
+    expect(deliveries[1]?.attempt).toBe(2);
+    await deliveries[1]?.acknowledge();
+  });
+
+  test('a dead letter that cannot be copied rejects, and the message comes again', async () => {
+    const { backend, proxy } = await throughProxy({ publishTimeoutMs: 300 });
+    const [queue, deadLetterQueue] = [uniqueName(), uniqueName()];
+    await backend.declareQueue(queue, { deadLetterQueue });
+    await backend.publishToQueue(queue, numbered(1));
+    let isBroken = true;
+    proxy.interfere = ({ action }) =>
+      isBroken && action === 'SendMessageBatch' ? { refuse: refusal('InternalError', 500) } : undefined;
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await expect(deliveries[0]?.deadLetter({ reason: 'test' })).rejects.toMatchObject({
+      code: 'PUBLISH_FAILED',
+    });
+    isBroken = false;
+    await vi.waitFor(() => expect(deliveries).toHaveLength(2), 5_000);
+    await deliveries[1]?.deadLetter({ reason: 'test' });
+    expect(await drain(backend, deadLetterQueue)).toHaveLength(1);
+  });
+
+  test('a message of the largest size is dead-lettered whole, without circumstances that have no room', async () => {
+    const { backend } = await throughProxy();
+    const [queue, deadLetterQueue] = [uniqueName(), uniqueName()];
+    await backend.declareQueue(queue, { deadLetterQueue });
+    const empty = message('');
+    const overhead =
+      'manifest'.length + 'String'.length + 'Test'.length + 'serializer_id'.length + 'Number'.length;
+    const room = 1_048_576 - overhead - 1 - 'message_idString'.length - empty.id.length;
+    const sent = { ...empty, content: 'x'.repeat(room) };
+    await backend.publishToQueue(queue, [sent]);
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await deliveries[0]?.deadLetter({ reason: 'test' });
+    const [copy] = await drain(backend, deadLetterQueue);
+    expect(copy?.id).toBe(sent.id);
+    expect(copy?.content === sent.content).toBe(true);
+    expect(copy?.headers).toEqual({});
+  });
+});
+
+test('without credentials it says which ones to give', async () => {
+  const credentials = async (): Promise<never> => {
+    throw Object.assign(new Error('Could not load credentials from any providers'), {
+      name: 'CredentialsProviderError',
+    });
+  };
+  const backend = new SqsBackend({
+    client: { region: 'us-east-1', endpoint: 'http://127.0.0.1:1', credentials },
+  });
+  const error = await backend.declareQueue('orders').catch((thrown: unknown) => thrown);
+  expect(MelangeError.is(error, 'CONFIGURATION')).toBe(true);
+  expect((error as Error).message).toMatch(/AWS_ACCESS_KEY_ID/);
+  await backend.close();
+});
