@@ -1,0 +1,173 @@
+import { MelangeError } from '@melange/core';
+import { describe, expect, test, vi } from 'vitest';
+import { entriesOf, failEntries, refusal } from './support/http-proxy.ts';
+import {
+  backendAt,
+  drain,
+  isMissing,
+  numbered,
+  receive,
+  sharedUrl,
+  throughProxy,
+  uniqueName,
+} from './support/scene.ts';
+
+const url = sharedUrl as string;
+
+describe.skipIf(isMissing)('receiving (skipped without SQS_URL)', () => {
+  test('keeps what is unsettled out of sight beyond its visibility, extending ten in a request', async () => {
+    const { backend, proxy } = await throughProxy({ visibilityTimeoutSeconds: 2 });
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(20));
+    const { deliveries } = await receive(backend, queue, { maxInFlight: 20 });
+    await vi.waitFor(() => expect(deliveries).toHaveLength(20));
+    const other = await receive(backendAt(url, { visibilityTimeoutSeconds: 2 }), queue, { maxInFlight: 20 });
+    await new Promise((resolve) => setTimeout(resolve, 3_500));
+    expect(other.deliveries).toEqual([]);
+    expect(deliveries.every(({ signal }) => !signal.aborted)).toBe(true);
+    const sizes = proxy.calls
+      .filter(({ action }) => action === 'ChangeMessageVisibilityBatch')
+      .map((call) => entriesOf(call).length);
+    expect(sizes.length).toBeGreaterThanOrEqual(4);
+    expect(sizes.every((size) => size === 10)).toBe(true);
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+    expect(await backend.describeQueue(queue)).toMatchObject({ depth: 0 });
+  });
+
+  test('a lost visibility aborts the signal; settling then does nothing, and the message comes again', async () => {
+    const { backend, proxy } = await throughProxy({ visibilityTimeoutSeconds: 2 });
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(1));
+    let isLosing = true;
+    proxy.interfere = (call) =>
+      isLosing && call.action === 'ChangeMessageVisibilityBatch'
+        ? failEntries(call, () => true, { Code: 'ReceiptHandleIsInvalid', SenderFault: true })
+        : undefined;
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    const { signal } = deliveries[0] ?? {};
+    await vi.waitFor(() => expect(signal?.aborted).toBe(true), 3_000);
+    expect(MelangeError.is(signal?.reason, 'DELIVERY_ABORTED') && signal?.reason).toMatchObject({
+      reason: 'lease-lost',
+    });
+    isLosing = false;
+    await deliveries[0]?.acknowledge();
+    expect(proxy.count('DeleteMessageBatch')).toBe(0);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(2), 4_000);
+    expect(deliveries[1]?.attempt).toBe(2);
+    await deliveries[1]?.acknowledge();
+  });
+
+  test.each(['subscription', 'backend'] as const)(
+    'closing the %s in the middle of a long poll is prompt, and what the poll still brings goes back at once',
+    async (what) => {
+      const backend = backendAt(url, { visibilityTimeoutSeconds: 60 });
+      const queue = uniqueName();
+      await backend.declareQueue(queue);
+      const closing = await receive(backend, queue);
+      // The emulator gives messages to the poll that came first: this one, which is over for us.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      const from = performance.now();
+      await (what === 'backend' ? backend.close() : closing.subscription.close());
+      expect(performance.now() - from).toBeLessThan(500);
+      const other = backendAt(url);
+      await other.publishToQueue(queue, numbered(10));
+      const { contents } = await receive(other, queue, { maxInFlight: 100 }, (delivery) =>
+        delivery.acknowledge(),
+      );
+      await vi.waitFor(() => expect(new Set(contents()).size).toBe(10), 5_000);
+      expect(closing.deliveries).toEqual([]);
+    },
+  );
+
+  test('several receives at once fill what one cannot', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(100));
+    const { deliveries } = await receive(backend, queue, { maxInFlight: 100 });
+    await vi.waitFor(() => expect(deliveries).toHaveLength(100));
+    expect(proxy.count('ReceiveMessage')).toBe(10);
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+  });
+
+  test('failures are waited out: it says so, and goes on by itself', async () => {
+    const warnings: string[] = [];
+    const ignore = (): void => undefined;
+    const logger = {
+      debug: ignore,
+      info: ignore,
+      error: ignore,
+      warn: (text: string) => void warnings.push(text),
+    };
+    const { backend, proxy } = await throughProxy({ logger });
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    const answers = [
+      refusal('AccessDeniedException', 403),
+      refusal('InternalError', 500),
+      { status: 200, body: 'no JSON' },
+    ];
+    proxy.interfere = ({ action }) => {
+      if (action !== 'ReceiveMessage') return undefined;
+      const refuse = answers.shift();
+      return refuse === undefined ? undefined : { refuse };
+    };
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(async () => {
+      expect(await backend.health()).toMatchObject({
+        status: 'degraded',
+        detail: expect.stringMatching(/./),
+      });
+    });
+    await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }), 5_000);
+    expect(warnings).toEqual(['stopped receiving']);
+    await backend.publishToQueue(queue, numbered(1));
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await deliveries[0]?.acknowledge();
+  });
+
+  test('a queue deleted under a subscription shows in health, and is received from when it is back', async () => {
+    const [backend, other] = [backendAt(url, { waitTimeSeconds: 1 }), backendAt(url)];
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    const { deliveries } = await receive(backend, queue);
+    await other.deleteQueue(queue);
+    await vi.waitFor(async () => expect((await backend.health()).status).toBe('degraded'), 5_000);
+    await other.declareQueue(queue);
+    await other.publishToQueue(queue, numbered(1));
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1), 10_000);
+    await deliveries[0]?.acknowledge();
+    expect((await backend.health()).status).toBe('healthy');
+  });
+
+  test('a delivery that nobody else can join is deleted without waiting for company', async () => {
+    const backend = backendAt(url, { acknowledgeLingerMs: 60_000 });
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(5));
+    let acknowledged = 0;
+    await receive(backend, queue, { maxInFlight: 1 }, async (delivery) => {
+      await delivery.acknowledge();
+      acknowledged += 1;
+    });
+    await vi.waitFor(() => expect(acknowledged).toBe(5));
+  });
+
+  test('a receiver that throws loses nothing', async () => {
+    const backend = backendAt(url);
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(1));
+    const attempts: number[] = [];
+    await backend.subscribe(queue, { maxInFlight: 1 }, (delivery) => {
+      attempts.push(delivery.attempt);
+      if (delivery.attempt === 1) throw new Error('thrown by the test');
+      void delivery.acknowledge();
+    });
+    await vi.waitFor(() => expect(attempts).toEqual([1, 2]));
+    await vi.waitFor(async () => expect(await drain(backend, queue)).toEqual([]));
+  });
+});
