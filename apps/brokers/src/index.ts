@@ -1,5 +1,12 @@
 export { type BringUpOptions, bringUp, release, takeDown } from './bring-up.ts';
 export { type AvailableBroker, type BrokerResult, type MissingBroker, printable } from './broker.ts';
+export {
+  type KafkaControl,
+  kafkaControl,
+  type PrivateKafka,
+  type StartKafkaOptions,
+  startKafka,
+} from './kafka.ts';
 export { type PrivateRedis, type StartRedisOptions, startRedis } from './private-redis.ts';
 export {
   type PrivateRabbitMq,

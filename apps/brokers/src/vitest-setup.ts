@@ -3,7 +3,7 @@ import { type AvailableBroker, printable } from './broker.ts';
 import { brokers } from './table.ts';
 
 /** Brokers that the tests use. */
-const wanted = ['rabbitmq', 'redis', 'sqs'];
+const wanted = ['rabbitmq', 'redis', 'sqs', 'kafka'];
 
 /**
  * Gives the tests their brokers, through the brokers' own environment variables, and says which ones they are.

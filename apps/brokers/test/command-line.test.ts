@@ -10,17 +10,13 @@ describe('pnpm brokers', () => {
     expect(outcome).toEqual({
       status: 2,
       lines: [],
-      errors: ['unknown broker carrier-pigeon; known: rabbitmq, redis, sqs'],
+      errors: ['unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka'],
     });
   });
 
-  test.each(['kafka'])('says that %s is not supported yet, and starts nothing', async (name) => {
-    const outcome = await command(['up', 'rabbitmq', name], { folder: folder.path });
-    expect(outcome).toEqual({
-      status: 2,
-      lines: [],
-      errors: [`${name} is not supported yet; known: rabbitmq, redis, sqs`],
-    });
+  test('starts nothing where one of the names is unknown', async () => {
+    const outcome = await command(['up', 'rabbitmq', 'carrier-pigeon'], { folder: folder.path });
+    expect(outcome).toMatchObject({ status: 2, lines: [] });
   });
 
   test.each([[[]], [['restart']]])('answers %j with its usage, and exit status 2', async (parameters) => {

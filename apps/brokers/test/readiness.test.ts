@@ -49,8 +49,8 @@ test('a Redis that wants a password answers', async () => {
 });
 
 test('a name that is not known is missing, and does not reject', async () => {
-  expect(await bringUp(['kafka'])).toEqual([
-    { name: 'kafka', missing: 'kafka is not supported yet; known: rabbitmq, redis, sqs' },
+  expect(await bringUp(['carrier-pigeon'])).toEqual([
+    { name: 'carrier-pigeon', missing: 'unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka' },
   ]);
 });
 

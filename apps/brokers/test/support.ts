@@ -50,7 +50,13 @@ export function environment(options: {
   readonly folder: string;
   readonly env?: NodeJS.ProcessEnv;
 }): NodeJS.ProcessEnv {
-  const { RABBITMQ_URL: _rabbitMq, REDIS_URL: _redis, SQS_URL: _sqs, ...inherited } = process.env;
+  const {
+    RABBITMQ_URL: _rabbitMq,
+    REDIS_URL: _redis,
+    SQS_URL: _sqs,
+    KAFKA_URL: _kafka,
+    ...inherited
+  } = process.env;
   // No Docker engine answers there: what these tests start, they start as a process.
   const docker = { DOCKER_HOST: 'tcp://127.0.0.1:1' };
   return { ...inherited, ...docker, TMPDIR: options.folder, ...options.env };

@@ -14,7 +14,7 @@ afterEach(() => {
 });
 
 describe('with MELANGE_BROKERS=none', () => {
-  const said = ['rabbitmq', 'redis', 'sqs'].map(
+  const said = ['rabbitmq', 'redis', 'sqs', 'kafka'].map(
     (name) => `brokers: no ${name}, what needs it is skipped: MELANGE_BROKERS is none`,
   );
 
@@ -44,6 +44,7 @@ describe('with an address where nothing answers', () => {
     vi.stubEnv('RABBITMQ_URL', 'amqp://somebody:secret@127.0.0.1:1');
     vi.stubEnv('REDIS_URL', 'redis://127.0.0.1:1');
     vi.stubEnv('SQS_URL', 'http://127.0.0.1:1');
+    vi.stubEnv('KAFKA_URL', 'kafka://127.0.0.1:1');
   });
 
   test('goes on without the brokers, if another one is required', async () => {
@@ -53,6 +54,7 @@ describe('with an address where nothing answers', () => {
       expect.stringMatching(/^brokers: no rabbitmq, .* RABBITMQ_URL/),
       expect.stringMatching(/^brokers: no redis, .* REDIS_URL/),
       expect.stringMatching(/^brokers: no sqs, .* SQS_URL/),
+      expect.stringMatching(/^brokers: no kafka, .* KAFKA_URL/),
     ]);
   });
 
@@ -64,7 +66,7 @@ describe('with an address where nothing answers', () => {
   });
 });
 
-const needed = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL'];
+const needed = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL'];
 
 test.skipIf(needed.some((variable) => process.env[variable] === undefined))(
   'says in a line each which brokers are used and where they came from (skipped without them)',
@@ -75,6 +77,7 @@ test.skipIf(needed.some((variable) => process.env[variable] === undefined))(
       expect.stringMatching(/^brokers: rabbitmq amqps?:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: redis rediss?:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: sqs https?:\/\/.*\(environment\)$/),
+      expect.stringMatching(/^brokers: kafka kafka:\/\/.*\(environment\)$/),
     ]);
   },
 );

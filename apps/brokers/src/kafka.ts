@@ -1,0 +1,107 @@
+import { createConnection } from 'node:net';
+import type { Broker, Handle, StartedBroker } from './broker.ts';
+import { haltNode, isNodeThere, resumeNode, startNode, stopNode } from './kafka-node.ts';
+import { freePort, until } from './processes.ts';
+import { readState } from './state.ts';
+
+const standardPort = 9092;
+const answersWithinMs = 3_000;
+const readyWithinMs = 60_000;
+
+/** Apache Kafka of one node in KRaft mode, from Maven Central, with data of its own. */
+export const kafka: Broker = {
+  name: 'kafka',
+  variable: 'KAFKA_URL',
+  standardUrl: `kafka://127.0.0.1:${standardPort}`,
+  service: 'kafka',
+  answers,
+  start: async () => start(await freePort(standardPort)),
+  isThere: isNodeThere,
+  stop: stopNode,
+};
+
+/** How to start a Kafka for one test. */
+export interface StartKafkaOptions {
+  /** Where it listens on 127.0.0.1; without it, a free port. */
+  readonly port?: number;
+  /** Version on Maven Central. Default: `MELANGE_KAFKA_VERSION`, else the current one. */
+  readonly version?: string;
+}
+
+/** Restarts one node. */
+export interface KafkaControl {
+  /** Ends the process and starts it again on its data; resolves when it answers. */
+  restart(): Promise<void>;
+}
+
+/** A Kafka for one test, which may break it. */
+export interface PrivateKafka extends KafkaControl {
+  /** `kafka://host:port` */
+  readonly url: string;
+  /** Ends the node and deletes its data. */
+  stop(): Promise<void>;
+}
+
+/** Starts a node with data of its own, which nobody else knows. The caller stops it. */
+export async function startKafka(options: StartKafkaOptions = {}): Promise<PrivateKafka> {
+  const { url, handle } = await start(options.port ?? (await freePort()), options.version);
+  return { url, restart: () => restart(handle, url), stop: () => stopNode(handle) };
+}
+
+/** Control of the shared Kafka at that address; `null` if neither `up` nor the test run started it. */
+export async function kafkaControl(url: string): Promise<KafkaControl | null> {
+  const started = (await readState()).kafka;
+  const { directory } = started?.handle ?? {};
+  if (started?.url !== url || directory === undefined) return null;
+  return { restart: () => restart(started.handle, url) };
+}
+
+async function restart(handle: Handle, url: string): Promise<void> {
+  await haltNode(handle);
+  await resumeNode(handle);
+  await untilItAnswers(handle, url);
+}
+
+async function start(port: number, version?: string): Promise<StartedBroker> {
+  const handle = await startNode(port, version);
+  const url = `kafka://127.0.0.1:${port}`;
+  try {
+    await untilItAnswers(handle, url);
+  } catch (error) {
+    await stopNode(handle).catch(() => undefined);
+    throw error;
+  }
+  return { url, handle };
+}
+
+async function untilItAnswers(handle: Handle, url: string): Promise<void> {
+  const ask = async (): Promise<boolean> => {
+    if (await answers(url)) return true;
+    if (!(await isNodeThere(handle))) throw new Error('Kafka ended as soon as it was started');
+    return false;
+  };
+  await until(ask, readyWithinMs, 'an answer of Kafka');
+}
+
+/** Key 18 (ApiVersions), version 0, correlation id 7, no client id: any Kafka answers it to anybody. */
+const question = Buffer.from('0000000a0012000000000007ffff', 'hex');
+
+async function answers(url: string): Promise<boolean> {
+  if (!URL.canParse(url)) return false;
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve) => {
+    const socket = createConnection({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || standardPort),
+    });
+    const finish = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(answersWithinMs, () => finish(false));
+    socket.once('error', () => finish(false));
+    socket.once('close', () => finish(false));
+    socket.once('connect', () => socket.write(question));
+    socket.once('data', (data) => finish(data.length >= 8 && data.readInt32BE(4) === 7));
+  });
+}
