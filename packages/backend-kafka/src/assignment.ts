@@ -1,0 +1,190 @@
+import type { KafkaDelivery } from './kafka-delivery.ts';
+import { attemptOf, type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
+import type { PartitionTracker } from './partition-tracker.ts';
+
+/** A record at hand. */
+export interface Entry {
+  readonly record: IncomingRecord;
+  readonly tracker: PartitionTracker;
+  readonly key: string | undefined;
+  readonly attempt: number;
+  /** Place among those at hand: smaller is earlier. */
+  sequence: number;
+}
+
+/** Longest delay that a timer keeps. */
+const longestTimerMs = 2_147_483_647;
+
+/**
+ * What one generation of the group gave to this process: partitions, and the records at hand. When the partitions
+ * are lost, all of it is, as one.
+ */
+export class Assignment {
+  readonly trackers: ReadonlyMap<string, PartitionTracker>;
+  /** Handed over and not settled, or settled and the copy of it still under way. */
+  readonly busy = new Set<KafkaDelivery>();
+  readonly #onReady: () => void;
+  /** In their order from `#head` on. */
+  #arrived: (Entry | undefined)[] = [];
+  #head = 0;
+  /** Given back, ascending. */
+  readonly #returned: Entry[] = [];
+  /** Keys in flight: later entries of a key must not pass it. */
+  readonly #busyKeys = new Set<string>();
+  /** Entries that met their key busy, by key. */
+  readonly #parked = new Map<string, Entry[]>();
+  #parkedCount = 0;
+  /** Entries of the retry topic that are not due, with their timers. */
+  readonly #waiting = new Map<Entry, NodeJS.Timeout>();
+  #sequence = 0;
+  isLost = false;
+
+  constructor(trackers: ReadonlyMap<string, PartitionTracker>, onReady: () => void) {
+    this.trackers = trackers;
+    this.#onReady = onReady;
+  }
+
+  /** Records that could be handed over, sooner or later. */
+  get buffered(): number {
+    return this.#arrived.length - this.#head + this.#returned.length + this.#parkedCount;
+  }
+
+  /** Entries that wait for their time. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Records of the broker that are not finished, without those that wait for their time. */
+  get lag(): number {
+    let beyond = 0;
+    for (const { highWatermark, position } of this.trackers.values())
+      beyond += Math.max(0, highWatermark - position);
+    return beyond + this.buffered + this.busy.size;
+  }
+
+  tracker(topic: string, partition: number): PartitionTracker | undefined {
+    return this.trackers.get(`${topic}/${partition}`);
+  }
+
+  /** Takes a record of a partition of ours that is new. */
+  add(record: IncomingRecord, tracker: PartitionTracker): void {
+    const entry: Entry = { record, tracker, key: keyOf(record), attempt: attemptOf(record), sequence: 0 };
+    const delayMs = notBeforeOf(record) - Date.now();
+    if (delayMs > 0) this.#later(entry, delayMs);
+    else this.#append(entry);
+  }
+
+  /** The next entry to hand over, whose key is then busy. */
+  take(): Entry | undefined {
+    for (;;) {
+      const entry = this.#first();
+      if (entry?.key === undefined) return entry;
+      if (!this.#busyKeys.has(entry.key)) {
+        this.#busyKeys.add(entry.key);
+        return entry;
+      }
+      this.#park(entry, entry.key);
+    }
+  }
+
+  /** The entry is done with for good. */
+  finish(entry: Entry): void {
+    entry.tracker.finish(entry.record.offset);
+    this.#freeKey(entry);
+  }
+
+  /** Comes again in its old place. */
+  putBack(entry: Entry): void {
+    if (this.isLost) return;
+    this.#freeKey(entry);
+    this.#insert(entry);
+  }
+
+  /** Entries of the partition that are due only after `time`, the first one first. They are forgotten here. */
+  takeWaiting(tracker: PartitionTracker, time: number): Entry[] {
+    const taken = [...this.#waiting.keys()].filter(
+      (entry) => entry.tracker === tracker && notBeforeOf(entry.record) > time,
+    );
+    for (const entry of taken) {
+      clearTimeout(this.#waiting.get(entry));
+      this.#waiting.delete(entry);
+    }
+    return taken;
+  }
+
+  /** Forgets what was not handed over: it is still at the broker. */
+  drop(): void {
+    this.isLost = true;
+    for (const timer of this.#waiting.values()) clearTimeout(timer);
+    this.#waiting.clear();
+    this.#arrived = [];
+    this.#head = 0;
+    this.#returned.length = 0;
+    this.#parked.clear();
+    this.#parkedCount = 0;
+  }
+
+  #append(entry: Entry): void {
+    this.#sequence += 1;
+    entry.sequence = this.#sequence;
+    this.#arrived.push(entry);
+  }
+
+  #insert(entry: Entry): void {
+    let index = this.#returned.length;
+    while (index > 0 && (this.#returned[index - 1] as Entry).sequence > entry.sequence) index -= 1;
+    this.#returned.splice(index, 0, entry);
+  }
+
+  #first(): Entry | undefined {
+    const [returned] = this.#returned;
+    const arrived = this.#arrived[this.#head];
+    if (returned !== undefined && (arrived === undefined || returned.sequence < arrived.sequence))
+      return this.#returned.shift();
+    if (arrived === undefined) return undefined;
+    // The slot must not keep the record in memory.
+    this.#arrived[this.#head] = undefined;
+    this.#head += 1;
+    if (this.#head * 2 > this.#arrived.length) {
+      this.#arrived = this.#arrived.slice(this.#head);
+      this.#head = 0;
+    }
+    return arrived;
+  }
+
+  #park(entry: Entry, key: string): void {
+    const parked = this.#parked.get(key) ?? [];
+    this.#parked.set(key, parked);
+    let index = parked.length;
+    while (index > 0 && (parked[index - 1] as Entry).sequence > entry.sequence) index -= 1;
+    parked.splice(index, 0, entry);
+    this.#parkedCount += 1;
+  }
+
+  #freeKey({ key }: Entry): void {
+    if (key === undefined) return;
+    this.#busyKeys.delete(key);
+    const next = this.#parked.get(key)?.shift();
+    if (next === undefined) return;
+    this.#parkedCount -= 1;
+    if (this.#parked.get(key)?.length === 0) this.#parked.delete(key);
+    this.#insert(next);
+  }
+
+  #later(entry: Entry, delayMs: number): void {
+    const timer = setTimeout(
+      () => {
+        this.#waiting.delete(entry);
+        const left = notBeforeOf(entry.record) - Date.now();
+        if (left > 0) {
+          this.#later(entry, left);
+          return;
+        }
+        this.#append(entry);
+        this.#onReady();
+      },
+      Math.min(delayMs, longestTimerMs),
+    );
+    this.#waiting.set(entry, timer);
+  }
+}

@@ -1,0 +1,296 @@
+import {
+  type Delivery,
+  deadLetterCopy,
+  type Health,
+  type Logger,
+  MelangeError,
+  type Message,
+  type MessagingBackend,
+  PublishError,
+  type PublishFailure,
+  type PublishOptions,
+  type QueueDescription,
+  QueueNotFoundError,
+  type SubscribeOptions,
+  type Subscription,
+  TopicNotFoundError,
+  warningLogger,
+} from '@melange/core';
+import { KafkaClient, typeOf } from './kafka-client.ts';
+import { toDeadLetter, toRecord, toRetry } from './kafka-message-mapper.ts';
+import {
+  type KafkaBackendOptions,
+  type KafkaQueueOptions,
+  type KafkaSettings,
+  settingsOf,
+} from './kafka-options.ts';
+import { KafkaPublisher } from './kafka-publisher.ts';
+import { KafkaSubscription } from './kafka-subscription.ts';
+import { KafkaTopology, type QueueLayout, retryTopicOf } from './kafka-topology.ts';
+import { type Copies, QueueConsumer } from './queue-consumer.ts';
+
+/** What Kafka can do, as this adapter uses it. The size is below the brokers' default limit of 1 MiB for a batch. */
+export const kafkaCapabilities: {
+  readonly delayedDelivery: false;
+  readonly orderingByKey: true;
+  readonly brokerSideFilters: false;
+  readonly replay: true;
+  readonly tombstones: true;
+  readonly durable: true;
+  readonly releaseKeepsAttempt: true;
+  readonly maxMessageBytes: number;
+} = {
+  delayedDelivery: false,
+  orderingByKey: true,
+  brokerSideFilters: false,
+  replay: true,
+  tombstones: true,
+  durable: true,
+  releaseKeepsAttempt: true,
+  maxMessageBytes: 1_000_000,
+};
+
+/** Messages without a key that go to one partition before the next one has its turn. */
+const messagesPerSpread = 500;
+
+/** Apache Kafka 3.9 and 4.x, through kafkajs. Connects on first use. */
+export class KafkaBackend implements MessagingBackend<typeof kafkaCapabilities> {
+  readonly name = 'kafka';
+  readonly capabilities: typeof kafkaCapabilities = kafkaCapabilities;
+  readonly #settings: KafkaSettings;
+  readonly #logger: Logger;
+  readonly #client: KafkaClient;
+  readonly #publisher: KafkaPublisher;
+  readonly #topology: KafkaTopology;
+  readonly #consumers = new Map<string, QueueConsumer>();
+  /** Why the last question to a broker was not answered. */
+  #failedBecause: string | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** @throws MelangeError `CONFIGURATION` when an option makes no sense. */
+  constructor(options: KafkaBackendOptions) {
+    this.#settings = settingsOf(options);
+    this.#logger = options.logger ?? warningLogger;
+    this.#client = new KafkaClient(options, this.#settings, this.#logger);
+    this.#publisher = new KafkaPublisher(this.#client, this.#logger);
+    const publish = async (topic: string, records: readonly Parameters<KafkaPublisher['publish']>[1][]) => {
+      const { publishTimeoutMs } = this.#settings;
+      await Promise.all(records.map((record) => this.#publisher.publish(topic, record, publishTimeoutMs, 0)));
+    };
+    this.#topology = new KafkaTopology(this.#client, options, this.#settings, publish, this.#logger);
+  }
+
+  async declareTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    await this.#asking(this.#topology.declareTopic(name));
+  }
+
+  async declareQueue(name: string, options: KafkaQueueOptions = {}): Promise<void> {
+    this.#assertOpen();
+    const readsMore = await this.#asking(this.#topology.declareQueue(name, options));
+    if (readsMore) await this.#consumers.get(name)?.reread();
+  }
+
+  async publishToQueue(
+    queue: string,
+    messages: readonly Message[],
+    options: PublishOptions & { readonly delayMs?: never } = {},
+  ): Promise<void> {
+    await this.#publishAll(queue, 'queue', messages, options);
+  }
+
+  async publishToTopic(
+    topic: string,
+    messages: readonly Message[],
+    options: PublishOptions = {},
+  ): Promise<void> {
+    await this.#publishAll(topic, 'topic', messages, options);
+  }
+
+  async subscribe(
+    queue: string,
+    options: SubscribeOptions,
+    receive: (delivery: Delivery) => void,
+  ): Promise<Subscription> {
+    this.#assertOpen();
+    const consumer = await this.#asking(this.#consumerOf(queue));
+    const subscription = new KafkaSubscription(
+      options,
+      receive,
+      (changed) => consumer.onChange(changed),
+      async () => consumer.closing,
+    );
+    consumer.add(subscription);
+    return subscription;
+  }
+
+  async describeQueue(name: string): Promise<QueueDescription> {
+    this.#assertOpen();
+    const consumer = this.#consumers.get(name);
+    await consumer?.flush();
+    const description = await this.#asking(this.#topology.describeQueue(name));
+    return { ...description, depth: Math.max(0, description.depth - (consumer?.unsettled ?? 0)) };
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    this.#assertOpen();
+    await this.#consumers.get(name)?.abandon(new QueueNotFoundError(name));
+    await this.#asking(this.#topology.deleteQueue(name));
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    await this.#asking(this.#topology.deleteTopic(name));
+    await Promise.all([...this.#consumers.values()].map((consumer) => consumer.reread()));
+  }
+
+  async health(): Promise<Health> {
+    if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
+    const stalled = this.#publisher.stalledBecause;
+    const healths = [...this.#consumers.values()].map((consumer) => consumer.health());
+    const worst =
+      healths.find(({ status }) => status === 'unhealthy') ??
+      healths.find(({ status }) => status === 'degraded');
+    if (worst?.status === 'unhealthy') return worst;
+    if (stalled !== undefined) return { status: 'degraded', detail: `not publishing: ${stalled}` };
+    if (worst !== undefined) return worst;
+    if (this.#failedBecause !== undefined) return { status: 'degraded', detail: this.#failedBecause };
+    return { status: 'healthy' };
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#consumers.values()].map((consumer) => consumer.abandon()));
+    await this.#publisher.close();
+    await this.#client.close();
+  }
+
+  /** The consumer of a queue, shared by its subscriptions: within a process they compete without a rebalance. */
+  async #consumerOf(queue: string): Promise<QueueConsumer> {
+    const layout = await this.#topology.layoutOf(queue);
+    for (;;) {
+      const existing = this.#consumers.get(queue);
+      if (existing === undefined) break;
+      if (existing.closing === undefined) return existing;
+      await existing.closing;
+      if (this.#consumers.get(queue) === existing) this.#consumers.delete(queue);
+    }
+    this.#assertOpen();
+    const consumer = new QueueConsumer(queue, layout, {
+      client: this.#client,
+      topology: this.#topology,
+      settings: this.#settings,
+      copies: (current) => this.#copiesFrom(queue, current),
+      logger: this.#logger,
+      onClosed: (closed) => {
+        if (this.#consumers.get(queue) === closed) this.#consumers.delete(queue);
+      },
+    });
+    this.#consumers.set(queue, consumer);
+    consumer.start();
+    return consumer;
+  }
+
+  #copiesFrom(queue: string, layout: () => QueueLayout): Copies {
+    const { publishTimeoutMs } = this.#settings;
+    const retryTopic = retryTopicOf(queue);
+    const publisher = this.#publisher;
+    return {
+      retry: ({ entry: { record, attempt } }, delayMs) => {
+        const copy = toRetry(record, attempt, delayMs > 0 ? Date.now() + delayMs : 0);
+        return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition);
+      },
+      deadLetter: ({ entry: { record, attempt }, message }, options) => {
+        const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
+        const target = layout().deadLetterQueue as string;
+        return publisher.publish(target, toDeadLetter(record, copy), publishTimeoutMs, record.partition);
+      },
+      postpone: ({ record }) => publisher.publish(retryTopic, record, publishTimeoutMs, record.partition),
+    };
+  }
+
+  async #publishAll(
+    destination: string,
+    kind: 'queue' | 'topic',
+    messages: readonly Message[],
+    { deadlineMs = this.#settings.publishTimeoutMs }: PublishOptions,
+  ): Promise<void> {
+    this.#assertOpen();
+    // In this turn: whoever published may change its bytes in the next one.
+    const records = messages.map((message) => toRecord(message));
+    const startedAt = Date.now();
+    try {
+      await within(deadlineMs, this.#asking(this.#topology.assertExists(destination, kind)));
+    } catch (error) {
+      if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
+      throw new PublishError(
+        destination,
+        messages.map(({ id }) => ({ messageId: id, error })),
+      );
+    }
+    const timeoutMs = Math.max(1, deadlineMs - (Date.now() - startedAt));
+    const failures: PublishFailure[] = [];
+    let spread = 0;
+    const publishing = records.map(async (record, index) => {
+      const { id } = messages[index] as Message;
+      if (index % messagesPerSpread === 0) spread = this.#publisher.nextSpread();
+      try {
+        assertSize(record.value?.length ?? 0);
+        await this.#publisher.publish(destination, record, timeoutMs, spread);
+      } catch (error) {
+        failures.push({ messageId: id, error });
+      }
+    });
+    await Promise.all(publishing);
+    if (failures.length === 0) return;
+    if (failures.some(({ error }) => typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION')) {
+      this.#topology.forget(destination);
+      throw kind === 'queue' ? new QueueNotFoundError(destination) : new TopicNotFoundError(destination);
+    }
+    throw new PublishError(destination, failures);
+  }
+
+  /** Remembers for `health()` whether the brokers answer. */
+  async #asking<Result>(work: Promise<Result>): Promise<Result> {
+    try {
+      const result = await work;
+      this.#failedBecause = undefined;
+      return result;
+    } catch (error) {
+      if (MelangeError.is(error, 'BROKER_UNAVAILABLE')) this.#failedBecause = error.message;
+      throw error;
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The Kafka backend is closed.');
+  }
+}
+
+function assertSize(bytes: number): void {
+  const { maxMessageBytes } = kafkaCapabilities;
+  if (bytes <= maxMessageBytes) return;
+  throw new MelangeError(
+    'MESSAGE_TOO_LARGE',
+    `The content has ${bytes} bytes; Kafka takes ${maxMessageBytes}.`,
+  );
+}
+
+/** What the brokers do not answer in time counts as unanswered. */
+function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => reject(new MelangeError('PUBLISH_TIMEOUT', `Kafka did not answer within ${deadlineMs} ms.`)),
+      deadlineMs,
+    );
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}

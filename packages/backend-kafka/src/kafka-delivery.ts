@@ -1,0 +1,99 @@
+import {
+  type AbortReason,
+  type DeadLetterOptions,
+  type Delivery,
+  DeliveryAbortedError,
+  MelangeError,
+  type Message,
+} from '@melange/core';
+import type { Assignment, Entry } from './assignment.ts';
+import { fromRecord } from './kafka-message-mapper.ts';
+import type { KafkaSubscription } from './kafka-subscription.ts';
+
+/** Who carries out what becomes of a delivery. */
+export interface Settlements {
+  readonly queue: string;
+  readonly deadLetterQueue: string | undefined;
+  finish(delivery: KafkaDelivery): void;
+  putBack(delivery: KafkaDelivery): void;
+  retry(delivery: KafkaDelivery, delayMs: number): Promise<void>;
+  deadLetter(delivery: KafkaDelivery, options: DeadLetterOptions): Promise<void>;
+}
+
+/** One handing-over of a record, settled once. */
+export class KafkaDelivery implements Delivery {
+  readonly message: Message;
+  readonly attempt: number;
+  readonly entry: Entry;
+  readonly assignment: Assignment;
+  readonly #settlements: Settlements;
+  readonly #subscription: KafkaSubscription;
+  #state: 'open' | 'settled' | 'lost' = 'open';
+  #controller: AbortController | undefined;
+  #abortedWith: DeliveryAbortedError | undefined;
+
+  constructor(
+    entry: Entry,
+    assignment: Assignment,
+    settlements: Settlements,
+    subscription: KafkaSubscription,
+  ) {
+    this.message = fromRecord(entry.record);
+    this.attempt = entry.attempt;
+    this.entry = entry;
+    this.assignment = assignment;
+    this.#settlements = settlements;
+    this.#subscription = subscription;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController();
+      if (this.#abortedWith !== undefined) this.#controller.abort(this.#abortedWith);
+    }
+    return this.#controller.signal;
+  }
+
+  async acknowledge(): Promise<void> {
+    if (this.#settle()) this.#settlements.finish(this);
+  }
+
+  async retry(options?: { readonly delayMs?: number }): Promise<void> {
+    if (this.#settle()) await this.#settlements.retry(this, options?.delayMs ?? 0);
+  }
+
+  async release(): Promise<void> {
+    if (this.#settle()) this.#settlements.putBack(this);
+  }
+
+  async deadLetter(options: DeadLetterOptions): Promise<void> {
+    const { queue, deadLetterQueue } = this.#settlements;
+    if (this.#state === 'open' && deadLetterQueue === undefined) {
+      throw new MelangeError(
+        'CONFIGURATION',
+        `Queue "${queue}" has no dead-letter queue: declare it with one.`,
+      );
+    }
+    if (this.#settle()) await this.#settlements.deadLetter(this, options);
+  }
+
+  /** Takes the delivery away from its handler: the record comes again, here or elsewhere. False if it was settled. */
+  lose(reason: AbortReason, why: string): boolean {
+    if (this.#state !== 'open') return false;
+    this.#state = 'lost';
+    this.#abortedWith = new DeliveryAbortedError(reason, why);
+    this.#controller?.abort(this.#abortedWith);
+    this.#subscription.settled();
+    return true;
+  }
+
+  /** Whether the settlement counts; false when the delivery was lost and comes again. */
+  #settle(): boolean {
+    if (this.#state === 'lost') return false;
+    if (this.#state === 'settled')
+      throw new MelangeError('DELIVERY_SETTLED', `Message ${this.message.id} was settled already.`);
+    this.#state = 'settled';
+    this.#subscription.settled();
+    return true;
+  }
+}

@@ -1,0 +1,113 @@
+import { describeFinished } from './finished-offsets.ts';
+import type { Commit } from './kafka-client.ts';
+
+interface Tracked {
+  readonly offset: number;
+  isFinished: boolean;
+}
+
+/** What is finished of one partition, while it is ours. */
+export class PartitionTracker {
+  readonly topic: string;
+  readonly partition: number;
+  isPaused = false;
+  /** The offset that the broker would give to the next record, as far as we have heard. */
+  highWatermark = 0;
+  /** Offsets from the first unfinished one on, in order; slots before `#head` are done with. */
+  #tracked: Tracked[] = [];
+  #head = 0;
+  readonly #byOffset = new Map<number, Tracked>();
+  /** Finished in an earlier life of the partition. */
+  readonly #finishedBefore: Set<number>;
+  #position: number;
+  #isDirty = false;
+
+  /** @param finished offsets beyond `start` that need not be delivered. */
+  constructor(topic: string, partition: number, start: number, finished: Set<number>) {
+    this.topic = topic;
+    this.partition = partition;
+    this.#position = start;
+    this.#finishedBefore = finished;
+  }
+
+  /** The offset after the last one received. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Received and kept track of: from the first unfinished offset on. */
+  get size(): number {
+    return this.#tracked.length - this.#head;
+  }
+
+  /** Every offset below is finished. */
+  get prefix(): number {
+    return this.#tracked[this.#head]?.offset ?? this.#position;
+  }
+
+  get isDirty(): boolean {
+    return this.#isDirty;
+  }
+
+  /** Whether the record is new, and to be processed. */
+  receive(offset: number): boolean {
+    if (offset < this.#position) return false;
+    this.#position = offset + 1;
+    const tracked = { offset, isFinished: false };
+    this.#tracked.push(tracked);
+    this.#byOffset.set(offset, tracked);
+    if (!this.#finishedBefore.delete(offset)) return true;
+    this.finish(offset);
+    return false;
+  }
+
+  /** Offsets up to there hold nothing for us: markers of transactions, aborted records. */
+  passOver(lastOffset: number): void {
+    if (lastOffset < this.#position) return;
+    this.#position = lastOffset + 1;
+    if (this.size === 0) this.#isDirty = true;
+  }
+
+  /** The log begins anew: what was known of it is no longer true. */
+  restart(): void {
+    this.#tracked = [];
+    this.#head = 0;
+    this.#byOffset.clear();
+    this.#finishedBefore.clear();
+    this.#position = 0;
+  }
+
+  finish(offset: number): void {
+    const tracked = this.#byOffset.get(offset);
+    if (tracked === undefined) return;
+    tracked.isFinished = true;
+    this.#byOffset.delete(offset);
+    this.#isDirty = true;
+    while (this.#tracked[this.#head]?.isFinished === true) this.#head += 1;
+    // Only when most slots are done with: each is then moved a constant number of times.
+    if (this.#head > 1_024 && this.#head * 2 > this.#tracked.length) {
+      this.#tracked = this.#tracked.slice(this.#head);
+      this.#head = 0;
+    }
+  }
+
+  /** What to commit now. Counts as committed until `commitFailed`. */
+  commit(): Commit {
+    this.#isDirty = false;
+    const { topic, partition, prefix } = this;
+    return { topic, partition, offset: prefix, metadata: describeFinished(prefix, this.#finished()) };
+  }
+
+  commitFailed(): void {
+    this.#isDirty = true;
+  }
+
+  *#finished(): Generator<number> {
+    for (let index = this.#head; index < this.#tracked.length; index += 1) {
+      const tracked = this.#tracked[index] as Tracked;
+      if (tracked.isFinished) yield tracked.offset;
+    }
+    // Not received yet in this life: what was known of them must not be forgotten.
+    yield* [...this.#finishedBefore].filter((offset) => offset >= this.#position).sort((a, b) => a - b);
+  }
+}
