@@ -22,7 +22,7 @@ const longestTimerMs = 2_147_483_647;
 export class Assignment {
   readonly trackers: ReadonlyMap<string, PartitionTracker>;
   /** Handed over and not settled, or settled and the copy of it still under way. */
-  readonly busy = new Set<KafkaDelivery>();
+  readonly busy: Set<KafkaDelivery> = new Set();
   readonly #onReady: () => void;
   /** In their order from `#head` on. */
   #arrived: (Entry | undefined)[] = [];
