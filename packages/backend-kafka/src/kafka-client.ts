@@ -78,6 +78,9 @@ export interface GroupMember {
 /** Bounds how long a fetch waits at the broker, and with it how soon a resumed partition is read. */
 const longestFetchMs = 200;
 const longestStopMs = 3_000;
+const lookForLeadersEveryMs = 15;
+const settlingAttempts = 40;
+const settlingPauseMs = 50;
 const retry: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4 };
 
 /** kafkajs as this adapter uses it, and nothing else of it: another client would replace this file. */
@@ -142,13 +145,18 @@ export class KafkaClient {
     await this.#withAdmin(async (admin) => {
       await admin.createTopics({
         topics: [{ topic, numPartitions: partitions, replicationFactor, configEntries }],
-        waitForLeaders: true,
+        waitForLeaders: false,
       });
     });
+    const end = Date.now() + this.#settings.requestTimeoutMs;
+    while (!(await this.#hasLeaders(topic)) && Date.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, lookForLeadersEveryMs));
   }
 
   /** Does nothing when it does not exist. */
   async deleteTopic(topic: string): Promise<void> {
+    // kafkajs asks for a second or more before it believes that there is nothing to delete.
+    if ((await this.partitionsOf(topic)) === undefined) return;
     await this.#withAdmin(async (admin) => {
       try {
         await admin.deleteTopics({ topics: [topic] });
@@ -223,6 +231,20 @@ export class KafkaClient {
     }
   }
 
+  /** Brokers hear of a new topic one after the other, soon. */
+  async #hasLeaders(topic: string): Promise<boolean> {
+    return this.#withAdmin(async (admin) => {
+      try {
+        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
+        return topics[0]?.partitions.every(({ leader }) => leader >= 0) === true;
+      } catch (error) {
+        if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION' || typeOf(error) === 'LEADER_NOT_AVAILABLE')
+          return false;
+        throw error;
+      }
+    });
+  }
+
   async openProducer(): Promise<KafkaProducer> {
     const producer = this.#kafka.producer({
       idempotent: true,
@@ -261,7 +283,15 @@ export class KafkaClient {
     this.#admin ??= this.#openAdmin();
     const opening = this.#admin;
     try {
-      return await work(await opening);
+      const admin = await opening;
+      for (let left = settlingAttempts; ; left -= 1) {
+        try {
+          return await work(admin);
+        } catch (error) {
+          if (left === 0 || !isSettling(error)) throw error;
+          await new Promise((resolve) => setTimeout(resolve, settlingPauseMs));
+        }
+      }
     } catch (error) {
       // Its connections may be what is wrong: the next one has new ones.
       if (this.#admin === opening && isConnectionProblem(error)) {
@@ -328,7 +358,8 @@ class Member implements GroupMember {
     });
     const { GROUP_JOIN, HEARTBEAT, CRASH, START_BATCH_PROCESS } = this.#consumer.events;
     this.#consumer.on(GROUP_JOIN, ({ payload }) => {
-      if (this.#isOver) void this.#leave();
+      // In its first joining kafkajs does not yet hear that it is to stop.
+      if (this.#isOver) setImmediate(() => void this.#leave());
       else listener.onAssigned(payload.memberAssignment);
     });
     this.#consumer.on(HEARTBEAT, () => listener.onHeartbeat());
@@ -537,6 +568,14 @@ interface ErrorLike {
   readonly type?: string;
   readonly cause?: ErrorLike;
   readonly originalError?: ErrorLike;
+}
+
+/** A topic that was made a moment ago, or whose leader changes: soon the answer is another one. */
+function isSettling(error: unknown): boolean {
+  const type = typeOf(error);
+  // kafkajs stumbles over partitions without a leader.
+  if (type === undefined) return error instanceof TypeError;
+  return type.startsWith('NOT_LEADER') || type === 'LEADER_NOT_AVAILABLE' || type === 'KAFKA_STORAGE_ERROR';
 }
 
 function isConnectionProblem(error: unknown): boolean {

@@ -23,7 +23,7 @@ export interface Binding {
 export interface QueueLayout {
   readonly deadLetterQueue: string | undefined;
   readonly bindings: ReadonlyMap<string, Binding>;
-  /** All topics that its group reads: its own, its retry topic, and those that it is bound to. */
+  /** Topics that its group reads: its own, its retry topic, and those that it is bound to. */
   readonly topics: readonly string[];
 }
 
@@ -84,14 +84,15 @@ export class KafkaTopology {
     const [partitions] = await Promise.all([this.#client.partitionsOf(queue), this.#refresh()]);
     if (partitions === undefined) throw new QueueNotFoundError(queue);
     // Made by somebody else, the queue may lack the topic of its retries.
+    this.#knownTopics.delete(retryTopicOf(queue));
     await this.#make(retryTopicOf(queue), { partitions });
-    return this.#layout(queue);
-  }
-
-  /** As `layoutOf`, of what is known here after a look at the store. */
-  async refreshedLayoutOf(queue: string): Promise<QueueLayout> {
-    await this.#refresh();
-    return this.#layout(queue);
+    const layout = this.#layout(queue);
+    const topics: string[] = [];
+    for (const topic of layout.topics) {
+      if ((await this.#client.partitionsOf(topic)) !== undefined) topics.push(topic);
+      else this.#logger.warn('A topic that a queue is bound to does not exist', { queue, topic });
+    }
+    return { ...layout, topics };
   }
 
   /** @throws QueueNotFoundError or TopicNotFoundError. */

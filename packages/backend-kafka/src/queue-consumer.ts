@@ -38,6 +38,7 @@ const mostBuffered = 1_000;
 const pauseAfterFailureMs = 1_000;
 const longestPauseMs = 10_000;
 const longestWaitForCopiesMs = 5_000;
+const longestWaitForCommitMs = 2_000;
 const watchEveryMs = 1_000;
 const lookForEndEveryMs = 50;
 /** Bindings that another process made are seen after so long. */
@@ -121,10 +122,10 @@ export class QueueConsumer implements GroupListener, Settlements {
   /** Reads the topics of the queue as they are now. */
   async reread(): Promise<void> {
     this.#refreshedAt = Date.now();
-    const layout = await this.#context.topology.refreshedLayoutOf(this.queue);
-    const isSame = layout.topics.length === this.#layout.topics.length;
-    this.#layout = layout;
-    if (isSame || this.#closing !== undefined) return;
+    const before = this.#layout.topics;
+    this.#layout = await this.#context.topology.layoutOf(this.queue);
+    const isSame = this.#layout.topics.join() === before.join();
+    if (isSame || this.#closing !== undefined || this.#member === undefined) return;
     // kafkajs reads other topics only as another member.
     await this.beforeJoin();
     const member = this.#member;
@@ -167,7 +168,7 @@ export class QueueConsumer implements GroupListener, Settlements {
     assignment.drop();
     const { revocationDeadlineMs } = this.#context.settings;
     await this.#idle(assignment, revocationDeadlineMs);
-    await this.#commits.flush();
+    await this.#commits.settle(longestWaitForCommitMs);
     this.#lose(
       assignment,
       'partition-revoked',
@@ -237,10 +238,17 @@ export class QueueConsumer implements GroupListener, Settlements {
     logger.warn('Stopped receiving; joining the group again', { queue: this.queue, reason, delayMs });
     clearTimeout(this.#restarting);
     this.#restarting = setTimeout(() => {
-      void Promise.resolve(member?.stop())
-        .then(() => (this.#closing === undefined ? this.#join() : undefined))
-        .catch((again) => this.onCrash(again));
+      this.#joinAgain(member).catch((again) => this.onCrash(again));
     }, delayMs);
+  }
+
+  async #joinAgain(former: GroupMember | undefined): Promise<void> {
+    await former?.stop();
+    // A topic that is gone may be the reason.
+    const layout = await this.#context.topology.layoutOf(this.queue);
+    if (this.#closing !== undefined) return;
+    this.#layout = layout;
+    await this.#join();
   }
 
   // ---- what becomes of deliveries
@@ -490,7 +498,7 @@ export class QueueConsumer implements GroupListener, Settlements {
       assignment.drop();
       // Copies of settled deliveries are under way: what they stand for is finished when they are confirmed.
       await this.#idle(assignment, longestWaitForCopiesMs);
-      await this.#commits.flush();
+      await this.#commits.settle(longestWaitForCommitMs);
     }
     await this.#commits.close();
     const member = this.#member;

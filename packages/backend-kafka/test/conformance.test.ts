@@ -21,7 +21,7 @@ if (url === undefined) {
       partitions: 3,
       sessionTimeoutMs: 6_000,
       heartbeatIntervalMs: 200,
-      revocationDeadlineMs: 1_000,
+      revocationDeadlineMs: 3_000,
       connectTimeoutMs: 1_000,
       logger: silentLogger,
       ...options,

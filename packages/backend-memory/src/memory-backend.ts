@@ -30,6 +30,7 @@ export const memoryCapabilities: {
   readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly queuesKeepTopicMessages: true;
   readonly tombstones: true;
   readonly durable: false;
   readonly releaseKeepsAttempt: true;
@@ -41,6 +42,7 @@ export const memoryCapabilities: {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  queuesKeepTopicMessages: true,
   tombstones: true,
   durable: false,
   releaseKeepsAttempt: true,

@@ -5,6 +5,7 @@ export const rabbitMqCapabilities: {
   readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly queuesKeepTopicMessages: true;
   readonly tombstones: false;
   readonly durable: true;
   readonly releaseKeepsAttempt: false;
@@ -16,6 +17,7 @@ export const rabbitMqCapabilities: {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  queuesKeepTopicMessages: true,
   tombstones: false,
   durable: true,
   releaseKeepsAttempt: false,

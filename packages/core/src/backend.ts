@@ -91,6 +91,8 @@ export interface Capabilities {
   readonly brokerSideFilters: boolean;
   /** A queue can be read again from an earlier position. */
   readonly replay: boolean;
+  /** What a queue received through a topic stays when the topic is deleted. */
+  readonly queuesKeepTopicMessages: boolean;
   /** Messages without content can be carried. */
   readonly tombstones: boolean;
   /** Messages and topology outlive a restart of the broker. */
