@@ -6,6 +6,10 @@
 
 const mark = 'melange1:';
 
+/** Bounded, whatever somebody may have written. */
+const runForm = /^[0-9a-z]{1,9}\.[0-9a-z]{1,4}$/;
+const longestRun = 36 ** 4 - 1;
+
 /** The broker takes 4,096 bytes by default (`offset.metadata.max.bytes`). What does not fit may be delivered again. */
 const longestMetadata = 4_000;
 
@@ -15,7 +19,7 @@ export function describeFinished(offset: number, finished: Iterable<number>): st
   let next = offset;
   for (const one of finished) {
     const last = runs.at(-1);
-    if (last !== undefined && one === next) last.length += 1;
+    if (last !== undefined && one === next && last.length < longestRun) last.length += 1;
     else runs.push({ gap: one - next, length: 1 });
     next = one + 1;
   }
@@ -34,8 +38,8 @@ export function finishedBeyond(metadata: string, offset: number): Set<number> {
   if (!metadata.startsWith(mark)) return finished;
   let next = offset;
   for (const run of metadata.slice(mark.length).split(',')) {
-    const [gap, length] = run.split('.').map((number) => Number.parseInt(number, 36));
-    if (gap === undefined || length === undefined || Number.isNaN(gap + length)) break;
+    if (!runForm.test(run)) break;
+    const [gap = 0, length = 0] = run.split('.').map((number) => Number.parseInt(number, 36));
     next += gap;
     for (let count = 0; count < length; count += 1) finished.add(next + count);
     next += length;

@@ -177,17 +177,15 @@ export class KafkaClient {
 
   /** By partition; `undefined` when there is no such topic. */
   async rangesOf(topic: string): Promise<ReadonlyMap<number, PartitionRange> | undefined> {
-    return this.#withAdmin(async (admin) => {
-      try {
-        const ranges = await admin.fetchTopicOffsets(topic);
-        return new Map(
-          ranges.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]),
-        );
-      } catch (error) {
-        if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return undefined;
-        throw error;
-      }
-    });
+    try {
+      const ranges = await this.#withAdmin((admin) => admin.fetchTopicOffsets(topic));
+      return new Map(
+        ranges.map(({ partition, low, high }) => [partition, { low: Number(low), high: Number(high) }]),
+      );
+    } catch (error) {
+      if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return undefined;
+      throw error;
+    }
   }
 
   async committedBy(groupId: string, topics: readonly string[]): Promise<Commit[]> {
@@ -280,25 +278,22 @@ export class KafkaClient {
   }
 
   async #withAdmin<Result>(work: (admin: Admin) => Promise<Result>): Promise<Result> {
-    this.#admin ??= this.#openAdmin();
-    const opening = this.#admin;
-    try {
-      const admin = await opening;
-      for (let left = settlingAttempts; ; left -= 1) {
-        try {
-          return await work(admin);
-        } catch (error) {
-          if (left === 0 || !isSettling(error)) throw error;
-          await new Promise((resolve) => setTimeout(resolve, settlingPauseMs));
+    for (let left = settlingAttempts; ; left -= 1) {
+      this.#admin ??= this.#openAdmin();
+      const opening = this.#admin;
+      try {
+        return await work(await opening);
+      } catch (error) {
+        const isPoisoned = typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION';
+        // An admin that has once looked at a topic looks at it again each time, and fails for it when it is gone.
+        const mayHelp = isPoisoned ? left === settlingAttempts : isSettling(error);
+        if (this.#admin === opening && (isPoisoned || isConnectionProblem(error))) {
+          this.#admin = undefined;
+          void opening.then((admin) => admin.disconnect()).catch(() => undefined);
         }
+        if (left === 0 || !mayHelp) throw asMelangeError(error);
+        await new Promise((resolve) => setTimeout(resolve, settlingPauseMs));
       }
-    } catch (error) {
-      // Its connections may be what is wrong: the next one has new ones.
-      if (this.#admin === opening && isConnectionProblem(error)) {
-        this.#admin = undefined;
-        void opening.then((admin) => admin.disconnect()).catch(() => undefined);
-      }
-      throw asMelangeError(error);
     }
   }
 

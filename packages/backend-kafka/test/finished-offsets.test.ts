@@ -1,0 +1,94 @@
+import { describe, expect, test } from 'vitest';
+import { describeFinished, finishedBeyond } from '../src/finished-offsets.ts';
+import { PartitionTracker } from '../src/partition-tracker.ts';
+
+describe('finished offsets in the metadata of a commit', () => {
+  test.each([
+    [10, []],
+    [10, [11]],
+    [10, [12, 13, 14, 20, 21, 100_000]],
+    [0, Array.from({ length: 5_000 }, (_, n) => n + 7)],
+  ])('come back as they were: from %i', (offset, finished) => {
+    const text = describeFinished(offset, finished);
+    expect([...finishedBeyond(text, offset)]).toEqual(finished);
+  });
+
+  test('fit what the broker takes; those that do not fit are the last ones', () => {
+    const everySecond = Array.from({ length: 5_000 }, (_, n) => n * 2 + 1);
+    const text = describeFinished(0, everySecond);
+    expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4_096);
+    const back = [...finishedBeyond(text, 0)];
+    expect(back.length).toBeGreaterThan(900);
+    expect(back).toEqual(everySecond.slice(0, back.length));
+  });
+
+  test.each(['', 'somebody else wrote this', 'melange1:', 'melange1:x.y.z,', 'melange1:1'])(
+    'what is not ours means nothing: %j',
+    (text) => expect([...finishedBeyond(text, 3)]).toEqual([]),
+  );
+});
+
+describe('a partition', () => {
+  const tracker = (start = 0, finished: number[] = []) =>
+    new PartitionTracker('t', 0, start, new Set(finished));
+
+  test('commits the contiguous prefix, and says what is finished beyond it', () => {
+    const partition = tracker();
+    for (const offset of [0, 1, 2, 3, 5]) expect(partition.receive(offset)).toBe(true);
+    for (const offset of [3, 0, 5]) partition.finish(offset);
+    const commit = partition.commit();
+    expect(commit.offset).toBe(1);
+    expect([...finishedBeyond(commit.metadata, 1)]).toEqual([3, 5]);
+    for (const offset of [1, 2]) partition.finish(offset);
+    expect(partition.commit()).toMatchObject({ offset: 6, metadata: '' });
+  });
+
+  test('takes nothing twice, and nothing that was finished in an earlier life', () => {
+    const partition = tracker(10, [11, 13]);
+    expect([10, 11, 11, 12, 13, 10].map((offset) => partition.receive(offset))).toEqual([
+      true,
+      false,
+      false,
+      true,
+      false,
+      false,
+    ]);
+    partition.finish(10);
+    expect(partition.commit().offset).toBe(12);
+  });
+
+  test('does not forget what it has not received yet', () => {
+    const partition = tracker(10, [12, 40]);
+    partition.receive(10);
+    const { offset, metadata } = partition.commit();
+    expect([...finishedBeyond(metadata, offset)]).toEqual([12, 40]);
+  });
+
+  test('passes over markers of transactions', () => {
+    const partition = tracker();
+    partition.receive(0);
+    partition.finish(0);
+    partition.passOver(4);
+    expect(partition.commit().offset).toBe(5);
+  });
+
+  test('is dirty again when a commit failed', () => {
+    const partition = tracker();
+    partition.receive(0);
+    partition.finish(0);
+    partition.commit();
+    expect(partition.isDirty).toBe(false);
+    partition.commitFailed();
+    expect(partition.isDirty).toBe(true);
+  });
+
+  test('holds on to a bounded memory of what is done with', () => {
+    const partition = tracker();
+    for (let offset = 0; offset < 10_000; offset += 1) {
+      partition.receive(offset);
+      partition.finish(offset);
+    }
+    expect(partition.size).toBe(0);
+    expect(partition.prefix).toBe(10_000);
+  });
+});
