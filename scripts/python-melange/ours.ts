@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { toSqs } from '../../packages/backend-sqs/src/sqs-message-mapper.ts';
 import type { Message } from '../../packages/core/src/index.ts';
 
 /** One message as ours sends it. */
@@ -11,15 +12,6 @@ export interface OurMessage {
   readonly request: Readonly<Record<string, unknown>>;
 }
 
-interface Outgoing {
-  readonly body: string;
-  readonly attributes: Readonly<Record<string, unknown>>;
-  readonly groupId: string;
-  readonly deduplicationId: string;
-}
-
-type ToSqs = (message: Message, format: 'melange' | 'python-melange') => Outgoing;
-
 const headers = {
   correlationId: 'c-1',
   traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01',
@@ -30,8 +22,6 @@ const manyHeaders = Object.fromEntries(
 
 /** The values that the fixtures of the Python library hold, published by ours in the form that it reads. */
 export async function oursByForm(pythonFixtures: string): Promise<Record<string, OurMessage[]>> {
-  const mapper = new URL('../../packages/backend-sqs/src/sqs-message-mapper.ts', import.meta.url);
-  const { toSqs } = (await import(mapper.href)) as { toSqs: ToSqs };
   const { messages } = JSON.parse(await readFile(join(pythonFixtures, 'sqs-queue.json'), 'utf8')) as {
     messages: { name: string; value: unknown }[];
   };
