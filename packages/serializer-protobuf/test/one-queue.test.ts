@@ -1,0 +1,107 @@
+import { randomUUID } from 'node:crypto';
+import { MemoryBackend } from '@melange/backend-memory';
+import { RabbitMqBackend } from '@melange/backend-rabbitmq';
+import { SqsBackend } from '@melange/backend-sqs';
+import {
+  defineMessage,
+  MessageDispatcher,
+  type MessagingBackend,
+  QueuePublisher,
+  SerializerRegistry,
+  SingleDispatchConsumer,
+  silentLogger,
+} from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
+import { describe, expect, test, vi } from 'vitest';
+import { z } from 'zod';
+import { descriptorTypes, ProtobufSerializer } from '../src/index.ts';
+import { descriptor, line, OrderPlaced } from './shop.ts';
+
+class OrderCancelled extends defineMessage(
+  'shop.v1.OrderCancelled',
+  z.object({ orderId: z.string(), reason: z.string() }),
+) {}
+
+class Note {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+const { RABBITMQ_URL: rabbitMq, SQS_URL: sqs } = process.env;
+const logger = silentLogger;
+// Emulators take any.
+const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
+
+const backends: Readonly<Record<string, (() => MessagingBackend) | undefined>> = {
+  memory: () => new MemoryBackend(),
+  rabbitmq: rabbitMq === undefined ? undefined : () => new RabbitMqBackend({ url: rabbitMq, logger }),
+  sqs:
+    sqs === undefined
+      ? undefined
+      : () => new SqsBackend({ client: { endpoint: sqs, region: 'us-east-1', credentials }, logger }),
+};
+
+/** As another service of the fleet has it: what one publishes in protobuf, the other one publishes in JSON. */
+function registry(cancellations: 'json' | 'protobuf'): SerializerRegistry {
+  return new SerializerRegistry({
+    serializers: {
+      json: new JsonSerializer([Note, OrderCancelled]),
+      protobuf: new ProtobufSerializer({
+        types: descriptorTypes(descriptor),
+        classes: [OrderPlaced, OrderCancelled],
+      }),
+    },
+    bindings: [
+      [OrderPlaced, 'protobuf'],
+      [OrderCancelled, cancellations],
+    ],
+    default: 'json',
+  });
+}
+
+describe.each(Object.entries(backends))('JSON and protobuf in one queue of %s', (name, create) => {
+  test.skipIf(create === undefined)(
+    `reach the same handlers${create === undefined ? ': no broker' : ''}`,
+    async () => {
+      const backend = create?.() as MessagingBackend;
+      const queue = `one-queue-${name}-${randomUUID()}`;
+      await backend.declareQueue(queue);
+      try {
+        const order = new OrderPlaced({
+          orderId: 'o-1',
+          totalInCents: 2n ** 62n,
+          lines: [line],
+          signature: Uint8Array.from({ length: 256 }, (_, byte) => byte),
+        });
+        const cancelled = new OrderCancelled({ orderId: 'o-1', reason: 'late' });
+        const [json, protobuf] = [registry('json'), registry('protobuf')];
+        await new QueuePublisher({ backend, serializers: protobuf }).publish(queue, order);
+        await new QueuePublisher({ backend, serializers: protobuf }).publish(queue, cancelled);
+        await new QueuePublisher({ backend, serializers: json }).publish(queue, cancelled);
+        await new QueuePublisher({ backend, serializers: json }).publish(queue, new Note('n'));
+        const seen: object[] = [];
+        const consumer = new SingleDispatchConsumer('all')
+          .on(OrderPlaced, (message) => void seen.push(message))
+          .on(OrderCancelled, (message) => void seen.push(message))
+          .on(Note, (message) => void seen.push(message));
+        const dispatcher = new MessageDispatcher({ backend, serializers: json, logger });
+        dispatcher.attachConsumer(consumer);
+        const stop = new AbortController();
+        const loop = dispatcher.consumeLoop(queue, { signal: stop.signal });
+        await vi.waitFor(() => expect(seen).toHaveLength(4), { timeout: 15_000 });
+        stop.abort();
+        await loop;
+        const ofClass = (type: abstract new (...parameters: never[]) => object) =>
+          seen.filter((message) => message instanceof type);
+        expect(ofClass(OrderPlaced)).toEqual([order]);
+        expect(ofClass(OrderCancelled)).toEqual([cancelled, cancelled]);
+        expect(ofClass(Note)).toEqual([new Note('n')]);
+      } finally {
+        await backend.deleteQueue(queue);
+        await backend.close();
+      }
+    },
+  );
+});
