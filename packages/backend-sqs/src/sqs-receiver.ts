@@ -50,6 +50,7 @@ export class SqsReceiver implements Subscription {
   /** Those that nobody settles yet. */
   readonly #open = new Set<SqsDelivery>();
   #closing: Promise<void> | undefined;
+  #givingBack: Promise<unknown> = Promise.resolve();
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
   #onChange: () => void = () => undefined;
@@ -134,8 +135,7 @@ export class SqsReceiver implements Subscription {
   }
 
   async #finish(): Promise<void> {
-    const waiting = this.#lanes.takeWaiting();
-    await this.#giveBack(waiting);
+    await this.#giveBack(this.#lanes.takeWaiting());
     while (this.#held.size > 0) await this.#change();
     clearInterval(this.#keeping);
   }
@@ -219,8 +219,14 @@ export class SqsReceiver implements Subscription {
     this.#onChange();
   }
 
+  /** Gives back what nobody was handed; resolves when that is done, what went before it included. */
   async #giveBack(deliveries: readonly SqsDelivery[]): Promise<void> {
-    for (const delivery of [...deliveries].reverse()) await delivery.release().catch(() => undefined);
+    const givenBack = [...deliveries].reverse().map((delivery) => {
+      delivery.lose('shutdown');
+      return delivery.lease.giveBack(0);
+    });
+    this.#givingBack = Promise.allSettled([this.#givingBack, ...givenBack]);
+    await this.#givingBack;
   }
 
   #keep(): void {

@@ -1,0 +1,225 @@
+import { GetQueueUrlCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { Delivery } from '@melange/core';
+import { describe, expect, test, vi } from 'vitest';
+import { client } from './support/broker.ts';
+import { entriesOf, failEntries } from './support/http-proxy.ts';
+import {
+  backendAt,
+  drain,
+  isMissing,
+  message,
+  numbered,
+  receive,
+  sharedUrl,
+  throughProxy,
+  uniqueName,
+} from './support/scene.ts';
+
+const url = sharedUrl as string;
+
+async function fifoQueue() {
+  const backend = backendAt(url);
+  const queue = uniqueName('.fifo');
+  await backend.declareQueue(queue);
+  return { backend, queue };
+}
+
+/** Messages of several keys in turn, numbered over all. */
+function keyed(count: number, keys: number) {
+  return Array.from({ length: count }, (_, index) => message(String(index), { key: `key-${index % keys}` }));
+}
+
+describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
+  test('keep the order of each key across competing subscribers, with one of a key at a time', async () => {
+    const { backend, queue } = await fifoQueue();
+    await backend.publishToQueue(queue, keyed(60, 4));
+    const unsettled = new Set<string | undefined>();
+    const seen = new Map<string | undefined, number[]>();
+    const problems: string[] = [];
+    const handle = async (delivery: Delivery): Promise<void> => {
+      const { key, content } = delivery.message;
+      if (unsettled.has(key)) problems.push(`two of ${key} at once`);
+      unsettled.add(key);
+      seen.set(key, [...(seen.get(key) ?? []), Number(content)]);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      unsettled.delete(key);
+      await delivery.acknowledge();
+    };
+    const receivers = [
+      await receive(backend, queue, {}, handle),
+      await receive(backendAt(url), queue, {}, handle),
+    ];
+    const count = (): number => receivers.reduce((sum, { deliveries }) => sum + deliveries.length, 0);
+    await vi.waitFor(() => expect(count()).toBe(60), 10_000);
+    expect(problems).toEqual([]);
+    for (const numbers of seen.values())
+      expect(numbers).toEqual([...numbers].sort((left, right) => left - right));
+    expect(seen.size).toBe(4);
+  });
+
+  test('let other keys go on while one is held, and messages without a key go each on its own', async () => {
+    const { backend, queue } = await fifoQueue();
+    await backend.publishToQueue(queue, [...keyed(6, 2), ...numbered(3)]);
+    const { deliveries } = await receive(backend, queue, {}, (delivery) =>
+      delivery.message.key === 'key-0' ? undefined : delivery.acknowledge(),
+    );
+    await vi.waitFor(() => expect(deliveries).toHaveLength(7));
+    const held = deliveries.filter((delivery) => delivery.message.key === 'key-0');
+    expect(held.map((delivery) => delivery.message.content)).toEqual(['0']);
+  });
+
+  test('after a failure the later messages of that key wait for it, and the other keys do not', async () => {
+    const { backend, queue } = await fifoQueue();
+    await backend.publishToQueue(queue, keyed(6, 2));
+    const { contents, deliveries } = await receive(backend, queue, {}, (delivery) =>
+      delivery.message.content === '0' && delivery.attempt === 1
+        ? delivery.retry({ delayMs: 1_000 })
+        : delivery.acknowledge(),
+    );
+    await vi.waitFor(() => expect(deliveries).toHaveLength(7), 5_000);
+    const ofKey = contents().filter((content) => Number(content) % 2 === 0);
+    expect(ofKey).toEqual(['0', '0', '2', '4']);
+    expect(contents().indexOf('5')).toBeLessThan(contents().lastIndexOf('0'));
+  });
+
+  test('of one key that came in one receive are handed over one by one, and kept while they wait', async () => {
+    const { backend, proxy, queue } = await groupInOneReceive({ visibilityTimeoutSeconds: 2 });
+    const { deliveries, contents } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await vi.waitFor(() => expect(proxy.count('ChangeMessageVisibilityBatch')).toBeGreaterThan(2), 5_000);
+    expect(contents()).toEqual(['0']);
+    for (let count = 1; count <= 5; count += 1) {
+      await vi.waitFor(() => expect(deliveries).toHaveLength(count));
+      await deliveries[count - 1]?.acknowledge();
+    }
+    expect(contents()).toEqual(['0', '1', '2', '3', '4']);
+    expect(await drain(backend, queue)).toEqual([]);
+  });
+
+  test('of one key that came in one receive go back before one that failed, the last one first', async () => {
+    const { backend, proxy, queue, handles } = await groupInOneReceive();
+    const { deliveries, subscription } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    const closed = subscription.close();
+    await deliveries[0]?.retry({ delayMs: 5_000 });
+    await closed;
+    const [first, ...later] = handles.slice(0, 5);
+    const changes = proxy.calls
+      .filter(({ action }) => action === 'ChangeMessageVisibilityBatch')
+      .flatMap((call) =>
+        entriesOf(call).map(({ ReceiptHandle, VisibilityTimeout }) => [ReceiptHandle, VisibilityTimeout]),
+      );
+    // The receive that was open gives the same ones back once more, when it gets them.
+    expect(changes.slice(0, 5)).toEqual([...[...later].reverse().map((handle) => [handle, 0]), [first, 5]]);
+  });
+
+  test('give a dead letter its group and a deduplication id of its own', async () => {
+    const backend = backendAt(url);
+    const [queue, deadLetterQueue] = [uniqueName('.fifo'), uniqueName('.fifo')];
+    await backend.declareQueue(queue, { deadLetterQueue });
+    const sent = message('x', { key: 'customer-7' });
+    await backend.publishToQueue(queue, [sent]);
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await deliveries[0]?.deadLetter({ reason: 'test' });
+    const sqs = new SQSClient({ ...client, endpoint: url });
+    const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: deadLetterQueue }));
+    const { Messages } = await sqs.send(
+      new ReceiveMessageCommand({
+        QueueUrl,
+        MessageSystemAttributeNames: ['All'],
+        MessageAttributeNames: ['All'],
+      }),
+    );
+    sqs.destroy();
+    expect(Messages?.[0]?.Attributes?.MessageGroupId).toBe('customer-7');
+    expect(Messages?.[0]?.Attributes?.MessageDeduplicationId).toMatch(/^[0-9a-f]{64}$/);
+    expect(Messages?.[0]?.MessageAttributes?.message_id?.StringValue).toBe(sent.id);
+  });
+
+  test('take a message once that was sent twice, its answer being lost', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName('.fifo');
+    await backend.declareQueue(queue);
+    let dropped = 0;
+    proxy.interfere = ({ action }) => {
+      if (action !== 'SendMessageBatch' || dropped > 0) return undefined;
+      dropped += 1;
+      return { drop: true };
+    };
+    await backend.publishToQueue(queue, numbered(3, { key: 'one' }));
+    expect(proxy.count('SendMessageBatch')).toBe(2);
+    expect((await drain(backend, queue)).map(({ content }) => content)).toEqual(['0', '1', '2']);
+  });
+
+  test('keep the order of publishes while an earlier one is sent again', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName('.fifo');
+    await backend.declareQueue(queue);
+    let failures = 2;
+    proxy.interfere = (call) => {
+      if (call.action !== 'SendMessageBatch' || failures === 0) return undefined;
+      failures -= 1;
+      return failEntries(call, () => true, { Code: 'InternalError', SenderFault: false });
+    };
+    await Promise.all(numbered(25, { key: 'one' }).map((one) => backend.publishToQueue(queue, [one])));
+    expect((await drain(backend, queue)).map(({ content }) => Number(content))).toEqual(
+      Array.from({ length: 25 }, (_, index) => index),
+    );
+  });
+
+  test('receive in order what goes through a FIFO topic', async () => {
+    const backend = backendAt(url);
+    const [topic, queue] = [uniqueName('.fifo'), uniqueName('.fifo')];
+    await backend.declareQueue(queue, { topics: [topic] });
+    await Promise.all(numbered(25, { key: 'one' }).map((one) => backend.publishToTopic(topic, [one])));
+    expect((await drain(backend, queue)).map(({ content }) => Number(content))).toEqual(
+      Array.from({ length: 25 }, (_, index) => index),
+    );
+    await backend.deleteTopic(topic);
+  });
+
+  test('delay no message, and want dead-letter queues and topics of their kind', async () => {
+    const { backend, queue } = await fifoQueue();
+    await expect(backend.publishToQueue(queue, numbered(1), { delayMs: 1_000 })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+    });
+    const other = uniqueName('.fifo');
+    await expect(backend.declareQueue(other, { deadLetterQueue: uniqueName() })).rejects.toMatchObject({
+      code: 'CONFIGURATION',
+    });
+    await expect(backend.declareQueue(other, { topics: [uniqueName()] })).rejects.toMatchObject({
+      code: 'CONFIGURATION',
+    });
+    expect(await backend.describeQueue(other)).toMatchObject({ exists: false });
+  });
+});
+
+/**
+ * Five messages that come in one receive as one group. SQS does that with a FIFO queue; the emulator hands over one of
+ * a group at a time, so the group is written into its answers.
+ */
+async function groupInOneReceive(options?: Parameters<typeof throughProxy>[0]) {
+  const { backend, proxy } = await throughProxy(options);
+  const queue = uniqueName();
+  await backend.declareQueue(queue);
+  await backend.publishToQueue(queue, numbered(5));
+  const handles: string[] = [];
+  proxy.interfere = ({ action }) =>
+    action !== 'ReceiveMessage'
+      ? undefined
+      : {
+          answer: ({ status, body }) => {
+            const { Messages, ...rest } = JSON.parse(body) as {
+              Messages?: { Attributes: object; ReceiptHandle: string }[];
+            };
+            const grouped = Messages?.map((one) => {
+              handles.push(one.ReceiptHandle);
+              return { ...one, Attributes: { ...one.Attributes, MessageGroupId: 'one' } };
+            });
+            return { status, body: JSON.stringify({ ...rest, ...(grouped && { Messages: grouped }) }) };
+          },
+        };
+  // Receipt handles, in the order in which they were received.
+  return { backend, proxy, queue, handles };
+}
