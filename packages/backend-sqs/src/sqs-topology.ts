@@ -23,6 +23,9 @@ const defaultMaxReceiveCount = 100;
 /** SQS takes the name of a deleted queue again after a minute. */
 const nameIsFreeWithinMs = 65_000;
 
+/** By then somebody who read a policy has written it, too; longer than a request takes. */
+const writersSettleMs = 100;
+
 /** What is known of a queue that exists. */
 export interface QueueDetails {
   readonly url: string;
@@ -209,7 +212,9 @@ export class SqsTopology {
       }
       const request = { QueueUrl: details.url, Attributes: { Policy: policy } };
       await this.#retried(() => this.#client.send(new SetQueueAttributesCommand(request)));
-      // SQS has no comparison on writing: read again what another process may have written over.
+      // SQS compares nothing on writing: whoever read the policy before this change may be writing over it just now.
+      // Their answer is awaited before it is read again.
+      await pause(writersSettleMs * (1 + Math.random() / 2));
       details = await this.detailsOf(name);
     }
   }
