@@ -1,5 +1,6 @@
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
+import { SqsBackend } from '@melange/backend-sqs';
 import { bringUp, release } from '@melange/brokers';
 import { MelangeError, type MessagingBackend, silentLogger } from '@melange/core';
 import type { BackendName, RunOptions } from './arguments.ts';
@@ -20,7 +21,7 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
   const open = new Map<BackendName, MessagingBackend>();
   const used: string[] = [];
   const backendOf = async (name: BackendName): Promise<MessagingBackend> => {
-    const backend = open.get(name) ?? (name === 'memory' ? new MemoryBackend() : await rabbitMq(used, log));
+    const backend = open.get(name) ?? (await makers[name](used, log));
     open.set(name, backend);
     return backend;
   };
@@ -39,11 +40,27 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
   };
 }
 
-async function rabbitMq(used: string[], log: (line: string) => void): Promise<MessagingBackend> {
-  const [result] = await bringUp(['rabbitmq'], { log, until: 'release' });
+type Maker = (used: string[], log: (line: string) => void) => Promise<MessagingBackend>;
+
+const makers: Readonly<Record<BackendName, Maker>> = {
+  memory: async () => new MemoryBackend(),
+  rabbitmq: async (used, log) =>
+    new RabbitMqBackend({ url: await addressOf('rabbitmq', used, log), logger: silentLogger }),
+  sqs: async (used, log) => {
+    const endpoint = await addressOf('sqs', used, log);
+    const { AWS_REGION: region = 'us-east-1', AWS_ACCESS_KEY_ID: given } = process.env;
+    // An emulator wants some credentials, and takes any.
+    const anyone = { credentials: { accessKeyId: 'any', secretAccessKey: 'any' } };
+    const client = { endpoint, region, ...(given === undefined && anyone) };
+    return new SqsBackend({ client, logger: silentLogger });
+  },
+};
+
+async function addressOf(name: string, used: string[], log: (line: string) => void): Promise<string> {
+  const [result] = await bringUp([name], { log, until: 'release' });
   if (result === undefined || 'missing' in result) {
-    throw new MelangeError('BROKER_UNAVAILABLE', `RabbitMQ cannot be had: ${result?.missing ?? 'unknown'}`);
+    throw new MelangeError('BROKER_UNAVAILABLE', `${name} cannot be had: ${result?.missing ?? 'unknown'}`);
   }
-  if (result.handle !== undefined) used.push('rabbitmq');
-  return new RabbitMqBackend({ url: result.url, logger: silentLogger });
+  if (result.handle !== undefined) used.push(name);
+  return result.url;
 }

@@ -16,14 +16,14 @@ export interface QueueNames {
   readonly saga: string;
 }
 
-/** The queues of a run. */
+/** The queues of a run, by names that every broker takes. */
 export function queueNames(runId: string): QueueNames {
-  return { orders: `${runId}.orders`, payments: `${runId}.payments`, saga: `${runId}.saga` };
+  return { orders: `${runId}-orders`, payments: `${runId}-payments`, saga: `${runId}-saga` };
 }
 
 /** Where a queue's failures end. */
 export function deadLetterQueueOf(queue: string): string {
-  return `${queue}.dead`;
+  return `${queue}-dead`;
 }
 
 /** Sends a message to a service as the consequence of another. */

@@ -116,7 +116,7 @@ describe('memory', () => {
     const backends = { orders: backend, payments: backend, saga: backend };
     const report = await runSystem(options, backends, () => undefined, AbortSignal.timeout(300));
     expect(report.lost).toBeGreaterThan(50);
-    expect(await backend.describeQueue('stopped.orders')).toMatchObject({ exists: false });
+    expect(await backend.describeQueue('stopped-orders')).toMatchObject({ exists: false });
   });
 
   test('a queue that is given up ends the run with the reason', async () => {

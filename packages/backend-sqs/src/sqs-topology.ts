@@ -56,6 +56,7 @@ export class SqsTopology {
   }
 
   async declareTopic(name: string): Promise<void> {
+    assertName('topic', name, 256);
     if (this.#mayChange) await this.#topics.declare(name);
     else await this.#topics.arnOf(name);
   }
@@ -138,6 +139,9 @@ export class SqsTopology {
   async #declare(name: string, options: SqsQueueOptions): Promise<void> {
     const { topics = [], filter, deadLetterQueue } = options;
     assertSameKind(name, options);
+    assertName('queue', name, 80);
+    if (deadLetterQueue !== undefined) assertName('queue', deadLetterQueue, 80);
+    for (const topic of topics) assertName('topic', topic, 256);
     let details = await this.#detailsIfAny(name);
     if (details !== undefined) assertSame(name, details, options);
     let deadLetterArn: string | undefined;
@@ -262,6 +266,13 @@ function assertSame(name: string, details: QueueDetails, options: SqsQueueOption
       `Queue "${name}" exists with ${attribute} ${present ?? '(not set)'}, not ${value}.`,
     );
   }
+}
+
+/** Emulators take names that AWS does not. */
+function assertName(kind: 'queue' | 'topic', name: string, longest: number): void {
+  if (name.length <= longest && /^[\w-]+(\.fifo)?$/.test(name)) return;
+  const text = `AWS takes no ${kind} named "${name}": use up to ${longest} letters, digits, - and _, with .fifo at the end of what keeps order.`;
+  throw new MelangeError('CONFIGURATION', text);
 }
 
 function assertSameKind(name: string, { deadLetterQueue, topics = [] }: SqsQueueOptions): void {

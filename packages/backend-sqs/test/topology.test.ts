@@ -207,6 +207,19 @@ describe.skipIf(isMissing)('queues and topics (skipped without SQS_URL)', () => 
     expect(await drain(backend, queue)).toHaveLength(1);
   });
 
+  test.each(['with.dots', 'with space', '', 'x'.repeat(81), 'ž'])(
+    'a name that AWS does not take is refused: %s',
+    async (name) => {
+      const backend = backendAt(url);
+      const refused = { code: 'CONFIGURATION', message: expect.stringContaining(`"${name}"`) };
+      await expect(backend.declareQueue(name)).rejects.toMatchObject(refused);
+      await expect(backend.declareQueue(uniqueName(), { deadLetterQueue: name })).rejects.toMatchObject(
+        refused,
+      );
+      if (name.length <= 80) await expect(backend.declareTopic(name)).rejects.toMatchObject(refused);
+    },
+  );
+
   test('delays above those of SQS are refused', async () => {
     const backend = backendAt(url);
     const queue = uniqueName();

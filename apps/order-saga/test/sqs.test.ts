@@ -1,0 +1,51 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
+const { SQS_URL, RABBITMQ_URL } = process.env;
+
+test.skipIf(SQS_URL === undefined)(
+  '300 orders on SQS are all accounted for, and the process ends by itself (skipped without SQS_URL)',
+  { timeout: 60_000 },
+  async () => {
+    expect(await rowsOf('--backend', 'sqs', '--orders', '300', '--failure-rate', '0.2')).toMatchObject({
+      'orders placed': '300',
+      completed: '297',
+      'dead-lettered': '3',
+      lost: '0',
+      'unaccounted for': '0',
+      'paid twice': '0',
+    });
+  },
+);
+
+test.skipIf(SQS_URL === undefined || RABBITMQ_URL === undefined)(
+  'one fleet on three brokers loses nothing (skipped without SQS_URL or RABBITMQ_URL)',
+  { timeout: 60_000 },
+  async () => {
+    const backends = [
+      '--orders-backend',
+      'memory',
+      '--payments-backend',
+      'rabbitmq',
+      '--saga-backend',
+      'sqs',
+    ];
+    expect(await rowsOf(...backends, '--orders', '200', '--failure-rate', '0.2')).toMatchObject({
+      completed: '198',
+      'dead-lettered': '2',
+      lost: '0',
+      'unaccounted for': '0',
+      'paid twice': '0',
+    });
+  },
+);
+
+/** The table that a run prints, by its names. */
+async function rowsOf(...parameters: readonly string[]): Promise<Record<string, string>> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', main, ...parameters]);
+  const rows = stdout.matchAll(/│ ([a-z- ]+?) +│ (\d+)/g);
+  return Object.fromEntries([...rows].map(([, name, value]) => [name as string, value as string]));
+}
