@@ -1,6 +1,6 @@
 import { PublishBatchCommand } from '@aws-sdk/client-sns';
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
-import { MelangeError, type Message } from '@melange/core';
+import { MelangeError, type Message, MessageTooLargeError } from '@melange/core';
 import type { AwsClients } from './aws-clients.ts';
 import { Batcher, type EntryFailure } from './batcher.ts';
 import {
@@ -128,7 +128,7 @@ export class SqsPublisher {
   }
 }
 
-/** @throws MelangeError `UNSUPPORTED`, `MESSAGE_TOO_LARGE`. */
+/** @throws MelangeError `UNSUPPORTED`, MessageTooLargeError. */
 export function envelopeOf(
   message: Message,
   format: SqsWireFormat,
@@ -144,11 +144,10 @@ export function envelopeOf(
   return { outgoing, encoded: isText ? encoded : undefined, delaySeconds };
 }
 
-/** @throws MelangeError `MESSAGE_TOO_LARGE` */
+/** @throws MessageTooLargeError */
 export function assertSize({ bytes }: OutgoingMessage, maxBytes: number): void {
   if (bytes <= maxBytes) return;
-  throw new MelangeError(
-    'MESSAGE_TOO_LARGE',
+  throw new MessageTooLargeError(
     `The message has ${bytes} bytes with its attributes; ${maxBytes} can be sent. Binary content counts four thirds.`,
   );
 }
@@ -169,7 +168,7 @@ function failuresOf(envelopes: readonly Envelope[], failed: readonly FailedEntry
     }
     const isTooLarge = /must be shorter than|too long/i.test(entry.Message ?? '');
     const error = isTooLarge
-      ? new MelangeError('MESSAGE_TOO_LARGE', reason)
+      ? new MessageTooLargeError(reason)
       : asMelangeError(Object.assign(new Error(reason), { name: entry.Code, $fault: 'client' }));
     return { index, error, isTransient: isTransientEntry(entry) };
   });

@@ -83,6 +83,14 @@ export class TopologyConflictError extends MelangeError {
   }
 }
 
+/** The message is larger than the broker takes: make it smaller, or send a reference to its content. */
+export class MessageTooLargeError extends MelangeError {
+  override readonly name = 'MessageTooLargeError';
+  constructor(message: string, options?: { cause?: unknown }) {
+    super('MESSAGE_TOO_LARGE', message, options);
+  }
+}
+
 /** The broker cannot be reached, or did not answer in time. */
 export class BrokerUnavailableError extends MelangeError {
   override readonly name = 'BrokerUnavailableError';

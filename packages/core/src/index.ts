@@ -28,6 +28,7 @@ export {
   DeliveryAbortedError,
   MelangeError,
   type MelangeErrorCode,
+  MessageTooLargeError,
   PublishError,
   type PublishFailure,
   QueueNotFoundError,
