@@ -41,6 +41,7 @@ export const sqsCapabilities: {
   readonly ordered: false;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly queuesKeepTopicMessages: true;
   readonly tombstones: false;
   readonly durable: true;
   readonly releaseKeepsAttempt: false;
@@ -52,6 +53,7 @@ export const sqsCapabilities: {
   ordered: false,
   brokerSideFilters: true,
   replay: false,
+  queuesKeepTopicMessages: true,
   tombstones: false,
   durable: true,
   releaseKeepsAttempt: false,
