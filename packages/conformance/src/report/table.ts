@@ -67,7 +67,8 @@ function count(entries: readonly ReportEntry[]): string {
   return `${of('pass')} / ${of('skip')} / ${of('fail')}`;
 }
 
-function aligned(rows: readonly (readonly string[])[]): string[] {
+/** Cells padded to the width of their column; a row of dashes is the rule under the head. */
+export function aligned(rows: readonly (readonly string[])[]): string[] {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows.map((row) => {
     const cells = row.map((text, column) => {
