@@ -1,5 +1,5 @@
 import { AbortScope } from './abort-scope.ts';
-import type { Delivery, MessagingBackend } from './backend.ts';
+import type { Delivery, MessagingBackend, SubscribeOptions } from './backend.ts';
 import type { Clock } from './clock.ts';
 import { DeliveryAbortedError, MelangeError } from './errors.ts';
 import { channels, traced } from './instrumentation.ts';
@@ -75,20 +75,31 @@ export class ConsumeLoop {
     const { backend, concurrency, ordering } = this.#settings;
     this.#hasDeadLetterQueue = (await backend.describeQueue(this.queue)).deadLetterQueue !== undefined;
     const maxInFlight = ordering === 'key' ? concurrency * deliveriesPerHandler : concurrency;
+    let abort = (): void => undefined;
     const aborted = new Promise<void>((resolve) => {
-      signal.addEventListener(
-        'abort',
-        () => {
-          // In the same turn: what arrives from now on goes back untouched.
-          this.#stopping = true;
-          resolve();
-        },
-        { once: true },
-      );
+      abort = () => {
+        // In the same turn: what arrives from now on goes back untouched.
+        this.#stopping = true;
+        resolve();
+      };
     });
-    const subscription = await backend.subscribe(this.queue, { maxInFlight, untilEmpty }, (delivery) =>
-      this.#receive(delivery),
-    );
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      await this.#consume(signal, aborted, { maxInFlight, untilEmpty }, deadlineMs);
+    } finally {
+      // The signal outlives this run: it would keep every one that was.
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  async #consume(
+    signal: AbortSignal,
+    aborted: Promise<void>,
+    options: SubscribeOptions,
+    deadlineMs: () => number,
+  ): Promise<void> {
+    const { backend } = this.#settings;
+    const subscription = await backend.subscribe(this.queue, options, (delivery) => this.#receive(delivery));
     let failure: unknown;
     try {
       await Promise.race([aborted, subscription.ended]);

@@ -102,6 +102,21 @@ describe('consumption', () => {
     expect(await dispatcher(() => undefined, { cache }).health()).toMatchObject(state);
   });
 
+  test('a dispatcher that consumes again and again keeps nothing of the runs that are over', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    try {
+      const again = dispatcher(() => undefined);
+      // One more than Node allows listeners without a warning.
+      for (let run = 0; run < 12; run += 1) await again.consumeEvent('orders');
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off('warning', onWarning);
+    }
+  });
+
   test('a queue that does not exist is an error, and a health state', async () => {
     const looking = dispatcher(() => undefined);
     await expect(looking.consumeLoop('nowhere')).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import {
   type Claim,
   type ClaimToken,
@@ -28,7 +28,7 @@ export class RedisDeduplicationCache implements DeduplicationCache {
   readonly #connection: RedisConnection;
   readonly #queue: OperationQueue;
   readonly #watch: RedisWatch;
-  readonly #instance = randomUUID();
+  readonly #instance = randomBytes(12).toString('base64url');
   #claims = 0;
   #closing: Promise<void> | undefined;
 
@@ -56,7 +56,7 @@ export class RedisDeduplicationCache implements DeduplicationCache {
     const lease = wholeMilliseconds('leaseMs', leaseMs);
     this.#claims += 1;
     const orphaned = this.#queue.orphanedFence(this.#keyPrefix + key);
-    const token: ClaimToken = { key, fence: orphaned ?? `${this.#instance}-${this.#claims}` };
+    const token: ClaimToken = { key, fence: orphaned ?? `${this.#instance}.${this.#claims}` };
     const answer = await this.#ask('claim', token, lease, orphaned !== undefined);
     if (answer === 'claimed') return { status: 'claimed', token };
     const remainingMs = Number(answer.slice('done '.length));
