@@ -2,8 +2,9 @@ import protobuf from 'protobufjs';
 
 /**
  * Reads with a budget. Content of a few bytes can ask for objects of hundreds: two bytes are an empty message in
- * a list. Every field and every element has a tag, so counting tags bounds what decoding can take; packed numbers
- * have none, and are bounded by the size of the content.
+ * a list. Every field and every element has a tag, and counting tags bounds what decoding can take. Packed numbers
+ * have none: those of 64 bits, each of which becomes an object, are counted by themselves; the others take no more
+ * than some times the size of the content.
  */
 export class BoundedReader extends protobuf.BufferReader {
   readonly #fieldsAllowed: number;
@@ -17,15 +18,43 @@ export class BoundedReader extends protobuf.BufferReader {
   }
 
   override tag(): number {
-    this.#fields += 1;
-    if (this.#fields > this.#fieldsAllowed) {
-      throw new RangeError(`more than ${this.#fieldsAllowed} fields; maxFields allows for more`);
-    }
+    this.#count();
     return super.tag();
+  }
+
+  override int64(): protobuf.Long {
+    this.#count();
+    return super.int64();
+  }
+
+  override uint64(): protobuf.Long {
+    this.#count();
+    return super.uint64();
+  }
+
+  override sint64(): protobuf.Long {
+    this.#count();
+    return super.sint64();
+  }
+
+  override fixed64(): protobuf.Long {
+    this.#count();
+    return super.fixed64();
+  }
+
+  override sfixed64(): protobuf.Long {
+    this.#count();
+    return super.sfixed64();
   }
 
   /** Bytes of their own: a handler that changes them must not change the message that may still be dead-lettered. */
   override raw(start: number, end: number): Buffer {
     return new Uint8Array(this.buf.subarray(start, end)) as Buffer;
+  }
+
+  #count(): void {
+    this.#fields += 1;
+    if (this.#fields <= this.#fieldsAllowed) return;
+    throw new RangeError(`more than ${this.#fieldsAllowed} fields; maxFields allows for more`);
   }
 }

@@ -18,8 +18,9 @@ export interface ProtobufSerializerOptions {
   /** Longest content in bytes, published and received. Default: 4 MiB. */
   readonly maxContentBytes?: number;
   /**
-   * Most fields, elements of lists and entries of maps in one message, packed numbers not counted. Together with
-   * `maxContentBytes` it bounds the memory that hostile content can take. Default: 100,000.
+   * Most fields, elements of lists and entries of maps in one message. 64-bit integers count, once more where they
+   * have a field of their own; other packed numbers do not. Together with `maxContentBytes` it bounds the memory that
+   * hostile content can take. Default: 100,000.
    */
   readonly maxFields?: number;
 }

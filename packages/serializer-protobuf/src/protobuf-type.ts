@@ -49,20 +49,18 @@ export function protobufType(name: string, codec: ProtobufCodec, prototype: obje
 
 /** Absent messages are `null` to protobufjs; here they are absent, as in JSON. Bytes are Uint8Arrays, not Buffers. */
 function withoutNulls<Fields extends object>(fields: Fields): Fields {
-  for (const [key, value] of Object.entries(fields) as [keyof Fields, unknown][]) {
-    if (typeof value !== 'object') {
-      // The elements of a list are of one kind.
-      if (Array.isArray(fields)) return fields;
-    } else if (value === null) {
-      delete fields[key];
-    } else if (value instanceof Uint8Array) {
-      if (Buffer.isBuffer(value)) {
-        const bytes = { value: new Uint8Array(value), writable: true, enumerable: true, configurable: true };
-        Object.defineProperty(fields, key, bytes);
-      }
-    } else {
-      withoutNulls(value);
-    }
+  // The elements of a list are of one kind, and numbers can be many.
+  if (Array.isArray(fields) && typeof fields[0] !== 'object') return fields;
+  for (const key of Object.keys(fields) as (keyof Fields)[]) {
+    const value: unknown = fields[key];
+    if (value === null) delete fields[key];
+    else if (Buffer.isBuffer(value)) define(fields, key, new Uint8Array(value));
+    else if (typeof value === 'object' && !(value instanceof Uint8Array)) withoutNulls(value);
   }
   return fields;
+}
+
+/** Not by assignment: a key may be `__proto__`. */
+function define(fields: object, key: PropertyKey, value: unknown): void {
+  Object.defineProperty(fields, key, { value, writable: true, enumerable: true, configurable: true });
 }
