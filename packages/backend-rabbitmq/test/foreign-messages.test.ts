@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib';
 import {
   type ConsumeContext,
   DeadLetterHeader,
@@ -87,6 +88,23 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
     expect(processed[0]?.value).toEqual({ from: 'rabbitmqadmin' });
     expect(processed[0]?.context).toMatchObject({ manifest: undefined, headers: {} });
     expect(processed[0]?.context.messageId).toMatch(/./);
+  });
+
+  test('of other libraries are read with their headers, and compressed ones dead-lettered as they are', async () => {
+    const here = await scene();
+    const cloudEvent = { 'cloudEvents:type': 'shop.order.placed', 'cloudEvents:id': 'e-1' };
+    await send(here.queue, '{"orderId":"o-1"}', {
+      contentType: 'application/cloudevents+json; charset=utf-8',
+      headers: cloudEvent,
+      messageId: 'e-1',
+      type: 'shop.order.placed',
+    });
+    const compressed = gzipSync('{"orderId":"o-1"}');
+    await send(here.queue, compressed, { contentType: 'application/json', contentEncoding: 'gzip' });
+    const { processed, deadLetters } = await consumed(here, 2);
+    expect(processed[0]?.value).toEqual({ orderId: 'o-1' });
+    expect(processed[0]?.context).toMatchObject({ messageId: 'e-1', headers: cloudEvent });
+    expect(Buffer.from(deadLetters[0]?.content as Uint8Array).equals(compressed)).toBe(true);
   });
 
   test('with the documented headers are read as what they say, numbers as numbers or text', async () => {

@@ -67,6 +67,7 @@ export {
   type MessageType,
   type MessageTypeOptions,
   manifestOf,
+  manifestsOf,
   schemaOf,
 } from './message-type.ts';
 export { MessageTypes } from './message-types.ts';

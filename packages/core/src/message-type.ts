@@ -83,3 +83,11 @@ export function liftsOf(type: MessageClass): readonly Lift[] {
   const lifts = (type as { alsoReads?: unknown }).alsoReads;
   return Array.isArray(lifts) ? (lifts as Lift[]) : [];
 }
+
+/**
+ * Every manifest under which messages of this class arrive: its own and those of the earlier forms that it reads.
+ * For `filter`, which must let all of them through.
+ */
+export function manifestsOf(type: MessageClass): string[] {
+  return [manifestOf(type), ...liftsOf(type).map(({ manifest }) => manifest)];
+}

@@ -6,11 +6,14 @@ import {
   type MessageClass,
   type MessageContent,
   MessageDispatcher,
+  manifestsOf,
   QueuePublisher,
   type SerializationError,
   SerializerRegistry,
   SingleDispatchConsumer,
   type StandardSchema,
+  silentLogger,
+  TopicPublisher,
 } from '@melange/core';
 import { type } from 'arktype';
 import * as v from 'valibot';
@@ -184,7 +187,7 @@ describe.each(Object.entries<StandardSchema<unknown, { orderId: string }>>(async
       await backend.publishToQueue('orders', [
         { ...foreign, key: undefined, headers: {}, publishedAt: undefined },
       ]);
-      const dispatcher = new MessageDispatcher({ backend, serializers });
+      const dispatcher = new MessageDispatcher({ backend, serializers, logger: silentLogger });
       const consumer = new SingleDispatchConsumer('orders');
       dispatcher.attachConsumer(consumer.on(OrderPlaced, ({ orderId }) => void handled.push(orderId)));
       await dispatcher.consumeEvent('orders');
@@ -272,6 +275,35 @@ describe('a type that reads earlier manifests', () => {
         new OrderPlaced(present),
       );
     }
+  });
+
+  test('upgrades a fleet service by service: old and new publishers reach old and new consumers', async () => {
+    class Earlier extends defineMessage('OrderPlaced.v1', version1) {}
+    const backend = new MemoryBackend();
+    const registry = (types: MessageClass[]) =>
+      new SerializerRegistry({ serializers: { json: new JsonSerializer(types) }, default: 'json' });
+    const [old, fresh] = [registry([Earlier]), registry([OrderPlaced])];
+    await backend.declareQueue('new', { topics: ['orders'], filter: manifestsOf(OrderPlaced) });
+    await backend.declareQueue('old', { topics: ['orders'], filter: manifestsOf(Earlier) });
+    const earlier = new Earlier({ id: 'o-1', price: 12.5 });
+    await new TopicPublisher({ backend, serializers: old }).publish('orders', earlier);
+    await new TopicPublisher({ backend, serializers: fresh }).publish('orders', new OrderPlaced(present));
+    const handled: { old: object[]; new: object[] } = { old: [], new: [] };
+    const consumerOf = new SingleDispatchConsumer('all')
+      .on(Earlier, (message) => void handled.old.push(message))
+      .on(OrderPlaced, (message) => void handled.new.push(message));
+    for (const [queue, serializers] of [
+      ['old', old],
+      ['new', fresh],
+    ] as const) {
+      const dispatcher = new MessageDispatcher({ backend, serializers, logger: silentLogger });
+      dispatcher.attachConsumer(consumerOf);
+      await dispatcher.consumeEvent(queue);
+      await dispatcher.close();
+    }
+    expect(handled.new).toEqual([new OrderPlaced(present), new OrderPlaced(present)]);
+    expect(handled.old).toEqual([earlier]);
+    await backend.close();
   });
 
   test('is refused when two types would read one manifest, or one its own', () => {
