@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { SqsBackend } from '@melange/backend-sqs';
@@ -29,13 +30,14 @@ class Note {
   }
 }
 
-const { RABBITMQ_URL: rabbitMq, SQS_URL: sqs } = process.env;
+const { KAFKA_URL: kafka, RABBITMQ_URL: rabbitMq, SQS_URL: sqs } = process.env;
 const logger = silentLogger;
 // Emulators take any.
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
 
 const backends: Readonly<Record<string, (() => MessagingBackend) | undefined>> = {
   memory: () => new MemoryBackend(),
+  kafka: kafka === undefined ? undefined : () => new KafkaBackend({ brokers: [kafka], logger }),
   rabbitmq: rabbitMq === undefined ? undefined : () => new RabbitMqBackend({ url: rabbitMq, logger }),
   sqs:
     sqs === undefined
