@@ -1,7 +1,8 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { SNSClient } from '@aws-sdk/client-sns';
-import { SQSClient } from '@aws-sdk/client-sqs';
+import { ListTopicsCommand, SNSClient } from '@aws-sdk/client-sns';
+import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs';
+import { ConnectionHealth } from './connection-health.ts';
 import type { SqsBackendOptions } from './sqs-options.ts';
 
 /**
@@ -14,8 +15,10 @@ export class AwsClients {
   readonly sns: SNSClient;
   readonly requestTimeoutMs: number;
   readonly #receivingAgents: readonly HttpAgent[];
+  readonly #sqsHealth = new ConnectionHealth();
+  readonly #snsHealth = new ConnectionHealth();
 
-  constructor(options: SqsBackendOptions, health: ConnectionHealth) {
+  constructor(options: SqsBackendOptions) {
     this.requestTimeoutMs = options.requestTimeoutMs ?? 10_000;
     const { connectTimeoutMs = 5_000, client = {} } = options;
     const settings = (agents: { httpAgent: HttpAgent; httpsAgent: HttpsAgent }, requestTimeout: number) => ({
@@ -41,9 +44,19 @@ export class AwsClients {
     this.sns = new SNSClient(settings(working, this.requestTimeoutMs));
     // One by one: the stacks of the two services are of different types.
     const step = { step: 'initialize', name: 'melangeHealth' } as const;
-    this.sqs.middlewareStack.add((next) => (args) => health.watch(next(args)), step);
-    this.receiving.middlewareStack.add((next) => (args) => health.watch(next(args)), step);
-    this.sns.middlewareStack.add((next) => (args) => health.watch(next(args)), step);
+    this.sqs.middlewareStack.add((next) => (args) => this.#sqsHealth.watch(next(args)), step);
+    this.receiving.middlewareStack.add((next) => (args) => this.#sqsHealth.watch(next(args)), step);
+    this.sns.middlewareStack.add((next) => (args) => this.#snsHealth.watch(next(args)), step);
+  }
+
+  /** The service that does not answer, why, and for how many ms; asks it again meanwhile. */
+  get lost(): { readonly service: string; readonly reason: string; readonly forMs: number } | undefined {
+    this.#sqsHealth.askAgain(() => this.sqs.send(new GetQueueUrlCommand({ QueueName: 'melange-health' })));
+    this.#snsHealth.askAgain(() => this.sns.send(new ListTopicsCommand({})));
+    const { lost: sqs } = this.#sqsHealth;
+    if (sqs !== undefined) return { service: 'SQS', ...sqs };
+    const { lost: sns } = this.#snsHealth;
+    return sns && { service: 'SNS', ...sns };
   }
 
   /** Receives that are still open do not keep the process alive any more. */
@@ -55,41 +68,5 @@ export class AwsClients {
 
   destroy(): void {
     for (const client of [this.sqs, this.receiving, this.sns]) client.destroy();
-  }
-}
-
-/** Whether the last requests were answered. */
-export class ConnectionHealth {
-  /** Since when no request is answered, in ms since the epoch; `undefined` while they are. */
-  #lostSince: number | undefined;
-  #reason = '';
-  readonly #isLost: (error: unknown) => boolean;
-  readonly #reasonOf: (error: unknown) => string;
-
-  constructor(isLost: (error: unknown) => boolean, reasonOf: (error: unknown) => string) {
-    this.#isLost = isLost;
-    this.#reasonOf = reasonOf;
-  }
-
-  /** Why no request is answered, and for how many ms. */
-  get lost(): { readonly reason: string; readonly forMs: number } | undefined {
-    if (this.#lostSince === undefined) return undefined;
-    return { reason: this.#reason, forMs: Date.now() - this.#lostSince };
-  }
-
-  async watch<Output>(request: Promise<Output>): Promise<Output> {
-    try {
-      const output = await request;
-      this.#lostSince = undefined;
-      return output;
-    } catch (error) {
-      if (this.#isLost(error)) {
-        this.#lostSince ??= Date.now();
-        this.#reason = this.#reasonOf(error);
-      } else {
-        this.#lostSince = undefined;
-      }
-      throw error;
-    }
   }
 }

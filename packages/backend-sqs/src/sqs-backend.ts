@@ -15,7 +15,7 @@ import {
   TopicNotFoundError,
   warningLogger,
 } from '@melange/core';
-import { AwsClients, ConnectionHealth } from './aws-clients.ts';
+import { AwsClients } from './aws-clients.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { LeaseRequests } from './lease.ts';
 import { leaseRequestsOf } from './lease-requests.ts';
@@ -27,7 +27,6 @@ import {
   isMissingTopic,
   isTransient,
   pause,
-  reasonOf,
 } from './sqs-errors.ts';
 import type { SqsBackendOptions, SqsQueueOptions } from './sqs-options.ts';
 import { type Destination, type Envelope, envelopeOf, maxQueueBytes, SqsPublisher } from './sqs-publisher.ts';
@@ -77,7 +76,6 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   readonly #options: SqsBackendOptions;
   readonly #publishTimeoutMs: number;
   readonly #logger: Logger;
-  readonly #connection: ConnectionHealth;
   readonly #clients: AwsClients;
   readonly #topics: SnsTopics;
   readonly #topology: SqsTopology;
@@ -94,8 +92,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     this.#logger = options.logger ?? warningLogger;
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
     this.#maxTopicBytes = options.maxTopicMessageBytes ?? 262_144;
-    this.#connection = new ConnectionHealth(isTransient, reasonOf);
-    this.#clients = new AwsClients(options, this.#connection);
+    this.#clients = new AwsClients(options);
     this.#topics = new SnsTopics(this.#clients.sns, retried);
     const mayChange = options.topology !== 'look-up';
     this.#topology = new SqsTopology(this.#clients.sqs, this.#topics, retried, mayChange);
@@ -168,6 +165,10 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     );
     await receiver.start();
     this.#receivers.add(receiver);
+    if (this.#closing !== undefined) {
+      await receiver.abandon();
+      this.#assertOpen();
+    }
     void this.#forgetWhenOver(receiver);
     return receiver;
   }
@@ -189,10 +190,10 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
 
   async health(): Promise<Health> {
     if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
-    const { lost } = this.#connection;
+    const { lost } = this.#clients;
     if (lost !== undefined) {
       const status = lost.forMs > lostTooLongMs ? 'unhealthy' : 'degraded';
-      return { status, detail: `SQS or SNS does not answer: ${lost.reason}` };
+      return { status, detail: `${lost.service} does not answer: ${lost.reason}` };
     }
     for (const { stalledBecause } of this.#receivers) {
       if (stalledBecause !== undefined)

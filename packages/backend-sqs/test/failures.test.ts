@@ -144,7 +144,10 @@ describe.skipIf(isMissing)('publishing under failures (skipped without SQS_URL)'
     const [large, small] = [message('x'.repeat(1_048_577)), message('small')];
     const error = await publishErrorOf(backend.publishToQueue(queue, [large, small]));
     expect(error.failures).toEqual([
-      { messageId: large.id, error: expect.objectContaining({ code: 'MESSAGE_TOO_LARGE' }) },
+      {
+        messageId: large.id,
+        error: expect.objectContaining({ name: 'MessageTooLargeError', code: 'MESSAGE_TOO_LARGE' }),
+      },
     ]);
     expect(error.message).toMatch(/10485\d\d|1_?048_?/);
     expect(
@@ -278,6 +281,21 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
     expect(copy?.headers).toEqual({});
   });
 });
+
+test.skipIf(isMissing)(
+  'a service that answers again is healthy again, also where nothing is published any more',
+  async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = () => ({ refuse: refusal('ServiceUnavailable', 503) });
+    await publishErrorOf(backend.publishToQueue(queue, numbered(1), { deadlineMs: 100 }));
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining('SQS'),
+    });
+    proxy.interfere = () => undefined;
+    await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }));
+  },
+);
 
 test('without credentials it says which ones to give', async () => {
   const credentials = async (): Promise<never> => {

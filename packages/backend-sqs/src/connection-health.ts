@@ -1,0 +1,44 @@
+import { isTransient, reasonOf } from './sqs-errors.ts';
+
+/** Whether the last request to one service was answered; a refusal is an answer, too. */
+export class ConnectionHealth {
+  /** Since when none is, in ms since the epoch; `undefined` while they are. */
+  #lostSince: number | undefined;
+  #reason = '';
+  #probe: Promise<void> | undefined;
+
+  /** Why no request is answered, and for how many ms. */
+  get lost(): { readonly reason: string; readonly forMs: number } | undefined {
+    if (this.#lostSince === undefined) return undefined;
+    return { reason: this.#reason, forMs: Date.now() - this.#lostSince };
+  }
+
+  /** Asks anything, if the last request was not answered: where nothing else is asked nothing would tell that it works again. */
+  askAgain(anything: () => Promise<unknown>): void {
+    if (this.#lostSince === undefined) return;
+    this.#probe ??= anything()
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => {
+        this.#probe = undefined;
+      });
+  }
+
+  async watch<Output>(request: Promise<Output>): Promise<Output> {
+    try {
+      const output = await request;
+      this.#lostSince = undefined;
+      return output;
+    } catch (error) {
+      if (isTransient(error)) {
+        this.#lostSince ??= Date.now();
+        this.#reason = reasonOf(error);
+      } else {
+        this.#lostSince = undefined;
+      }
+      throw error;
+    }
+  }
+}
