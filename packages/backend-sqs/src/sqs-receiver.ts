@@ -12,7 +12,7 @@ import { GroupLanes } from './group-lanes.ts';
 import { Lease, type LeaseRequests } from './lease.ts';
 import { type HeldMessage, Receives } from './receives.ts';
 import { type DeliveryContext, SqsDelivery } from './sqs-delivery.ts';
-import { asMelangeError, isMissingQueue, pause, reasonOf } from './sqs-errors.ts';
+import { asMelangeError, isMissingQueue, reasonOf } from './sqs-errors.ts';
 import type { ReceivedMessage } from './sqs-message-mapper.ts';
 import type { SqsTopology } from './sqs-topology.ts';
 
@@ -118,7 +118,12 @@ export class SqsReceiver implements Subscription {
       await Promise.allSettled(givenBack);
       while (this.#held.size > 0) await this.#change();
     })();
-    await Promise.race([settled, pause(closeWithinMs)]);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, closeWithinMs);
+    });
+    await Promise.race([settled, late]);
+    clearTimeout(timer);
     clearInterval(this.#keeping);
   }
 

@@ -72,8 +72,7 @@ export class ConsumeLoop {
    */
   async run(signal: AbortSignal, untilEmpty: boolean, deadlineMs: () => number): Promise<void> {
     if (signal.aborted) return;
-    const { backend, concurrency, ordering } = this.#settings;
-    this.#hasDeadLetterQueue = (await backend.describeQueue(this.queue)).deadLetterQueue !== undefined;
+    const { concurrency, ordering } = this.#settings;
     const maxInFlight = ordering === 'key' ? concurrency * deliveriesPerHandler : concurrency;
     let abort = (): void => undefined;
     const aborted = new Promise<void>((resolve) => {
@@ -83,6 +82,7 @@ export class ConsumeLoop {
         resolve();
       };
     });
+    // Before anything is waited for: a stop that comes meanwhile must not be missed.
     signal.addEventListener('abort', abort, { once: true });
     try {
       await this.#consume(signal, aborted, { maxInFlight, untilEmpty }, deadlineMs);
@@ -99,6 +99,8 @@ export class ConsumeLoop {
     deadlineMs: () => number,
   ): Promise<void> {
     const { backend } = this.#settings;
+    this.#hasDeadLetterQueue = (await backend.describeQueue(this.queue)).deadLetterQueue !== undefined;
+    if (signal.aborted) return;
     const subscription = await backend.subscribe(this.queue, options, (delivery) => this.#receive(delivery));
     let failure: unknown;
     try {

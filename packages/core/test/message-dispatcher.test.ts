@@ -383,6 +383,25 @@ describe('ordering', () => {
 });
 
 describe('stopping', () => {
+  test('a stop that comes before the loop has begun to receive ends it all the same', async () => {
+    const stop = new AbortController();
+    const slow = Object.create(backend, {
+      describeQueue: {
+        value: async (name: string) => {
+          stop.abort();
+          return backend.describeQueue(name);
+        },
+      },
+      subscribe: { value: () => Promise.reject(new Error('nothing is to be received any more')) },
+    }) as MemoryBackend;
+    const dispatching = new SimpleMessageDispatcher(
+      consumer(() => undefined),
+      { backend: slow, serializers },
+    );
+    await dispatching.consumeLoop('orders', { signal: stop.signal });
+    expect(dispatching.counters.received).toBe(0);
+  });
+
   test('waits for running handlers, stops intake at once, gives the rest back', async () => {
     await publish(5);
     const { passed, open } = gate();
