@@ -1,3 +1,4 @@
+import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { SqsBackend } from '@melange/backend-sqs';
@@ -46,6 +47,8 @@ const makers: Readonly<Record<BackendName, Maker>> = {
   memory: async () => new MemoryBackend(),
   rabbitmq: async (used, log) =>
     new RabbitMqBackend({ url: await addressOf('rabbitmq', used, log), logger: silentLogger }),
+  kafka: async (used, log) =>
+    new KafkaBackend({ brokers: [await addressOf('kafka', used, log)], logger: silentLogger }),
   sqs: async (used, log) => {
     const endpoint = await addressOf('sqs', used, log);
     const { AWS_REGION: region = 'us-east-1', AWS_ACCESS_KEY_ID: given } = process.env;

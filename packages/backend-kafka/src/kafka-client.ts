@@ -88,6 +88,7 @@ export class KafkaClient {
   readonly #kafka: Kafka;
   readonly #settings: KafkaSettings;
   #admin: Promise<Admin> | undefined;
+  #lastQuestion: Promise<unknown> = Promise.resolve();
   /** For what kafkajs does only as a member of a group, and this adapter without one: reading. */
   #cluster: Promise<Cluster> | undefined;
 
@@ -177,6 +178,8 @@ export class KafkaClient {
 
   /** By partition; `undefined` when there is no such topic. */
   async rangesOf(topic: string): Promise<ReadonlyMap<number, PartitionRange> | undefined> {
+    // kafkajs asks for a second or more before it believes that there is no such topic.
+    if ((await this.partitionsOf(topic)) === undefined) return undefined;
     try {
       const ranges = await this.#withAdmin((admin) => admin.fetchTopicOffsets(topic));
       return new Map(
@@ -277,7 +280,14 @@ export class KafkaClient {
     ]);
   }
 
-  async #withAdmin<Result>(work: (admin: Admin) => Promise<Result>): Promise<Result> {
+  /** One question after the other: kafkajs mixes up the topics of those that are asked at once. */
+  #withAdmin<Result>(work: (admin: Admin) => Promise<Result>): Promise<Result> {
+    const answer = this.#lastQuestion.then(() => this.#ask(work));
+    this.#lastQuestion = answer.catch(() => undefined);
+    return answer;
+  }
+
+  async #ask<Result>(work: (admin: Admin) => Promise<Result>): Promise<Result> {
     for (let left = settlingAttempts; ; left -= 1) {
       this.#admin ??= this.#openAdmin();
       const opening = this.#admin;
