@@ -1,19 +1,7 @@
 export { type BringUpOptions, bringUp, release, takeDown } from './bring-up.ts';
 export { type AvailableBroker, type BrokerResult, type MissingBroker, printable } from './broker.ts';
-export {
-  type KafkaControl,
-  kafkaControl,
-  type PrivateKafka,
-  type StartKafkaOptions,
-  startKafka,
-} from './kafka.ts';
+export { type PrivateKafka, type StartKafkaOptions, startKafka } from './kafka.ts';
 export { type PrivateRedis, type StartRedisOptions, startRedis } from './private-redis.ts';
-export {
-  type PrivateRabbitMq,
-  type RabbitMqControl,
-  rabbitMqControl,
-  restartRabbitMq,
-  type StartRabbitMqOptions,
-  startRabbitMq,
-} from './rabbitmq.ts';
+export { type PrivateRabbitMq, type StartRabbitMqOptions, startRabbitMq } from './rabbitmq.ts';
 export { type PrivateSqs, startSqs } from './sqs.ts';
+export { canStartHere } from './startable.ts';

@@ -2,7 +2,6 @@ import { createConnection } from 'node:net';
 import type { Broker, Handle, StartedBroker } from './broker.ts';
 import { haltNode, isNodeThere, resumeNode, startNode, stopNode } from './kafka-node.ts';
 import { freePort, until } from './processes.ts';
-import { readState } from './state.ts';
 
 const standardPort = 9092;
 const answersWithinMs = 3_000;
@@ -28,16 +27,12 @@ export interface StartKafkaOptions {
   readonly version?: string;
 }
 
-/** Restarts one node. */
-export interface KafkaControl {
-  /** Ends the process and starts it again on its data; resolves when it answers. */
-  restart(): Promise<void>;
-}
-
 /** A Kafka for one test, which may break it. */
-export interface PrivateKafka extends KafkaControl {
+export interface PrivateKafka {
   /** `kafka://host:port` */
   readonly url: string;
+  /** Ends the process and starts it again on its data; resolves when it answers. */
+  restart(): Promise<void>;
   /** Ends the node and deletes its data. */
   stop(): Promise<void>;
 }
@@ -45,21 +40,15 @@ export interface PrivateKafka extends KafkaControl {
 /** Starts a node with data of its own, which nobody else knows. The caller stops it. */
 export async function startKafka(options: StartKafkaOptions = {}): Promise<PrivateKafka> {
   const { url, handle } = await start(options.port ?? (await freePort()), options.version);
-  return { url, restart: () => restart(handle, url), stop: () => stopNode(handle) };
-}
-
-/** Control of the shared Kafka at that address; `null` if neither `up` nor the test run started it. */
-export async function kafkaControl(url: string): Promise<KafkaControl | null> {
-  const started = (await readState()).kafka;
-  const { directory } = started?.handle ?? {};
-  if (started?.url !== url || directory === undefined) return null;
-  return { restart: () => restart(started.handle, url) };
-}
-
-async function restart(handle: Handle, url: string): Promise<void> {
-  await haltNode(handle);
-  await resumeNode(handle);
-  await untilItAnswers(handle, url);
+  return {
+    url,
+    async restart() {
+      await haltNode(handle);
+      await resumeNode(handle);
+      await untilItAnswers(handle, url);
+    },
+    stop: () => stopNode(handle),
+  };
 }
 
 async function start(port: number, version?: string): Promise<StartedBroker> {

@@ -81,20 +81,20 @@ export async function isRunning(pid: number, commandLinePart: string): Promise<b
   );
 }
 
+/** Below what systems give to connections as their own port: such a one could be taken before it is listened on. */
+const ownPorts = { first: 20_000, count: 12_000 } as const;
+
 /** The preferred port if nobody listens on it, else one that nobody listens on now. */
-export async function freePort(preferred = 0): Promise<number> {
-  const port = await tryPort(preferred);
-  return port ?? (await freePort());
+export async function freePort(preferred?: number): Promise<number> {
+  const port = preferred ?? ownPorts.first + Math.floor(Math.random() * ownPorts.count);
+  return (await isFree(port)) ? port : freePort();
 }
 
-function tryPort(wanted: number): Promise<number | undefined> {
+function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(undefined));
-    server.listen(wanted, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : undefined));
-    });
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
   });
 }
 

@@ -2,7 +2,6 @@ import { connect } from 'amqplib';
 import type { Broker } from './broker.ts';
 import { freePort, until } from './processes.ts';
 import { controlNode, isNodeThere, type NodeTls, startNode, stopNode } from './rabbitmq-node.ts';
-import { readState } from './state.ts';
 
 const standardPort = 5672;
 const answersWithinMs = 3_000;
@@ -28,19 +27,15 @@ export interface StartRabbitMqOptions {
   readonly tls?: { readonly certificate: string; readonly key: string };
 }
 
-/** Restarts one node. */
-export interface RabbitMqControl {
-  /** Name of the node, for `rabbitmqctl -n`. */
-  readonly node: string;
-  /** `stop_app` and `start_app`: connections are lost, durable queues and messages stay. */
-  restart(): Promise<void>;
-}
-
 /** A RabbitMQ for one test, which may break it. */
-export interface PrivateRabbitMq extends RabbitMqControl {
+export interface PrivateRabbitMq {
   readonly url: string;
   /** Where it speaks TLS, if it was asked to. */
   readonly secureUrl: string | undefined;
+  /** Runs `rabbitmqctl` on it, with these parameters. */
+  control(...parameters: string[]): Promise<void>;
+  /** `stop_app` and `start_app`: connections are lost, durable queues and messages stay. Resolves when it answers. */
+  restart(): Promise<void>;
   /** Ends the node and deletes its data. */
   stop(): Promise<void>;
 }
@@ -49,31 +44,18 @@ export interface PrivateRabbitMq extends RabbitMqControl {
 export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise<PrivateRabbitMq> {
   const tls = options.tls === undefined ? undefined : { ...options.tls, port: await freePort() };
   const { url, handle } = await start(options.port ?? (await freePort()), tls);
+  const control = (...parameters: string[]): Promise<void> => controlNode(handle.node, parameters);
   return {
     url,
     secureUrl: tls === undefined ? undefined : `amqps://localhost:${tls.port}`,
-    node: handle.node,
-    restart: () => restartRabbitMq(handle.node, url),
+    control,
+    async restart() {
+      await control('stop_app');
+      await control('start_app');
+      await untilItAnswers(url);
+    },
     stop: () => stopNode(handle),
   };
-}
-
-/**
- * Control of the shared RabbitMQ at that address; `null` if it is not ours to restart: neither `up` nor the test
- * run started it, nor does `MELANGE_RABBITMQ_NODE` name the node behind `RABBITMQ_URL`.
- */
-export async function rabbitMqControl(url: string): Promise<RabbitMqControl | null> {
-  const started = (await readState()).rabbitmq;
-  const named = url === process.env.RABBITMQ_URL ? process.env.MELANGE_RABBITMQ_NODE : undefined;
-  const node = started?.url === url ? started.handle.node : named;
-  return node === undefined || node === '' ? null : { node, restart: () => restartRabbitMq(node, url) };
-}
-
-/** Stops and starts the application of a node of ours; resolves when it answers again. */
-export async function restartRabbitMq(node: string, url: string): Promise<void> {
-  await controlNode(node, ['stop_app']);
-  await controlNode(node, ['start_app']);
-  await untilItAnswers(url);
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -1,5 +1,6 @@
 import { bringUp, release } from './bring-up.ts';
 import { type AvailableBroker, printable } from './broker.ts';
+import { sayStartable } from './startable.ts';
 import { brokers } from './table.ts';
 
 /** Brokers that the tests use. */
@@ -12,6 +13,7 @@ const wanted = ['rabbitmq', 'redis', 'sqs', 'kafka'];
 export default async function setup(): Promise<() => Promise<void>> {
   const missing = new Map<string, string>();
   const used: string[] = [];
+  const startable: string[] = [];
   if (process.env.MELANGE_BROKERS === 'none') {
     for (const name of wanted) missing.set(name, 'MELANGE_BROKERS is none');
   } else {
@@ -20,9 +22,11 @@ export default async function setup(): Promise<() => Promise<void>> {
       else {
         use(result);
         used.push(result.name);
+        if (result.handle !== undefined && result.handle.compose === undefined) startable.push(result.name);
       }
     }
   }
+  sayStartable(startable);
   for (const [name, reason] of missing)
     console.log(`brokers: no ${name}, what needs it is skipped: ${reason}`);
   const teardown = async (): Promise<void> => {
@@ -42,10 +46,9 @@ function log(line: string): void {
 }
 
 /** Hands the address to the test files: their processes inherit this one's environment. */
-function use({ name, url, origin, handle }: AvailableBroker): void {
+function use({ name, url, origin }: AvailableBroker): void {
   const variable = brokers.get(name)?.variable;
   if (variable !== undefined) process.env[variable] = url;
-  if (handle?.node !== undefined) process.env.MELANGE_RABBITMQ_NODE = handle.node;
   const isStartedHere = origin === 'docker compose' || origin === 'package';
   console.log(
     `brokers: ${name} ${printable(url)} (${origin}${isStartedHere ? ', started for this run' : ''})`,

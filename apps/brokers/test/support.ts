@@ -23,14 +23,18 @@ export async function temporaryFolder(): Promise<{ path: string; remove(): Promi
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-/** Runs `pnpm brokers` in an environment of its own. */
+/** Runs `pnpm brokers` in an environment of its own, and passes on what it prints while it runs. */
 export function command(
   parameters: readonly string[],
-  options: { readonly folder: string; readonly env?: NodeJS.ProcessEnv },
+  options: {
+    readonly folder: string;
+    readonly env?: NodeJS.ProcessEnv;
+    readonly heard?: (text: string) => void;
+  },
 ): Promise<Outcome> {
   const env = environment(options);
   return new Promise((resolve) => {
-    execFile(
+    const child = execFile(
       process.execPath,
       ['--import', 'tsx', main, ...parameters],
       { cwd: root, env },
@@ -42,6 +46,7 @@ export function command(
         });
       },
     );
+    child.stdout?.on('data', (text: string) => options.heard?.(text));
   });
 }
 

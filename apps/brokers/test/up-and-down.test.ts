@@ -14,7 +14,8 @@ const answers = async (url: string): Promise<boolean> => (await brokers.get('red
 
 const folder = await temporaryFolder();
 const env = { MELANGE_REDIS_PORT: String(standardPort) };
-const redis = (verb: string) => command([verb, 'redis'], { folder: folder.path, env });
+const redis = (verb: string, heard = (_text: string): void => undefined) =>
+  command([verb, 'redis'], { folder: folder.path, env, heard });
 afterEach(async () => {
   await redis('down');
 });
@@ -97,17 +98,15 @@ describe.skipIf(!canStart)('up and down (skipped without redis-server)', () => {
     const first = await redis('up');
     const paused = await recordedProcess();
     process.kill(paused, 'SIGSTOP');
-    // Later than `up` needs to find that it does not answer.
-    const resume = setTimeout(() => process.kill(paused, 'SIGCONT'), 5_000);
+    const waits = 'redis: the one that `up` started does not answer, waiting for it';
     try {
-      const second = await redis('up');
-      expect(second.lines).toContain('redis: the one that `up` started does not answer, waiting for it');
+      const second = await redis('up', (text) => text.includes(waits) && process.kill(paused, 'SIGCONT'));
+      expect(second.lines).toContain(waits);
       expect(second.lines.at(-1)).toBe(
         `redis: ${addressIn(first.lines.at(-1))} (already running, started by \`up\`)`,
       );
       expect(await recordedProcess()).toBe(paused);
     } finally {
-      clearTimeout(resume);
       process.kill(paused, 'SIGCONT');
     }
   });

@@ -1,19 +1,22 @@
 import { connect as connectSocket } from 'node:net';
 import { describeBackend } from '@melange/conformance';
 import { silentLogger } from '@melange/core';
-import { describe, it } from 'vitest';
-import { kafkaControl } from '../../../apps/brokers/src/index.ts';
+import { afterAll, describe, it } from 'vitest';
+import { canStartHere, startKafka } from '../../../apps/brokers/src/index.ts';
 import { KafkaBackend, type KafkaBackendOptions, kafkaCapabilities } from '../src/index.ts';
 
-const { KAFKA_URL: url } = process.env;
+const { KAFKA_URL: shared } = process.env;
 
-if (url === undefined) {
+if (shared === undefined) {
   describe('backend kafka', () => {
     it('conforms', (test) => test.skip('KAFKA_URL is not set'));
   });
 } else {
+  // One of our own where it can be had: the suite restarts it.
+  const own = canStartHere('kafka') ? await startKafka() : undefined;
+  if (own !== undefined) afterAll(() => own.stop());
+  const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
-  const control = await kafkaControl(url);
   // Lost connections are what the suite makes on purpose: warnings of them would only be noise.
   const connect = (options: Partial<KafkaBackendOptions> = {}) =>
     new KafkaBackend({
@@ -37,7 +40,7 @@ if (url === undefined) {
         connect({
           socketFactory: ({ onConnect }) => connectSocket({ ...proxy, noDelay: true }, onConnect),
         }),
-      ...(control === null ? {} : { restart: () => control.restart() }),
+      ...(own !== undefined && { restart: () => own.restart() }),
     },
   });
 }

@@ -1,16 +1,20 @@
 import { describeBackend } from '@melange/conformance';
 import { silentLogger } from '@melange/core';
-import { describe, it } from 'vitest';
-import { restartRabbitMq } from '../../../apps/brokers/src/index.ts';
+import { afterAll, describe, it } from 'vitest';
+import { canStartHere, startRabbitMq } from '../../../apps/brokers/src/index.ts';
 import { RabbitMqBackend, rabbitMqCapabilities } from '../src/index.ts';
 
-const { RABBITMQ_URL: url, MELANGE_RABBITMQ_NODE: node } = process.env;
+const { RABBITMQ_URL: shared } = process.env;
 
-if (url === undefined) {
+if (shared === undefined) {
   describe('backend rabbitmq', () => {
     it('conforms', (test) => test.skip('RABBITMQ_URL is not set'));
   });
 } else {
+  // One of our own where it can be had: the suite restarts it.
+  const own = canStartHere('rabbitmq') ? await startRabbitMq() : undefined;
+  if (own !== undefined) afterAll(() => own.stop());
+  const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
   // Lost connections are what the suite makes on purpose: warnings of them would only be noise.
   const connect = (address: string) => new RabbitMqBackend({ url: address, logger: silentLogger });
@@ -22,7 +26,7 @@ if (url === undefined) {
       target: { host, port: Number(port || 5672) },
       create: (address) =>
         connect(Object.assign(new URL(url), { host: `${address.host}:${address.port}` }).href),
-      ...(node === undefined ? {} : { restart: () => restartRabbitMq(node, url) }),
+      ...(own !== undefined && { restart: () => own.restart() }),
     },
   });
 }

@@ -1,18 +1,10 @@
-import { execFile } from 'node:child_process';
 import { createServer } from 'node:net';
-import { promisify } from 'node:util';
 import { TcpProxy } from '@melange/conformance';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { RabbitMqBackend, RabbitMqBackendOptions } from '../src/index.ts';
 import { backendFor, inbox, message, noBroker, queueName, url } from './support/scene.ts';
 
 const soon = { timeout: 20_000, interval: 20 };
-const node = process.env.MELANGE_RABBITMQ_NODE;
-
-/** Runs `rabbitmqctl` for the node of the tests. */
-async function control(...words: string[]): Promise<void> {
-  await promisify(execFile)('rabbitmqctl', ['-n', node ?? '', ...words]);
-}
 
 /** A backend whose connections can be broken. */
 async function throughProxy(
@@ -198,64 +190,5 @@ describe.skipIf(url === '')(`connections to RabbitMQ${url === '' ? ` (${noBroker
     // A single acknowledgement has 21 bytes: two hundred would have 4,200.
     expect(proxy.bytesToTarget - before).toBeLessThan(200);
     expect((await direct.describeQueue(queue)).depth).toBe(0);
-  });
-
-  describe.skipIf(node === undefined)('of a node of ours', () => {
-    test('a broker that blocks publishers holds them back, says so in health, and takes all when it can', async () => {
-      const backend = backendFor();
-      const queue = queueName(backend);
-      await backend.declareQueue(queue);
-      await backend.publishToQueue(queue, [message('connects')]);
-      onTestFinished(() => control('set_vm_memory_high_watermark', '0.4'));
-      await control('set_vm_memory_high_watermark', '0.000001');
-      const held = backend.publishToQueue(queue, [message('1'), message('2')], { deadlineMs: 60_000 });
-      await vi.waitFor(
-        async () =>
-          expect(await backend.health()).toMatchObject({
-            status: 'degraded',
-            detail: expect.stringContaining('blocks'),
-          }),
-        soon,
-      );
-      const late = message('too late');
-      await expect(backend.publishToQueue(queue, [late], { deadlineMs: 200 })).rejects.toMatchObject({
-        code: 'PUBLISH_FAILED',
-        message: expect.stringContaining('blocks'),
-      });
-      await control('set_vm_memory_high_watermark', '0.4');
-      await held;
-      expect(await backend.health()).toEqual({ status: 'healthy' });
-    });
-
-    test('connections closed by the broker are made again; publishes and deliveries go on', async () => {
-      const backend = backendFor();
-      const queue = queueName(backend);
-      await backend.declareQueue(queue);
-      const received = inbox((delivery) => delivery.acknowledge());
-      await backend.subscribe(queue, { maxInFlight: 10 }, received.receive);
-      const sent = Array.from({ length: 200 }, (_, n) => message(`${n}`));
-      const publishing = sent.map((one) => backend.publishToQueue(queue, [one]));
-      await control('close_all_connections', 'test');
-      await Promise.all([...publishing, ...sent.map((one) => backend.publishToQueue(queue, [one]))]);
-      const ids = (): Set<string> => new Set(received.deliveries.map((one) => one.message.id));
-      await vi.waitFor(() => expect(ids().size).toBe(200), soon);
-    });
-
-    test('retries that fall due while the broker is down all come afterwards', async () => {
-      const backend = backendFor();
-      const queue = queueName(backend);
-      await backend.declareQueue(queue);
-      const sent = Array.from({ length: 50 }, (_, n) => message(`${n}`));
-      await backend.publishToQueue(queue, sent, { delayMs: 2_000 });
-      await control('stop_app');
-      await new Promise((resolve) => setTimeout(resolve, 2_500));
-      await control('start_app');
-      const received = inbox((delivery) => delivery.acknowledge());
-      await vi.waitFor(() => backend.subscribe(queue, { maxInFlight: 10 }, received.receive), soon);
-      await vi.waitFor(
-        () => expect(new Set(received.deliveries.map((one) => one.message.id)).size).toBe(50),
-        soon,
-      );
-    }, 60_000);
   });
 });

@@ -6,14 +6,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Delivery, type Message, silentLogger } from '@melange/core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type PrivateRabbitMq, startRabbitMq } from '../../../apps/brokers/src/index.ts';
+import { canStartHere, type PrivateRabbitMq, startRabbitMq } from '../../../apps/brokers/src/index.ts';
 import { RabbitMqBackend, type RabbitMqBackendOptions } from '../src/index.ts';
 
 const run = promisify(execFile);
-// A node of its own can be started only where the shared one was.
-const isOurs = process.env.MELANGE_RABBITMQ_NODE !== undefined;
+const canStart = canStartHere('rabbitmq');
 
-describe.skipIf(!isOurs)(`TLS${isOurs ? '' : ' (no RabbitMQ of our own can be started here)'}`, () => {
+describe.skipIf(!canStart)(`TLS${canStart ? '' : ' (no RabbitMQ of our own can be started here)'}`, () => {
   let directory: string;
   let node: PrivateRabbitMq;
   let certificate: string;
