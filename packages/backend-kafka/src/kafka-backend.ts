@@ -5,12 +5,13 @@ import {
   type Logger,
   MelangeError,
   type Message,
-  type MessagingBackend,
   PublishError,
   type PublishFailure,
   type PublishOptions,
   type QueueDescription,
   QueueNotFoundError,
+  type ReplayableBackend,
+  type ReplayPosition,
   type SubscribeOptions,
   type Subscription,
   TopicNotFoundError,
@@ -28,6 +29,7 @@ import { KafkaPublisher } from './kafka-publisher.ts';
 import { KafkaSubscription } from './kafka-subscription.ts';
 import { KafkaTopology, type QueueLayout, retryTopicOf } from './kafka-topology.ts';
 import { type Copies, QueueConsumer } from './queue-consumer.ts';
+import { commitsToRewind } from './rewind.ts';
 
 /** What Kafka can do, as this adapter uses it. The size is below the brokers' default limit of 1 MiB for a batch. */
 export const kafkaCapabilities: {
@@ -60,7 +62,7 @@ export const kafkaCapabilities: {
 const messagesPerSpread = 500;
 
 /** Apache Kafka 3.9 and 4.x, through kafkajs. Connects on first use. */
-export class KafkaBackend implements MessagingBackend<typeof kafkaCapabilities> {
+export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities> {
   readonly name = 'kafka';
   readonly capabilities: typeof kafkaCapabilities = kafkaCapabilities;
   readonly #settings: KafkaSettings;
@@ -136,6 +138,18 @@ export class KafkaBackend implements MessagingBackend<typeof kafkaCapabilities> 
     await consumer?.flush();
     const description = await this.#asking(this.#topology.describeQueue(name));
     return { ...description, depth: Math.max(0, description.depth - (consumer?.unsettled ?? 0)) };
+  }
+
+  async rewindQueue(queue: string, position: ReplayPosition): Promise<void> {
+    this.#assertOpen();
+    const consumer = this.#consumers.get(queue);
+    await consumer?.closing;
+    const isFree = consumer === undefined || consumer.closing !== undefined;
+    if (isFree && (await this.#asking(this.#rewind(queue, position)))) return;
+    throw new MelangeError(
+      'QUEUE_IN_USE',
+      `Queue "${queue}" is subscribed to: close its subscriptions, wait a session timeout for processes that died, and rewind it then.`,
+    );
   }
 
   async deleteQueue(name: string): Promise<void> {
@@ -262,6 +276,12 @@ export class KafkaBackend implements MessagingBackend<typeof kafkaCapabilities> 
       throw kind === 'queue' ? new QueueNotFoundError(destination) : new TopicNotFoundError(destination);
     }
     throw new PublishError(destination, failures);
+  }
+
+  async #rewind(queue: string, position: ReplayPosition): Promise<boolean> {
+    const layout = await this.#topology.layoutOf(queue);
+    const commits = await commitsToRewind(this.#client, queue, layout, position);
+    return commits.length === 0 || this.#client.commitFor(queue, commits);
   }
 
   /** Remembers for `health()` whether the brokers answer. */

@@ -81,6 +81,8 @@ const longestStopMs = 3_000;
 const lookForLeadersEveryMs = 15;
 const settlingAttempts = 40;
 const settlingPauseMs = 50;
+/** What the broker answers to a commit from outside while the group has members. */
+const membership = /^(UNKNOWN_MEMBER_ID|ILLEGAL_GENERATION|REBALANCE_IN_PROGRESS)$/;
 const retry: RetryOptions = { initialRetryTime: 100, maxRetryTime: 1_000, retries: 4 };
 
 /** kafkajs as this adapter uses it, and nothing else of it: another client would replace this file. */
@@ -205,11 +207,34 @@ export class KafkaClient {
     });
   }
 
+  /** By partition, the first offset whose record is not older than that; where there is none, the one after the last. */
+  async offsetsAt(topic: string, timeMs: number): Promise<ReadonlyMap<number, number>> {
+    const found = await this.#withAdmin((admin) => admin.fetchTopicOffsetsByTimestamp(topic, timeMs));
+    return new Map(found.map(({ partition, offset }) => [partition, Number(offset)]));
+  }
+
+  /** Commits for a group that nobody is a member of; false, and nothing done, when somebody is. */
+  async commitFor(groupId: string, commits: readonly Commit[]): Promise<boolean> {
+    return this.#withCluster(async (cluster) => {
+      const coordinator = await cluster.findGroupCoordinator({ groupId });
+      try {
+        await coordinator.offsetCommit({
+          groupId,
+          groupGenerationId: -1,
+          memberId: '',
+          ...requestOf(commits),
+        });
+        return true;
+      } catch (error) {
+        if (membership.test(typeOf(error) ?? '')) return false;
+        throw error;
+      }
+    });
+  }
+
   /** What partition 0 holds from an offset on, as much as one answer has. Waits for nothing. */
   async read(topic: string, offset: number): Promise<readonly IncomingRecord[]> {
-    this.#cluster ??= this.#openCluster();
-    try {
-      const cluster = await this.#cluster;
+    return this.#withCluster(async (cluster) => {
       await cluster.addTargetTopic(topic);
       await cluster.refreshMetadataIfNecessary();
       const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [0]));
@@ -224,12 +249,7 @@ export class KafkaClient {
       return messages
         .filter((message) => !message.isControlRecord && Number(message.offset) >= offset)
         .map((message) => recordOf(topic, 0, message));
-    } catch (error) {
-      const cluster = this.#cluster;
-      this.#cluster = undefined;
-      void cluster.then((opened) => opened.disconnect()).catch(() => undefined);
-      throw asMelangeError(error);
-    }
+    });
   }
 
   /** Brokers hear of a new topic one after the other, soon. */
@@ -304,6 +324,19 @@ export class KafkaClient {
         if (left === 0 || !mayHelp) throw asMelangeError(error);
         await new Promise((resolve) => setTimeout(resolve, settlingPauseMs));
       }
+    }
+  }
+
+  /** After a failure another one is opened. */
+  async #withCluster<Result>(work: (cluster: Cluster) => Promise<Result>): Promise<Result> {
+    this.#cluster ??= this.#openCluster();
+    const opening = this.#cluster;
+    try {
+      return await work(await opening);
+    } catch (error) {
+      if (this.#cluster === opening) this.#cluster = undefined;
+      void opening.then((opened) => opened.disconnect()).catch(() => undefined);
+      throw asMelangeError(error);
     }
   }
 
@@ -385,15 +418,7 @@ class Member implements GroupMember {
   async commit(commits: readonly Commit[]): Promise<void> {
     // Nothing was received yet, so there is nothing to commit.
     if (this.#commitNow === undefined) return;
-    const topics = new Map<string, { partition: number; offset: string; metadata: string }[]>();
-    for (const { topic, partition, offset, metadata } of commits) {
-      const partitions = topics.get(topic) ?? [];
-      topics.set(topic, partitions);
-      partitions.push({ partition, offset: String(offset), metadata });
-    }
-    await this.#commitNow({
-      topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })),
-    });
+    await this.#commitNow(requestOf(commits));
   }
 
   pause(topic: string, partition: number): void {
@@ -465,6 +490,16 @@ class Member implements GroupMember {
 
 interface CommitRequest {
   topics: { topic: string; partitions: { partition: number; offset: string; metadata: string }[] }[];
+}
+
+function requestOf(commits: readonly Commit[]): CommitRequest {
+  const topics = new Map<string, CommitRequest['topics'][number]['partitions']>();
+  for (const { topic, partition, offset, metadata } of commits) {
+    const partitions = topics.get(topic) ?? [];
+    topics.set(topic, partitions);
+    partitions.push({ partition, offset: String(offset), metadata });
+  }
+  return { topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })) };
 }
 
 /** Partitions of one number go to one member, whatever their topic: a key keeps its member across retries. */

@@ -89,7 +89,7 @@ export interface Capabilities {
   readonly ordered: boolean;
   /** `filter` is applied by the broker, not by the subscriber. */
   readonly brokerSideFilters: boolean;
-  /** A queue can be read again from an earlier position. */
+  /** A queue can be read again from an earlier position: the backend is a `ReplayableBackend`. */
   readonly replay: boolean;
   /** What a queue received through a topic stays when the topic is deleted. */
   readonly queuesKeepTopicMessages: boolean;
@@ -103,6 +103,36 @@ export interface Capabilities {
   readonly deliveriesOutliveConnections: boolean;
   /** Largest content in bytes, or `undefined` where there is no fixed limit. */
   readonly maxMessageBytes: number | undefined;
+}
+
+/** What a backend must declare to be a `ReplayableBackend`. */
+export type ReplayCapabilities = Capabilities & { readonly replay: true };
+
+/** A backend whose broker keeps messages after they were settled, so that a queue can be read again. */
+export interface ReplayableBackend<Features extends ReplayCapabilities = ReplayCapabilities>
+  extends MessagingBackend<Features> {
+  /**
+   * What the queue received at or after a time, and its broker still holds, comes again as the first attempt, settled
+   * or not; what waits stays waiting, whatever its time: nothing is ever skipped. Retries and dead letters stay
+   * where they are. A deduplication cache still knows what was done: consumers that are to do it again need a
+   * cache, or a name, of their own.
+   *
+   * @param position where to read again from: the earliest message that is held, or a time of the broker's.
+   * @throws QueueNotFoundError when the queue does not exist.
+   * @throws MelangeError `QUEUE_IN_USE`, nothing being changed, while it is subscribed to: through this backend or,
+   * where the broker can tell, any other.
+   */
+  rewindQueue(queue: string, position: ReplayPosition): Promise<void>;
+}
+
+/** Where a queue is read again from. */
+export interface ReplayPosition {
+  readonly to: 'earliest' | Date;
+}
+
+/** Whether the queues of a backend can be read again, for code that takes any backend. */
+export function isReplayable(backend: MessagingBackend): backend is ReplayableBackend {
+  return backend.capabilities.replay;
 }
 
 /** How a queue is made. An adapter may add options of its own. */

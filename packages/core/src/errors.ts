@@ -13,6 +13,7 @@ export type MelangeErrorCode =
   | 'PUBLISH_FAILED'
   | 'PUBLISH_TIMEOUT'
   | 'QUEUE_FULL'
+  | 'QUEUE_IN_USE'
   | 'QUEUE_NOT_FOUND'
   | 'REJECTED'
   | 'RETRY_LATER'

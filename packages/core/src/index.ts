@@ -1,13 +1,17 @@
-export type {
-  Capabilities,
-  Delivery,
-  MessagingBackend,
-  PublishOptions,
-  PublishToQueueOptions,
-  QueueDescription,
-  QueueOptions,
-  SubscribeOptions,
-  Subscription,
+export {
+  type Capabilities,
+  type Delivery,
+  isReplayable,
+  type MessagingBackend,
+  type PublishOptions,
+  type PublishToQueueOptions,
+  type QueueDescription,
+  type QueueOptions,
+  type ReplayableBackend,
+  type ReplayCapabilities,
+  type ReplayPosition,
+  type SubscribeOptions,
+  type Subscription,
 } from './backend.ts';
 export { BackendManager } from './backend-manager.ts';
 export type { DeduplicationOptions } from './claim-keeper.ts';

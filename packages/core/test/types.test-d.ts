@@ -4,9 +4,11 @@ import {
   type ConsumeContext,
   consumer,
   defineMessage,
+  isReplayable,
   lift,
   type MessagingBackend,
   QueuePublisher,
+  type ReplayableBackend,
   SerializerRegistry,
   SingleDispatchConsumer,
   type StandardSchema,
@@ -66,6 +68,18 @@ export async function publish(): Promise<void> {
   await undelayed.publish('orders', new Payment(), { key: 'a' });
   // @ts-expect-error this broker cannot delay
   await undelayed.publish('orders', new Payment(), { delayMs: 10 });
+}
+
+export async function replay(replayable: ReplayableBackend, any: MessagingBackend): Promise<void> {
+  await replayable.rewindQueue('orders', { to: 'earliest' });
+  await replayable.rewindQueue('orders', { to: new Date(0) });
+  if (isReplayable(any)) await any.rewindQueue('orders', { to: 'earliest' });
+  // @ts-expect-error nobody asked whether this broker can replay
+  await any.rewindQueue('orders', { to: 'earliest' });
+  // @ts-expect-error this broker cannot replay
+  await new MemoryBackend().rewindQueue('orders', { to: 'earliest' });
+  // @ts-expect-error nor be taken for one that can
+  new MemoryBackend() satisfies ReplayableBackend;
 }
 
 // Fields follow from the schema of any library, what it makes of them included.

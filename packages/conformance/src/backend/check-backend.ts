@@ -12,6 +12,7 @@ import { faults } from './faults.ts';
 import { foreignMessages } from './foreign-messages.ts';
 import { ordering } from './ordering.ts';
 import { publish } from './publish.ts';
+import { replay } from './replay.ts';
 import { retry } from './retry.ts';
 import { settle } from './settle.ts';
 import { shutdown } from './shutdown.ts';
@@ -29,6 +30,7 @@ export const backendBehaviours: readonly BackendBehaviour[] = [
   ...ordering,
   ...topicsAndFilters,
   ...topology,
+  ...replay,
   ...concurrencyAndBackpressure,
   ...shutdown,
   ...faults,
