@@ -41,7 +41,7 @@ class LongestFirst extends BaseSequencer {
 const config: ViteUserConfig = defineConfig({
   plugins: [lowerDecorators],
   test: {
-    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts'],
+    include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
     globalSetup: ['./apps/brokers/src/vitest-setup.ts'],
     pool: 'forks',
     // Files share the brokers of the run, each with queues of its own, and mostly wait for them: one more than the two

@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Handle } from './broker.ts';
-import { isRunning, run, startDetached, until } from './processes.ts';
+import { cachedInstallation } from './cached-installation.ts';
+import { isRunning, startDetached, until } from './processes.ts';
 
 const fauxqsVersion = '2.4.1';
 /** fauxqs needs a Node that has SQLite. */
@@ -49,27 +49,10 @@ async function kill(handle: Handle): Promise<void> {
 }
 
 async function spawnEmulator(port: number, directory: string): Promise<string> {
-  const home = await installation();
+  const home = await cachedInstallation(`fauxqs-${fauxqsVersion}-node-${nodeVersion}`, [
+    `fauxqs@${fauxqsVersion}`,
+    `node@${nodeVersion}`,
+  ]);
   const parameters = [server, join(home, 'node_modules/fauxqs/dist'), String(port), directory];
   return String(await startDetached(join(home, 'node_modules/node/bin/node'), parameters));
-}
-
-/** Folder with fauxqs and its Node, made once for all runs of this user. */
-async function installation(): Promise<string> {
-  const cache = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'melange-brokers');
-  const home = join(cache, `fauxqs-${fauxqsVersion}-node-${nodeVersion}`);
-  if (existsSync(home)) return home;
-  await mkdir(cache, { recursive: true });
-  // Beside its place, then moved there: a run that is cut short, or two at once, must not leave half of it.
-  const unfinished = await mkdtemp(`${home}-`);
-  try {
-    const packages = [`fauxqs@${fauxqsVersion}`, `node@${nodeVersion}`];
-    await run('npm', ['install', '--prefix', unfinished, '--no-audit', '--no-fund', ...packages]);
-    await rename(unfinished, home).catch((error: unknown) => {
-      if (!existsSync(home)) throw error;
-    });
-  } finally {
-    await rm(unfinished, { recursive: true, force: true });
-  }
-  return home;
 }
