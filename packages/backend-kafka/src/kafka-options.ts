@@ -5,7 +5,9 @@ import type { SASLOptions } from 'kafkajs';
 
 /** What makes the socket to one broker. */
 export interface KafkaSocketOptions {
+  /** Host of the broker, by name or address. */
   readonly host: string;
+  /** Port of the broker. */
   readonly port: number;
   /** TLS settings, where TLS is asked for. */
   readonly ssl: ConnectionOptions | undefined;

@@ -10,7 +10,9 @@ import type { MemoryBackend } from './memory-backend.ts';
 
 /** Who processes the messages of a linked queue. */
 export interface LinkOptions {
+  /** Reads what was published, as a dispatcher does. */
   readonly serializers: SerializerRegistry;
+  /** Each runs for every message that it accepts, in this order. */
   readonly consumers: readonly Consumer[];
   /** Default: none, so that every publish is processed. */
   readonly cache?: DeduplicationCache;

@@ -2,7 +2,9 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 
 /** Where something listens. */
 export interface Address {
+  /** Host, by name or address. */
   readonly host: string;
+  /** Port, 1 to 65,535. */
   readonly port: number;
 }
 

@@ -9,7 +9,7 @@ import type { Message } from './message.ts';
  * `describeBackend` of `@melange/conformance` with the capabilities that it declares.
  */
 export interface MessagingBackend<Features extends Capabilities = Capabilities> {
-  /** Technology, for logs and tables: `memory`, `rabbitmq`. */
+  /** Technology, for logs and tables: `memory`. */
   readonly name: string;
   /** What this broker can do. The type of the options follows from it. */
   readonly capabilities: Features;
@@ -76,6 +76,7 @@ export interface MessagingBackend<Features extends Capabilities = Capabilities> 
    * unsettled goes back to the broker. Idempotent.
    */
   close(): Promise<void>;
+  /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -127,6 +128,7 @@ export interface ReplayableBackend<Features extends ReplayCapabilities = ReplayC
 
 /** Where a queue is read again from. */
 export interface ReplayPosition {
+  /** The first message that is still kept, or the first that was published at that time or later. */
   readonly to: 'earliest' | Date;
 }
 
@@ -188,6 +190,7 @@ export interface Subscription {
  * that fails rejects, and leaves the message with the broker, which delivers it again.
  */
 export interface Delivery {
+  /** The message as it was published, whichever way it came. */
   readonly message: Message;
   /** 1 the first time; counts retries and redeliveries, across restarts. */
   readonly attempt: number;
@@ -208,6 +211,7 @@ export interface Delivery {
 
 /** What is known of a queue. */
 export interface QueueDescription {
+  /** Whether there is a queue of that name. */
   readonly exists: boolean;
   /** Approximate number of messages waiting, without those in flight. */
   readonly depth: number;

@@ -3,11 +3,13 @@ import type { MessageHeaders } from './message.ts';
 
 /** What a consumer learns of a message besides its value. */
 export interface ConsumeContext {
+  /** Id of the message: the same at every attempt. */
   readonly messageId: string;
   /** `undefined` on a foreign message. */
   readonly manifest: string | undefined;
   /** 1 the first time. */
   readonly attempt: number;
+  /** The application’s headers. */
   readonly headers: MessageHeaders;
   /** Ordering key, if the message has one. */
   readonly key: string | undefined;

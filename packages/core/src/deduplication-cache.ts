@@ -5,6 +5,7 @@ export type MaybePromise<T> = T | Promise<T>;
 
 /** Proof of a claim. Opaque: only the cache that gave it reads `fence`. */
 export interface ClaimToken {
+  /** What was claimed. */
   readonly key: string;
   /** Differs for every claim, so that a late holder cannot touch its successor's. */
   readonly fence: string;

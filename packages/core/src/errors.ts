@@ -104,6 +104,7 @@ export class BrokerUnavailableError extends MelangeError {
 export interface PublishFailure {
   /** Id of the message. Publish again with the same id: a copy that did arrive is then a recognisable duplicate. */
   readonly messageId: string;
+  /** Why it is not known to be at the broker. */
   readonly error: unknown;
 }
 

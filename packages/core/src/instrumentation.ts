@@ -3,31 +3,45 @@ import type { Message } from './message.ts';
 
 /** What subscribers of `tracing:melange.publish:*` see: messages on their way to one destination. */
 export interface PublishTrace {
+  /** Name of the backend. */
   readonly backend: string;
+  /** Name of the queue or topic. */
   readonly destination: string;
+  /** What the destination is. */
   readonly kind: 'queue' | 'topic';
+  /** What is published, in order. */
   readonly messages: readonly Message[];
 }
 
 /** What subscribers of `tracing:melange.receive:*` see: one delivery, from arrival until it is settled. */
 export interface ReceiveTrace {
+  /** Queue that it came from. */
   readonly queue: string;
+  /** The message as it was received. */
   readonly message: Message;
+  /** 1 the first time. */
   readonly attempt: number;
 }
 
 /** What subscribers of `tracing:melange.process:*` see: one consumer's run. */
 export interface ProcessTrace {
+  /** Queue that the message came from. */
   readonly queue: string;
+  /** The message as it was received. */
   readonly message: Message;
+  /** Name of the consumer. */
   readonly consumer: string;
+  /** 1 the first time. */
   readonly attempt: number;
 }
 
 /** What subscribers of `tracing:melange.settle:*` see: how a delivery ended. */
 export interface SettleTrace {
+  /** Queue that the message came from. */
   readonly queue: string;
+  /** The message as it was received. */
   readonly message: Message;
+  /** `kind` of the `Outcome`. */
   readonly outcome: string;
 }
 

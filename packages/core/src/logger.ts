@@ -3,9 +3,13 @@
  * any logging library.
  */
 export interface Logger {
+  /** What helps to follow a single message. */
   debug(message: string, facts?: Readonly<Record<string, unknown>>): void;
+  /** What happens in the ordinary course. */
   info(message: string, facts?: Readonly<Record<string, unknown>>): void;
+  /** What Melange recovers from by itself. */
   warn(message: string, facts?: Readonly<Record<string, unknown>>): void;
+  /** What needs attention. */
   error(message: string, facts?: Readonly<Record<string, unknown>>): void;
 }
 

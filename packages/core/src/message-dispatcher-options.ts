@@ -10,6 +10,7 @@ import type { SerializerRegistry } from './serializer-registry.ts';
 
 /** What a dispatcher is made of. */
 export interface MessageDispatcherOptions {
+  /** Reads the messages: all that the queue may carry. */
   readonly serializers: SerializerRegistry;
   /** Default: that of `BackendManager`. */
   readonly backend?: MessagingBackend;
@@ -48,9 +49,13 @@ export interface MessageDispatcherOptions {
 
 /** Where an error came from. */
 export interface ExceptionContext {
+  /** Queue that the message came from. */
   readonly queue: string;
+  /** Id of the message; `undefined` when the error concerns no single one. */
   readonly messageId: string | undefined;
+  /** 1 the first time; `undefined` when the error concerns no single message. */
   readonly attempt: number | undefined;
+  /** Name of the consumer that threw; `undefined` when none did. */
   readonly consumer: string | undefined;
 }
 
@@ -68,12 +73,17 @@ export interface ConsumeOptions {
 
 /** What a dispatcher has done so far, in messages. */
 export interface DispatcherCounters {
+  /** Deliveries handed over by the backend. */
   readonly received: number;
   /** Includes `unhandled` and `undecodable` ones that were acknowledged. */
   readonly acknowledged: number;
+  /** Given back to come again. */
   readonly retried: number;
+  /** Moved to a dead-letter queue. */
   readonly deadLettered: number;
+  /** That no consumer accepted. */
   readonly unhandled: number;
+  /** Whose content no serializer could read. */
   readonly undecodable: number;
   /** Runs of a consumer spared because the cache knew it to be done. */
   readonly duplicates: number;
@@ -81,7 +91,9 @@ export interface DispatcherCounters {
 
 /** A queue being consumed, for health probes. */
 export interface LoopHealth {
+  /** Name of the queue. */
   readonly queue: string;
+  /** Messages received and not settled. */
   readonly inFlight: number;
   /** The error that ended the loop, if one did. */
   readonly failed?: string;

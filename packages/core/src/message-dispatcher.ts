@@ -115,6 +115,7 @@ export class MessageDispatcher {
     await Promise.allSettled(this.#loops.values());
   }
 
+  /** `close()`, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

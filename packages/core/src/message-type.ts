@@ -7,9 +7,13 @@ export type MessageClass<Instance extends object = object> = abstract new (
 
 /** A class made by `defineMessage`: constructor, manifest, static type and run-time schema in one. */
 export interface MessageType<Fields extends object, Schema extends StandardSchema = StandardSchema> {
+  /** Takes the fields as they are; serializers validate them. */
   new (fields: Fields): Fields;
+  /** Name of the shape on the wire. */
   readonly manifest: string;
+  /** Validates the fields on their way out and in. */
   readonly schema: Schema;
+  /** Earlier forms that are read as this type. */
   readonly alsoReads: readonly Lift[];
 }
 

@@ -4,6 +4,7 @@ import { type MessageClass, manifestOf } from './message-type.ts';
 
 /** As `QueueOptions`, with message classes beside manifests in the filter. */
 export interface InitQueueOptions extends Omit<QueueOptions, 'filter'> {
+  /** Manifests or message classes that the queue wants from its topics. Default: all. */
   readonly filter?: readonly (string | MessageClass)[];
 }
 

@@ -2,7 +2,9 @@ import type { ConsumeContext } from './consumer.ts';
 
 /** What a middleware sees: the value, its context, and the consumer about to run. */
 export interface MiddlewareContext extends ConsumeContext {
+  /** Name of the consumer. */
   readonly consumer: string;
+  /** The value that the serializer made. */
   readonly message: unknown;
 }
 

@@ -9,6 +9,7 @@ import type { SerializerRegistry } from './serializer-registry.ts';
 
 /** What a publisher is made of. */
 export interface PublisherOptions<Features extends Capabilities> {
+  /** Turns values into content. */
   readonly serializers: SerializerRegistry;
   /** Default: that of `BackendManager`. */
   readonly backend?: MessagingBackend<Features>;
@@ -30,6 +31,7 @@ export interface EnvelopeOptions {
 
 /** A value with its envelope, for batches. */
 export interface OutgoingMessage<Value> extends EnvelopeOptions {
+  /** What is published. */
   readonly value: Value;
 }
 

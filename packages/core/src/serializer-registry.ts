@@ -19,8 +19,11 @@ export interface SerializerRegistryOptions<Name extends string> {
 
 /** The content of a message and the two marks that lead back to its value. */
 export interface SerializedValue {
+  /** Text, or bytes. */
   readonly content: MessageContent;
+  /** Name of the value’s shape. */
   readonly manifest: string;
+  /** Number of the serializer that made the content. */
   readonly serializerId: number;
 }
 

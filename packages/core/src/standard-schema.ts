@@ -5,6 +5,7 @@ import type { MaybePromise } from './deduplication-cache.ts';
  * specification fits.
  */
 export interface StandardSchema<Input = unknown, Output = Input> {
+  /** What the specification asks of a schema. */
   readonly '~standard': {
     readonly version: 1;
     readonly vendor: string;
@@ -20,7 +21,9 @@ export type SchemaResult<Output> =
 
 /** One thing that is wrong, and where. */
 export interface SchemaIssue {
+  /** What is wrong, for people. */
   readonly message: string;
+  /** Where, from the outermost field inwards. */
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 

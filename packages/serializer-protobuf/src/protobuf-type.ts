@@ -2,7 +2,9 @@ import type protobuf from 'protobufjs';
 
 /** How fields appear in values. */
 export interface FieldForms {
+  /** How 64-bit integers appear. */
   readonly longs: 'bigint' | 'string';
+  /** How values of an enum appear. */
   readonly enums: 'number' | 'name';
 }
 
