@@ -12,8 +12,11 @@ export type ClaimerRequest =
 
 /** The answer to the request of that number. */
 export interface ClaimerReply {
+  /** Number of the request. */
   readonly number: number;
+  /** What the cache answered. */
   readonly answer?: unknown;
+  /** What the cache threw instead, as text. */
   readonly error?: string;
 }
 
