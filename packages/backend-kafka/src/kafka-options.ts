@@ -55,7 +55,7 @@ export interface KafkaBackendOptions {
   readonly stalledAfterMs?: number;
   /** Compacted topic that holds which queue is bound to which topic and has which dead-letter queue. Default: `melange.topology`. */
   readonly topologyTopic?: string;
-  /** Default: warnings and errors to standard error. */
+  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
 }
 

@@ -14,7 +14,7 @@ export interface MemoryBackendOptions {
   readonly leaseMs?: number | undefined;
   /** Time of delays and leases. Default: the machine's. */
   readonly clock?: Clock;
-  /** Default: warnings and errors to standard error. */
+  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
 }
 

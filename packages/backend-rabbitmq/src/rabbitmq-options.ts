@@ -24,12 +24,12 @@ export interface RabbitMqBackendOptions {
   readonly heartbeatSeconds?: number;
   /** Type of the queues that are declared without one. Queues that delay are quorum queues always. Default: `quorum`. */
   readonly defaultQueueType?: RabbitMqQueueType;
-  /** Default: warnings and errors to standard error. */
+  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
 }
 
 /** How a RabbitMQ queue is made. */
 export interface RabbitMqQueueOptions extends QueueOptions {
-  /** Default: the backend's `defaultQueueType`. */
+  /** Quorum or classic. Default: the backend's `defaultQueueType`. */
   readonly type?: RabbitMqQueueType;
 }

@@ -53,7 +53,7 @@ export interface SqsBackendOptions {
   readonly requestTimeoutMs?: number;
   /** Most bytes of a message to a topic: SNS takes 262,144 unless the topic's `MaximumMessageSize` says more. Default: 262,144. */
   readonly maxTopicMessageBytes?: number;
-  /** Default: warnings and errors to standard error. */
+  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
 }
 

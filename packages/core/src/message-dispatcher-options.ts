@@ -12,11 +12,11 @@ import type { SerializerRegistry } from './serializer-registry.ts';
 export interface MessageDispatcherOptions {
   /** Reads the messages: all that the queue may carry. */
   readonly serializers: SerializerRegistry;
-  /** Default: that of `BackendManager`. */
+  /** Where messages come from. Default: that of `BackendManager`. */
   readonly backend?: MessagingBackend;
   /** Remembers what was processed. Default: `NullCache`, which remembers nothing. */
   readonly cache?: DeduplicationCache;
-  /** How the cache is used. */
+  /** How the cache is used. Default: the defaults of `DeduplicationOptions`. */
   readonly deduplication?: DeduplicationOptions;
   /** Messages processed at once. Default: 10. */
   readonly concurrency?: number;
@@ -27,7 +27,7 @@ export interface MessageDispatcherOptions {
    * makes while it waits in its place are counted here, and start again after a restart. Default: `none`.
    */
   readonly ordering?: Ordering;
-  /** Default: `exponentialBackoff()`. */
+  /** Delays between the attempts of a message, and how many there are. Default: `exponentialBackoff()`. */
   readonly retry?: RetryPolicy;
   /** Around each run of a consumer, the first outermost. Default: none. */
   readonly middleware?: readonly Middleware[];
@@ -39,11 +39,11 @@ export interface MessageDispatcherOptions {
   readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
   /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
   readonly handlerTimeoutMs?: number;
-  /** Default: warnings and errors to standard error. */
+  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
-  /** Default: the machine's time. */
+  /** Time of delays and leases. Default: the machine's. */
   readonly clock?: Clock;
-  /** 0 (inclusive) to 1 (exclusive), for jitter. Default: `Math.random`. */
+  /** Source of jitter, from 0 (inclusive) to 1 (exclusive). Default: `Math.random`. */
   readonly random?: () => number;
 }
 
@@ -61,7 +61,7 @@ export interface ExceptionContext {
 
 /** What may accompany consumption. */
 export interface ConsumeOptions {
-  /** Stops consumption when aborted. */
+  /** Stops consumption when aborted. Default: none, `close()` stops it. */
   readonly signal?: AbortSignal;
   /** Sees every error. What it throws is logged and changes nothing. */
   readonly onException?: (error: unknown, context: ExceptionContext) => void;

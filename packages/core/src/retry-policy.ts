@@ -15,13 +15,13 @@ export interface RetryPolicy {
 
 /** Settings of `exponentialBackoff`. */
 export interface ExponentialBackoffOptions {
-  /** Default: 10. */
+  /** Attempts in all, the first included. Default: 10. */
   readonly maxAttempts?: number;
-  /** In ms. Default: 1,000. */
+  /** Delay before the second attempt, in ms. Default: 1,000. */
   readonly firstDelayMs?: number;
-  /** Default: 2. */
+  /** How many times longer each delay is than the one before it. Default: 2. */
   readonly factor?: number;
-  /** In ms. Default: 60,000. */
+  /** Bound of the delays, in ms. Default: 60,000. */
   readonly longestDelayMs?: number;
   /** Share of the delay that is random, 0 to 1, so that failures that came together do not return together. Default: 0.1. */
   readonly jitter?: number;

@@ -6,6 +6,6 @@ export interface MemoryDeduplicationCacheOptions {
   readonly ttlMs?: number;
   /** Bound of the keys remembered, claimed and done together. Default: 100,000. */
   readonly maxEntries?: number;
-  /** Default: the machine's time. */
+  /** Time of leases and lifetimes. Default: the machine's. */
   readonly clock?: Clock;
 }

@@ -42,7 +42,7 @@ export interface BackendSuiteOptions {
   readonly create: () => MaybePromise<BackendUnderTest>;
   /** What the backend declares; what it cannot do is skipped. */
   readonly capabilities: Capabilities;
-  /** Default: the behaviours under faults are skipped. */
+  /** How to reach the broker through a proxy that breaks connections. Default: behaviours under faults are skipped. */
   readonly faults?: BackendFaults;
   /** Longest wait for something to happen, in ms. Default: 15,000. */
   readonly patienceMs?: number;

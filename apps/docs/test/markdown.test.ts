@@ -1,0 +1,106 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, posix } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type CodeFile, codeFiles } from '../src/code-files.ts';
+import { withGeneratedParts } from '../src/generated-parts.ts';
+import { type MarkdownPage, readPages, root } from '../src/markdown-page.ts';
+import { readInterfaces } from '../src/options-table.ts';
+
+const execute = promisify(execFile);
+const bin = (name: string) => join(root, 'node_modules/.bin', name);
+const app = join(root, 'apps/docs');
+const pages = await readPages();
+const byPath = new Map(pages.map((page) => [page.path, page]));
+
+describe('the TypeScript of the Markdown files', () => {
+  let folder = '';
+  const files = pages.flatMap((page) => codeFiles(page).map((file) => ({ ...file, page })));
+  const fileOf = ({ page, name }: CodeFile & { readonly page: MarkdownPage }) =>
+    join(folder, page.path, name);
+
+  beforeAll(async () => {
+    // Within this app, where every package of the repository resolves, and outside node_modules, where TypeScript
+    // takes code for that of others.
+    folder = await mkdtemp(join(app, '.markdown-'));
+    for (const file of files) {
+      await mkdir(dirname(fileOf(file)), { recursive: true });
+      await writeFile(fileOf(file), file.code);
+    }
+    const compilerOptions = {
+      noEmit: true,
+      declaration: false,
+      isolatedDeclarations: false,
+      noUnusedLocals: false,
+      noUnusedParameters: false,
+      moduleDetection: 'force',
+    };
+    const config = { extends: '../../../tsconfig.base.json', compilerOptions, files: files.map(fileOf) };
+    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
+  });
+
+  afterAll(() => rm(folder, { recursive: true }));
+
+  test('compiles', { timeout: 60_000 }, async () => {
+    expect(files.length).toBeGreaterThan(10);
+    const { stdout } = await execute(bin('tsc'), ['-p', folder, '--pretty', 'false']).catch(
+      (error: { readonly stdout: string }) => error,
+    );
+    expect(stdout.replaceAll(/\S*\.markdown-\w+\//g, '')).toBe('');
+  });
+
+  test.for(files.filter(({ output }) => output !== undefined).map((file) => [file.page.path, file] as const))(
+    '%s runs as it says',
+    { timeout: 60_000 },
+    async ([, file]) => {
+      const { stdout } = await execute(bin('tsx'), [fileOf(file)], { cwd: app });
+      expect(stdout).toBe(file.output);
+    },
+  );
+});
+
+test('the generated parts are what the sources say (`pnpm docs:generate` makes them)', async () => {
+  const interfaces = await readInterfaces();
+  for (const { path, text } of pages) expect(withGeneratedParts(text, interfaces), path).toBe(text);
+});
+
+describe.for(pages)('$path', ({ path, links }) => {
+  test('links to what exists', () => {
+    const broken = links.filter(({ target }) => !leadsSomewhere(path, target));
+    expect(broken).toEqual([]);
+  });
+});
+
+function leadsSomewhere(from: string, target: string): boolean {
+  if (/^(https?|mailto):/.test(target)) return true;
+  const [file = '', anchor = ''] = decodeURI(target).split('#');
+  const path = file === '' ? from : posix.normalize(posix.join(posix.dirname(from), file)).replace(/\/$/, '');
+  if (!existsSync(join(root, path))) return false;
+  return anchor === '' || (byPath.get(path)?.anchors.has(anchor) ?? false);
+}
+
+const headings = ['Install', 'Use', 'Options', 'Guarantees and limits', 'Test locally'];
+
+describe.for(pages.filter(({ path }) => /^packages\/[^/]+\/README\.md$/.test(path)))(
+  '$path',
+  ({ text, headings: found }) => {
+    test('has the headings of every package', () => {
+      expect(found.filter(([level]) => level === 2).map(([, heading]) => heading)).toEqual(headings);
+    });
+
+    test('has one sentence under its title, and at most 120 lines', () => {
+      const [title, sentence] = text.split('\n\n');
+      expect(title).toMatch(/^# @melange\/[\w-]+$/);
+      expect(sentence).toMatch(/^[A-Z].*[^.]\.$/s);
+      expect(sentence).not.toMatch(/[.!?]\s+[A-Z]/);
+      expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(120);
+    });
+  },
+);
+
+test('every package has a README', () => {
+  const packages = pages.filter(({ path }) => /^packages\/[^/]+\/README\.md$/.test(path));
+  expect(packages.length).toBeGreaterThanOrEqual(9);
+});
