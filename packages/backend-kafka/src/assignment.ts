@@ -1,3 +1,4 @@
+import type { AbortReason } from '@melange/core';
 import type { KafkaDelivery } from './kafka-delivery.ts';
 import { attemptOf, type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
@@ -36,6 +37,7 @@ export class Assignment {
   #parkedCount = 0;
   /** Entries of the retry topic that are not due, with their timers. */
   readonly #waiting = new Map<Entry, NodeJS.Timeout>();
+  readonly #onIdle: (() => void)[] = [];
   #sequence = 0;
   isLost = false;
 
@@ -112,6 +114,33 @@ export class Assignment {
     return taken;
   }
 
+  /** The delivery needs nothing of this process any more. */
+  leaveBusy(delivery: KafkaDelivery): void {
+    this.busy.delete(delivery);
+    if (this.busy.size === 0) this.#becomeIdle();
+  }
+
+  /** Resolves when nothing is busy, or the deadline has passed. */
+  idle(deadlineMs: number): Promise<void> {
+    if (this.busy.size === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(done, deadlineMs);
+      this.#onIdle.push(done);
+    });
+  }
+
+  /** The partitions are gone: what is busy is aborted, and comes again to whoever has them. */
+  lose(reason: AbortReason, why: string): void {
+    this.drop();
+    for (const delivery of this.busy) delivery.lose(reason, why);
+    this.busy.clear();
+    this.#becomeIdle();
+  }
+
   /** Forgets what was not handed over: it is still at the broker. */
   drop(): void {
     this.isLost = true;
@@ -122,6 +151,10 @@ export class Assignment {
     this.#returned.length = 0;
     this.#parked.clear();
     this.#parkedCount = 0;
+  }
+
+  #becomeIdle(): void {
+    for (const done of this.#onIdle.splice(0)) done();
   }
 
   #append(entry: Entry): void {

@@ -1,20 +1,34 @@
 import type { Assignment } from './assignment.ts';
-import { type Commit, typeOf } from './kafka-client.ts';
+import { longestMetadata } from './finished-offsets.ts';
+import { type Commit, typeOf } from './kafka-client/index.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 
+/** How offsets are committed, and who hears what became of it. */
+export interface Committing {
+  readonly commit: (commits: readonly Commit[]) => Promise<void>;
+  readonly onCommitted: () => void;
+  /** They are committed again. */
+  readonly onFailed: (error: unknown) => void;
+  /** The group has given the partitions to others. */
+  readonly onFenced: (assignment: Assignment) => void;
+}
+
 const pauseMs = 50;
+/** Somebody else speaks for these partitions now. */
+const fenced = /^(UNKNOWN_MEMBER_ID|ILLEGAL_GENERATION|FENCED_INSTANCE_ID)$/;
 
 /** Commits the contiguous prefix of each partition, a little later, so that many acknowledgements share one request. */
 export class CommitLoop {
   readonly #intervalMs: number;
-  readonly #commit: (commits: readonly Commit[]) => Promise<void>;
+  readonly #committing: Committing;
   #assignment: Assignment | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #committing: Promise<void> = Promise.resolve();
+  #flushing: Promise<void> = Promise.resolve();
+  #longestMetadata = longestMetadata;
 
-  constructor(intervalMs: number, commit: (commits: readonly Commit[]) => Promise<void>) {
+  constructor(intervalMs: number, committing: Committing) {
     this.#intervalMs = intervalMs;
-    this.#commit = commit;
+    this.#committing = committing;
   }
 
   /** From now on these are the partitions; `undefined` when there are none. */
@@ -32,8 +46,8 @@ export class CommitLoop {
 
   /** Commits now. Never rejects: what the broker did not take is committed later, by whoever has the partition. */
   flush(): Promise<void> {
-    this.#committing = this.#committing.then(() => this.#flush());
-    return this.#committing;
+    this.#flushing = this.#flushing.then(() => this.#flush());
+    return this.#flushing;
   }
 
   /** Commits all, trying again while the broker does not answer, as the partitions are about to be given up. */
@@ -41,43 +55,49 @@ export class CommitLoop {
     const end = Date.now() + deadlineMs;
     for (;;) {
       await this.flush();
-      const isDirty = [...(this.#assignment?.trackers.values() ?? [])].some((tracker) => tracker.isDirty);
-      if (!isDirty || Date.now() > end) return;
+      if (this.#dirty().length === 0 || Date.now() > end) return;
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
 
   async close(): Promise<void> {
     clearTimeout(this.#timer);
-    await this.#committing;
+    await this.#flushing;
+  }
+
+  #dirty(): PartitionTracker[] {
+    return [...(this.#assignment?.trackers.values() ?? [])].filter(({ isDirty }) => isDirty);
   }
 
   async #flush(): Promise<void> {
-    const assignment = this.#assignment;
-    const dirty = [...(assignment?.trackers.values() ?? [])].filter((tracker) => tracker.isDirty);
+    const dirty = this.#dirty();
     if (dirty.length === 0) return;
     const topics = new Set(dirty.map(({ topic }) => topic));
-    if (await this.#commitAll(dirty, topics.size > 1)) return;
+    if ((await this.#commit(dirty)) !== 'topic-is-gone' || topics.size === 1) return;
     // The answer is about all: one that was deleted must not keep the others from being committed.
-    for (const topic of topics)
-      await this.#commitAll(
-        dirty.filter((tracker) => tracker.topic === topic),
-        false,
-      );
+    for (const topic of topics) await this.#commit(dirty.filter((tracker) => tracker.topic === topic));
   }
 
-  /** False when one of several topics is gone. One that is gone alone has nothing left to commit. */
-  async #commitAll(trackers: readonly PartitionTracker[], areSeveral: boolean): Promise<boolean> {
+  async #commit(trackers: readonly PartitionTracker[]): Promise<'topic-is-gone' | undefined> {
     const assignment = this.#assignment;
     try {
-      await this.#commit(trackers.map((tracker) => tracker.commit()));
+      await this.#committing.commit(trackers.map((tracker) => tracker.commit(this.#longestMetadata)));
+      this.#committing.onCommitted();
+      return undefined;
     } catch (error) {
-      const isGone = typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION';
-      if (isGone && areSeveral) return false;
-      if (isGone) return true;
+      const type = typeOf(error) ?? '';
+      // One that is gone alone has nothing left to commit.
+      if (type === 'UNKNOWN_TOPIC_OR_PARTITION') return 'topic-is-gone';
       for (const tracker of trackers) tracker.commitFailed();
+      if (fenced.test(type)) {
+        if (assignment !== undefined) this.#committing.onFenced(assignment);
+        return undefined;
+      }
+      // Brokers may be set to take less of it. What does not fit is only delivered again after a rebalance.
+      if (type === 'OFFSET_METADATA_TOO_LARGE') this.#longestMetadata = Math.floor(this.#longestMetadata / 4);
+      else if (type !== 'REBALANCE_IN_PROGRESS') this.#committing.onFailed(error);
       if (assignment?.isLost === false) this.isDirty();
+      return undefined;
     }
-    return true;
   }
 }

@@ -11,10 +11,17 @@ const runForm = /^[0-9a-z]{1,9}\.[0-9a-z]{1,4}$/;
 const longestRun = 36 ** 4 - 1;
 
 /** The broker takes 4,096 bytes by default (`offset.metadata.max.bytes`). What does not fit may be delivered again. */
-const longestMetadata = 4_000;
+export const longestMetadata = 4_000;
 
-/** @param finished ascending, each at least `offset`. */
-export function describeFinished(offset: number, finished: Iterable<number>): string {
+/**
+ * @param finished ascending, each at least `offset`.
+ * @param longest in bytes.
+ */
+export function describeFinished(
+  offset: number,
+  finished: Iterable<number>,
+  longest: number = longestMetadata,
+): string {
   const runs: { gap: number; length: number }[] = [];
   let next = offset;
   for (const one of finished) {
@@ -23,10 +30,11 @@ export function describeFinished(offset: number, finished: Iterable<number>): st
     else runs.push({ gap: one - next, length: 1 });
     next = one + 1;
   }
-  let text = runs.length === 0 ? '' : mark;
+  if (runs.length === 0 || longest <= mark.length) return '';
+  let text = mark;
   for (const { gap, length } of runs) {
     const run = `${gap.toString(36)}.${length.toString(36)},`;
-    if (text.length + run.length > longestMetadata) break;
+    if (text.length + run.length > longest) break;
     text += run;
   }
   return text;

@@ -1,2 +1,8 @@
 export { KafkaBackend, kafkaCapabilities } from './kafka-backend.ts';
-export type { KafkaBackendOptions, KafkaQueueOptions, KafkaSocketOptions } from './kafka-options.ts';
+export type {
+  KafkaBackendOptions,
+  KafkaCredentials,
+  KafkaPassword,
+  KafkaQueueOptions,
+  KafkaSocketOptions,
+} from './kafka-options.ts';

@@ -1,10 +1,10 @@
 import {
   type Delivery,
-  deadLetterCopy,
   type Health,
   type Logger,
   MelangeError,
   type Message,
+  MessageTooLargeError,
   PublishError,
   type PublishFailure,
   type PublishOptions,
@@ -17,8 +17,9 @@ import {
   TopicNotFoundError,
   warningLogger,
 } from '@melange/core';
-import { KafkaClient, typeOf } from './kafka-client.ts';
-import { toDeadLetter, toRecord, toRetry } from './kafka-message-mapper.ts';
+import { copiesOf } from './copies.ts';
+import { KafkaClient, typeOf } from './kafka-client/index.ts';
+import { toRecord } from './kafka-message-mapper.ts';
 import {
   type KafkaBackendOptions,
   type KafkaQueueOptions,
@@ -27,8 +28,8 @@ import {
 } from './kafka-options.ts';
 import { KafkaPublisher } from './kafka-publisher.ts';
 import { KafkaSubscription } from './kafka-subscription.ts';
-import { KafkaTopology, type QueueLayout, retryTopicOf } from './kafka-topology.ts';
-import { type Copies, QueueConsumer } from './queue-consumer.ts';
+import { KafkaTopology } from './kafka-topology.ts';
+import { QueueConsumer } from './queue-consumer.ts';
 import { commitsToRewind } from './rewind.ts';
 
 /** What Kafka can do, as this adapter uses it. The size is below the brokers' default limit of 1 MiB for a batch. */
@@ -208,7 +209,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
       client: this.#client,
       topology: this.#topology,
       settings: this.#settings,
-      copies: (current) => this.#copiesFrom(queue, current),
+      copies: (current) => copiesOf(queue, current, this.#publisher, this.#settings.publishTimeoutMs),
       logger: this.#logger,
       onClosed: (closed) => {
         if (this.#consumers.get(queue) === closed) this.#consumers.delete(queue);
@@ -217,24 +218,6 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     this.#consumers.set(queue, consumer);
     consumer.start();
     return consumer;
-  }
-
-  #copiesFrom(queue: string, layout: () => QueueLayout): Copies {
-    const { publishTimeoutMs } = this.#settings;
-    const retryTopic = retryTopicOf(queue);
-    const publisher = this.#publisher;
-    return {
-      retry: ({ entry: { record, attempt } }, delayMs) => {
-        const copy = toRetry(record, attempt, delayMs > 0 ? Date.now() + delayMs : 0);
-        return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition);
-      },
-      deadLetter: ({ entry: { record, attempt }, message }, options) => {
-        const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
-        const target = layout().deadLetterQueue as string;
-        return publisher.publish(target, toDeadLetter(record, copy), publishTimeoutMs, record.partition);
-      },
-      postpone: ({ record }) => publisher.publish(retryTopic, record, publishTimeoutMs, record.partition),
-    };
   }
 
   async #publishAll(
@@ -304,10 +287,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
 function assertSize(bytes: number): void {
   const { maxMessageBytes } = kafkaCapabilities;
   if (bytes <= maxMessageBytes) return;
-  throw new MelangeError(
-    'MESSAGE_TOO_LARGE',
-    `The content has ${bytes} bytes; Kafka takes ${maxMessageBytes}.`,
-  );
+  throw new MessageTooLargeError(`The content has ${bytes} bytes; Kafka takes ${maxMessageBytes}.`);
 }
 
 /** What the brokers do not answer in time counts as unanswered. */

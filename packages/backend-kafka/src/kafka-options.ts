@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { type Logger, MelangeError, type QueueOptions } from '@melange/core';
-import type { SASLOptions } from 'kafkajs';
 
 /** What makes the socket to one broker. */
 export interface KafkaSocketOptions {
@@ -15,6 +14,24 @@ export interface KafkaSocketOptions {
   readonly onConnect: () => void;
 }
 
+/** How a process says who it is. */
+export type KafkaCredentials =
+  | KafkaPassword<'plain'>
+  | KafkaPassword<'scram-sha-256'>
+  | KafkaPassword<'scram-sha-512'>
+  | {
+      readonly mechanism: 'oauthbearer';
+      /** Called for each connection, and again before the token ends. */
+      readonly oauthBearerProvider: () => Promise<{ readonly value: string }>;
+    };
+
+/** A name and a password. */
+export interface KafkaPassword<Mechanism extends string> {
+  readonly mechanism: Mechanism;
+  readonly username: string;
+  readonly password: string;
+}
+
 /** Settings of `KafkaBackend`. */
 export interface KafkaBackendOptions {
   /** Brokers to begin with, as `host:port` or `kafka://host:port`; the others are found by asking them. */
@@ -24,7 +41,7 @@ export interface KafkaBackendOptions {
   /** TLS: `true`, or Node's settings of it. Default: none. */
   readonly ssl?: boolean | ConnectionOptions;
   /** Credentials. Default: none. */
-  readonly sasl?: SASLOptions;
+  readonly sasl?: KafkaCredentials;
   /** Makes the sockets, for a proxy or a tunnel. Default: kafkajs's own. */
   readonly socketFactory?: (options: KafkaSocketOptions) => Socket;
   /** Longest wait for a connection, in ms. Default: 5,000. */
@@ -51,6 +68,8 @@ export interface KafkaBackendOptions {
   readonly commitIntervalMs?: number;
   /** Offsets of one partition that may be under way or waiting behind an unfinished one. Default: 10,000. */
   readonly maxTrackedOffsets?: number;
+  /** How soon partitions and bindings that others add are noticed, in ms. Default: 15,000. */
+  readonly metadataMaxAgeMs?: number;
   /** Work at hand and none finished for so many ms makes `health()` `degraded`. Default: 60,000. */
   readonly stalledAfterMs?: number;
   /** Compacted topic that holds which queue is bound to which topic and has which dead-letter queue. Default: `melange.topology`. */
@@ -87,12 +106,19 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
     revocationDeadlineMs: options.revocationDeadlineMs ?? Math.min(10_000, sessionTimeoutMs / 2),
     commitIntervalMs: options.commitIntervalMs ?? 500,
     maxTrackedOffsets: options.maxTrackedOffsets ?? 10_000,
+    metadataMaxAgeMs: options.metadataMaxAgeMs ?? 15_000,
     stalledAfterMs: options.stalledAfterMs ?? 60_000,
     topologyTopic: options.topologyTopic ?? 'melange.topology',
   };
   if (settings.brokers.length === 0)
     throw new MelangeError('CONFIGURATION', 'Name at least one broker in `brokers`.');
-  for (const name of ['partitions', 'maxTrackedOffsets', 'publishTimeoutMs', 'heartbeatIntervalMs'] as const)
+  for (const name of [
+    'partitions',
+    'maxTrackedOffsets',
+    'publishTimeoutMs',
+    'heartbeatIntervalMs',
+    'metadataMaxAgeMs',
+  ] as const)
     if (!(settings[name] >= 1))
       throw new MelangeError('CONFIGURATION', `${name} must be at least 1, not ${settings[name]}.`);
   if (settings.revocationDeadlineMs >= sessionTimeoutMs)

@@ -1,5 +1,5 @@
-import { type Logger, MelangeError } from '@melange/core';
-import { type KafkaClient, type KafkaProducer, type OutgoingBatch, typeOf } from './kafka-client.ts';
+import { type Logger, MelangeError, MessageTooLargeError } from '@melange/core';
+import { type KafkaClient, type KafkaProducer, type OutgoingBatch, typeOf } from './kafka-client/index.ts';
 import type { OutgoingRecord } from './kafka-message-mapper.ts';
 
 interface Pending {
@@ -63,10 +63,7 @@ export class KafkaPublisher {
     const bytes = sizeOf(record);
     if (bytes > largestRecord) {
       return Promise.reject(
-        new MelangeError(
-          'MESSAGE_TOO_LARGE',
-          `The message has ${bytes} bytes; Kafka takes ${largestRecord}.`,
-        ),
+        new MessageTooLargeError(`The message has ${bytes} bytes; Kafka takes ${largestRecord}.`),
       );
     }
     return new Promise<void>((resolve, reject) => {

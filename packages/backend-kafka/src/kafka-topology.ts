@@ -7,7 +7,7 @@ import {
   TopologyConflictError,
 } from '@melange/core';
 import { finishedBeyond } from './finished-offsets.ts';
-import type { Commit, KafkaClient } from './kafka-client.ts';
+import type { Commit, KafkaClient } from './kafka-client/index.ts';
 import type { OutgoingRecord } from './kafka-message-mapper.ts';
 import type { KafkaBackendOptions, KafkaQueueOptions, KafkaSettings } from './kafka-options.ts';
 

@@ -1,5 +1,5 @@
-import { describeFinished } from './finished-offsets.ts';
-import type { Commit } from './kafka-client.ts';
+import { describeFinished, longestMetadata } from './finished-offsets.ts';
+import type { Commit } from './kafka-client/index.ts';
 
 interface Tracked {
   readonly offset: number;
@@ -20,14 +20,24 @@ export class PartitionTracker {
   /** Finished in an earlier life of the partition. */
   readonly #finishedBefore: Set<number>;
   #position: number;
+  #isKnown: boolean;
   #isDirty = false;
 
-  /** @param finished offsets beyond `start` that need not be delivered. */
-  constructor(topic: string, partition: number, start: number, finished: Set<number>) {
+  /**
+   * @param finished offsets beyond `start` that need not be delivered.
+   * @param isKnown whether the group has committed something before.
+   */
+  constructor(topic: string, partition: number, start: number, finished: Set<number>, isKnown = true) {
     this.topic = topic;
     this.partition = partition;
+    this.#isKnown = isKnown;
     this.#position = start;
     this.#finishedBefore = finished;
+  }
+
+  /** Whether the group has been here before: then no record from the position on may be missing. */
+  get isKnown(): boolean {
+    return this.#isKnown;
   }
 
   /** The offset after the last one received. */
@@ -52,6 +62,7 @@ export class PartitionTracker {
   /** Whether the record is new, and to be processed. */
   receive(offset: number): boolean {
     if (offset < this.#position) return false;
+    this.#isKnown = true;
     this.#position = offset + 1;
     const tracked = { offset, isFinished: false };
     this.#tracked.push(tracked);
@@ -64,6 +75,7 @@ export class PartitionTracker {
   /** Offsets up to there hold nothing for us: markers of transactions, aborted records. */
   passOver(lastOffset: number): void {
     if (lastOffset < this.#position) return;
+    this.#isKnown = true;
     this.#position = lastOffset + 1;
     if (this.size === 0) this.#isDirty = true;
   }
@@ -91,11 +103,16 @@ export class PartitionTracker {
     }
   }
 
-  /** What to commit now. Counts as committed until `commitFailed`. */
-  commit(): Commit {
+  /** What to commit now, with so many bytes of metadata. Counts as committed until `commitFailed`. */
+  commit(longest: number = longestMetadata): Commit {
     this.#isDirty = false;
     const { topic, partition, prefix } = this;
-    return { topic, partition, offset: prefix, metadata: describeFinished(prefix, this.#finished()) };
+    return {
+      topic,
+      partition,
+      offset: prefix,
+      metadata: describeFinished(prefix, this.#finished(), longest),
+    };
   }
 
   commitFailed(): void {

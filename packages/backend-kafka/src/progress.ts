@@ -4,6 +4,11 @@ import type { KafkaSettings } from './kafka-options.ts';
 /** Joining for longer than this needs attention, in ms. */
 const failingTooLongMs = 30_000;
 
+/** A commit may fail for a moment, as in a rebalance, in ms. */
+const commitMayFailForMs = 5_000;
+/** How long a loss shows, in ms. */
+const lossShowsForMs = 600_000;
+
 /** Signs of life and of work of one queue's consumer. */
 export class Progress {
   readonly #queue: string;
@@ -13,6 +18,9 @@ export class Progress {
   #failedBecause: string | undefined;
   #failingSince = 0;
   #copyFailedBecause: string | undefined;
+  #commitFailedBecause: string | undefined;
+  #commitFailingSince = 0;
+  #lost: { readonly what: string; readonly at: number } | undefined;
 
   constructor(queue: string, settings: KafkaSettings) {
     this.#queue = queue;
@@ -50,6 +58,23 @@ export class Progress {
     this.#copyFailedBecause = undefined;
   }
 
+  /** Whether it is the first failure after a success. */
+  commitFailed(error: unknown): boolean {
+    const isFirst = this.#commitFailedBecause === undefined;
+    if (isFirst) this.#commitFailingSince = Date.now();
+    this.#commitFailedBecause = error instanceof Error ? error.message : String(error);
+    return isFirst;
+  }
+
+  committed(): void {
+    this.#commitFailedBecause = undefined;
+  }
+
+  /** The broker deleted what was not consumed. */
+  lost(what: string): void {
+    this.#lost = { what, at: Date.now() };
+  }
+
   health(lag: number): Health {
     const { sessionTimeoutMs, heartbeatIntervalMs, stalledAfterMs } = this.#settings;
     const queue = `queue "${this.#queue}"`;
@@ -67,6 +92,10 @@ export class Progress {
       return { status: 'degraded', detail: `${queue}: no answer of Kafka for ${seconds(silentMs)} s` };
     if (this.#copyFailedBecause !== undefined)
       return { status: 'degraded', detail: `${queue}: a copy was not confirmed: ${this.#copyFailedBecause}` };
+    if (this.#commitFailedBecause !== undefined && Date.now() - this.#commitFailingSince > commitMayFailForMs)
+      return { status: 'degraded', detail: `${queue}: offsets not committed: ${this.#commitFailedBecause}` };
+    if (this.#lost !== undefined && Date.now() - this.#lost.at < lossShowsForMs)
+      return { status: 'degraded', detail: `${queue}: deleted before it was consumed: ${this.#lost.what}` };
     if (lag === 0) this.made();
     const idleMs = Date.now() - this.#progressAt;
     if (idleMs > stalledAfterMs)

@@ -1,6 +1,6 @@
 import type { ReplayPosition } from '@melange/core';
 import { describeFinished, finishedBeyond } from './finished-offsets.ts';
-import type { Commit, KafkaClient } from './kafka-client.ts';
+import type { Commit, KafkaClient } from './kafka-client/index.ts';
 import { type QueueLayout, retryTopicOf } from './kafka-topology.ts';
 
 /** What to commit so that a queue is read again from there. What was never settled stays before it. */

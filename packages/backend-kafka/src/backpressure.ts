@@ -1,0 +1,74 @@
+import type { Assignment } from './assignment.ts';
+import type { Copies } from './copies.ts';
+import type { GroupMember } from './kafka-client/index.ts';
+import { retryTopicOf } from './kafka-topology.ts';
+import type { PartitionTracker } from './partition-tracker.ts';
+
+/** Records at hand beyond which no more are fetched. */
+const mostBuffered = 1_000;
+/** What is due this soon is waited for. */
+const soonMs = 2_000;
+
+/** Fetches no more of a partition while too much of it is at hand or unfinished, and goes on when that is done. */
+export class Backpressure {
+  readonly #retryTopic: string;
+  readonly #maxTrackedOffsets: number;
+  readonly #copies: Copies;
+  readonly #member: () => GroupMember | undefined;
+  readonly #onFinished: () => void;
+
+  /** @param onFinished called when something need not be delivered from here any more. */
+  constructor(
+    queue: string,
+    maxTrackedOffsets: number,
+    copies: Copies,
+    member: () => GroupMember | undefined,
+    onFinished: () => void,
+  ) {
+    this.#retryTopic = retryTopicOf(queue);
+    this.#maxTrackedOffsets = maxTrackedOffsets;
+    this.#copies = copies;
+    this.#member = member;
+    this.#onFinished = onFinished;
+  }
+
+  /** To be called when records arrived, and when some were finished. */
+  apply(assignment: Assignment): void {
+    const tooMuch = assignment.buffered >= mostBuffered;
+    const little = assignment.buffered <= mostBuffered / 2;
+    for (const tracker of assignment.trackers.values()) {
+      const { topic, partition, isPaused, size } = tracker;
+      if (!isPaused && (tooMuch || size >= this.#maxTrackedOffsets)) {
+        tracker.isPaused = true;
+        this.#member()?.pause(topic, partition);
+        if (!tooMuch && topic === this.#retryTopic) void this.#postpone(assignment, tracker);
+      } else if (isPaused && little && size <= this.#maxTrackedOffsets * 0.8) {
+        tracker.isPaused = false;
+        this.#member()?.resume(topic, partition);
+      }
+    }
+  }
+
+  /** kafkajs keeps a pause when the partition is gone, and has it still when it comes back. */
+  release(assignment: Assignment): void {
+    for (const { isPaused, topic, partition } of assignment.trackers.values())
+      if (isPaused) this.#member()?.resume(topic, partition);
+  }
+
+  /** What waits for long must not keep what is due sooner from being read: it goes to the end of its topic. */
+  async #postpone(assignment: Assignment, tracker: PartitionTracker): Promise<void> {
+    const postponed = assignment.takeWaiting(tracker, Date.now() + soonMs);
+    await Promise.all(
+      postponed.map(async (entry) => {
+        try {
+          await this.#copies.postpone(entry);
+          tracker.finish(entry.record.offset);
+        } catch {
+          if (!assignment.isLost) assignment.add(entry.record, tracker);
+        }
+      }),
+    );
+    this.#onFinished();
+    if (!assignment.isLost) this.apply(assignment);
+  }
+}

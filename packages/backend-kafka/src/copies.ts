@@ -1,0 +1,38 @@
+import { deadLetterCopy } from '@melange/core';
+import type { Entry } from './assignment.ts';
+import type { KafkaDelivery, Settlements } from './kafka-delivery.ts';
+import { toDeadLetter, toRetry } from './kafka-message-mapper.ts';
+import type { KafkaPublisher } from './kafka-publisher.ts';
+import { type QueueLayout, retryTopicOf } from './kafka-topology.ts';
+
+/** Copies of a queue's records in other topics, confirmed when their promise resolves. */
+export interface Copies {
+  /** In the retry topic. */
+  retry(delivery: KafkaDelivery, delayMs: number): Promise<void>;
+  /** In the dead-letter queue. */
+  deadLetter: Settlements['deadLetter'];
+  /** The same record once more, at the end of the retry topic. */
+  postpone(entry: Entry): Promise<void>;
+}
+
+/** @param layout asked at each copy: a queue may learn of its dead-letter queue later. */
+export function copiesOf(
+  queue: string,
+  layout: () => QueueLayout,
+  publisher: KafkaPublisher,
+  publishTimeoutMs: number,
+): Copies {
+  const retryTopic = retryTopicOf(queue);
+  return {
+    retry: ({ entry: { record, attempt } }, delayMs) => {
+      const copy = toRetry(record, attempt, delayMs > 0 ? Date.now() + delayMs : 0);
+      return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition);
+    },
+    deadLetter: ({ entry: { record, attempt }, message }, options) => {
+      const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
+      const target = layout().deadLetterQueue as string;
+      return publisher.publish(target, toDeadLetter(record, copy), publishTimeoutMs, record.partition);
+    },
+    postpone: ({ record }) => publisher.publish(retryTopic, record, publishTimeoutMs, record.partition),
+  };
+}

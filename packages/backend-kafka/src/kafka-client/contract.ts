@@ -1,0 +1,60 @@
+import type { IncomingRecord, OutgoingRecord } from '../kafka-message-mapper.ts';
+
+/** Where a partition begins, and the offset that its next record gets. */
+export interface PartitionRange {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What a group has committed for one partition; `offset` is -1 where it has committed nothing. */
+export interface Commit {
+  readonly topic: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly metadata: string;
+}
+
+/** Records for one topic, in their order. Those without a key go to one partition, chosen by `spread`. */
+export interface OutgoingBatch {
+  readonly topic: string;
+  readonly records: readonly { readonly record: OutgoingRecord; readonly spread: number }[];
+}
+
+/** An idempotent producer with acks of all replicas. After a `send` that failed it must be closed, not used. */
+export interface KafkaProducer {
+  send(batches: readonly OutgoingBatch[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What a member of a group is told. */
+export interface GroupListener {
+  /** Before each joining of the group: what was assigned is lost when this resolves. */
+  beforeJoin(): Promise<void>;
+  onAssigned(assignment: Readonly<Record<string, readonly number[]>>): unknown;
+  /**
+   * Records of one partition, in order and with gaps; none when all up to `lastOffset` were markers or aborted.
+   * Must resolve soon: heartbeats wait for it.
+   */
+  onRecords(
+    topic: string,
+    partition: number,
+    records: readonly IncomingRecord[],
+    lastOffset: number,
+    highWatermark: number,
+  ): Promise<void>;
+  onHeartbeat(): unknown;
+  /** The member is dead, whatever the reason: make another. Called at most once. */
+  onCrash(error: unknown): unknown;
+}
+
+/** A member of a consumer group. */
+export interface GroupMember {
+  /** Resolves when it runs; problems after that are told to `onCrash`. */
+  start(): Promise<void>;
+  /** Rejects when the broker does not take it, as in a rebalance. */
+  commit(commits: readonly Commit[]): Promise<void>;
+  pause(topic: string, partition: number): void;
+  resume(topic: string, partition: number): void;
+  /** Leaves the group. Resolves in bounded time. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,55 @@
+import { BrokerUnavailableError, MelangeError } from '@melange/core';
+
+const longestStopMs = 3_000;
+
+/** Name of a protocol error, such as `UNKNOWN_TOPIC_OR_PARTITION`, wherever in the chain of causes. */
+export function typeOf(error: unknown): string | undefined {
+  for (
+    let at = error as ErrorLike | undefined;
+    at !== undefined && at !== null;
+    at = at.cause ?? at.originalError
+  )
+    if (typeof at.type === 'string') return at.type;
+  return undefined;
+}
+
+interface ErrorLike {
+  readonly name?: string;
+  readonly message?: string;
+  readonly type?: string;
+  readonly cause?: ErrorLike;
+  readonly originalError?: ErrorLike;
+}
+
+/** A topic that was made a moment ago, or whose leader changes: soon the answer is another one. */
+export function isSettling(error: unknown): boolean {
+  const type = typeOf(error);
+  // kafkajs stumbles over partitions without a leader.
+  if (type === undefined) return error instanceof TypeError;
+  return type.startsWith('NOT_LEADER') || type === 'LEADER_NOT_AVAILABLE' || type === 'KAFKA_STORAGE_ERROR';
+}
+
+export function isConnectionProblem(error: unknown): boolean {
+  return typeOf(error) === undefined;
+}
+
+export function asMelangeError(error: unknown): MelangeError {
+  if (MelangeError.is(error)) return error;
+  const { message = String(error) } = (error ?? {}) as ErrorLike;
+  const type = typeOf(error);
+  if (type?.includes('AUTHORIZATION') === true || type?.includes('SASL') === true)
+    return new MelangeError('CONFIGURATION', `Kafka refuses: ${message}. Grant the ACLs of the README.`, {
+      cause: error,
+    });
+  return new BrokerUnavailableError(`Kafka does not answer as it should: ${message}`, { cause: error });
+}
+
+/** kafkajs waits for what may never come: connections that are gone, a coordinator that is down. */
+export async function bounded(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, longestStopMs);
+  });
+  await Promise.race([work.catch(() => undefined), timeout]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,296 @@
+import type { Logger } from '@melange/core';
+import { Assignment } from './assignment.ts';
+import { CommitLoop } from './commit-loop.ts';
+import { finishedBeyond } from './finished-offsets.ts';
+import type { GroupListener, GroupMember, KafkaClient } from './kafka-client/index.ts';
+import { type IncomingRecord, manifestOf } from './kafka-message-mapper.ts';
+import type { KafkaSettings } from './kafka-options.ts';
+import type { KafkaTopology, QueueLayout } from './kafka-topology.ts';
+import { MissingRecords } from './missing-records.ts';
+import { PartitionTracker } from './partition-tracker.ts';
+import type { Progress } from './progress.ts';
+
+/** What a membership works with. */
+export interface MembershipContext {
+  readonly queue: string;
+  readonly client: KafkaClient;
+  readonly topology: KafkaTopology;
+  readonly settings: KafkaSettings;
+  readonly progress: Progress;
+  readonly logger: Logger;
+  /** Records may be there to hand over. */
+  readonly onReady: () => void;
+  /** Records arrived. */
+  readonly onArrived: (assignment: Assignment) => void;
+  /** The partitions of an assignment are somebody else's now. */
+  readonly onLost: (assignment: Assignment) => void;
+}
+
+const longestPauseMs = 10_000;
+const longestWaitForCopiesMs = 5_000;
+const longestWaitForCommitMs = 2_000;
+const watchEveryMs = 1_000;
+/** A member that lived this long did not die of what killed the one before it. */
+const steadyAfterMs = 10_000;
+
+/** Keeps this process a member of a queue's group, and knows which partitions that gives it. */
+export class Membership implements GroupListener {
+  readonly #context: MembershipContext;
+  readonly #commits: CommitLoop;
+  readonly #missing: MissingRecords;
+  #layout: QueueLayout;
+  #member: GroupMember | undefined;
+  #assignment: Assignment | undefined;
+  /** Resolves when the assignment knows what was committed. */
+  #loading: Promise<void> = Promise.resolve();
+  #isLeaving = false;
+  #failures = 0;
+  #assignedAt = Number.POSITIVE_INFINITY;
+  #refreshedAt = Date.now();
+  #watch: NodeJS.Timeout | undefined;
+  #restarting: NodeJS.Timeout | undefined;
+
+  constructor(layout: QueueLayout, context: MembershipContext) {
+    this.#layout = layout;
+    this.#context = context;
+    const { client, settings, progress, logger, queue } = context;
+    this.#missing = new MissingRecords(queue, client, progress, logger);
+    this.#commits = new CommitLoop(settings.commitIntervalMs, {
+      commit: (commits) => this.#member?.commit(commits) ?? Promise.resolve(),
+      onCommitted: () => progress.committed(),
+      onFailed: (error) => {
+        const isFirst = progress.commitFailed(error);
+        if (isFirst) logger.warn('Offsets were not committed; they are committed again', { queue, error });
+      },
+      onFenced: (assignment) =>
+        this.#lose(assignment, 'partition-revoked', 'The group went on without this process.'),
+    });
+  }
+
+  get layout(): QueueLayout {
+    return this.#layout;
+  }
+
+  get member(): GroupMember | undefined {
+    return this.#member;
+  }
+
+  /** The partitions of the moment, if there are any. */
+  get assignment(): Assignment | undefined {
+    return this.#assignment;
+  }
+
+  /** Joins the group, in the background and again and again until it is in it. */
+  start(): void {
+    this.#join().catch((error) => this.onCrash(error));
+    this.#watch = setInterval(() => this.#look(), watchEveryMs);
+  }
+
+  /** Something was finished: it is committed soon. */
+  isDirty(): void {
+    this.#commits.isDirty();
+  }
+
+  /** Commits now. */
+  flush(): Promise<void> {
+    return this.#commits.flush();
+  }
+
+  /** Reads the topics of the queue as they are now. */
+  async reread(): Promise<void> {
+    this.#refreshedAt = Date.now();
+    const before = this.#layout.topics;
+    this.#layout = await this.#context.topology.layoutOf(this.#context.queue);
+    const isSame = this.#layout.topics.join() === before.join();
+    if (isSame || this.#isLeaving || this.#member === undefined) return;
+    // kafkajs reads other topics only as another member.
+    await this.beforeJoin();
+    const member = this.#member;
+    this.#member = undefined;
+    await member?.stop();
+    if (this.#assignment !== undefined)
+      this.#lose(this.#assignment, 'partition-revoked', 'The queue reads other topics now.');
+    if (!this.#isLeaving) await this.#join().catch((error) => this.onCrash(error));
+  }
+
+  /** Hands nothing over any more, waits for what is settled to be safe, commits, and leaves the group. */
+  async leave(): Promise<void> {
+    this.#isLeaving = true;
+    clearInterval(this.#watch);
+    clearTimeout(this.#restarting);
+    const assignment = this.#assignment;
+    if (assignment !== undefined) {
+      assignment.drop();
+      // Copies of settled deliveries are under way: what they stand for is finished when they are confirmed.
+      await assignment.idle(longestWaitForCopiesMs);
+      await this.#commits.settle(longestWaitForCommitMs);
+    }
+    await this.#commits.close();
+    const member = this.#member;
+    this.#member = undefined;
+    await member?.stop();
+  }
+
+  // ---- what the group says
+
+  /** Drains: what is not finished by the deadline is aborted, and comes again to whoever gets the partition. */
+  async beforeJoin(): Promise<void> {
+    const { progress, settings } = this.#context;
+    progress.isAlive();
+    const assignment = this.#assignment;
+    if (assignment === undefined) return;
+    assignment.drop();
+    const { revocationDeadlineMs, sessionTimeoutMs } = settings;
+    // Finds out, too, whether the group still waits for us.
+    await this.#commits.flush();
+    await assignment.idle(revocationDeadlineMs);
+    await this.#commits.settle(
+      Math.min(longestWaitForCommitMs, (sessionTimeoutMs - revocationDeadlineMs) / 2),
+    );
+    this.#lose(
+      assignment,
+      'partition-revoked',
+      `Not finished within ${revocationDeadlineMs} ms of a rebalance.`,
+    );
+    progress.isAlive();
+  }
+
+  onAssigned(assignment: Readonly<Record<string, readonly number[]>>): void {
+    this.#assignedAt = Date.now();
+    this.#context.progress.isAlive();
+    if (this.#isLeaving) return;
+    this.#loading = this.#load(assignment);
+    // Whoever needs it awaits it; nobody may be there yet.
+    this.#loading.catch(() => undefined);
+  }
+
+  async onRecords(
+    topic: string,
+    partition: number,
+    records: readonly IncomingRecord[],
+    lastOffset: number,
+    highWatermark: number,
+  ): Promise<void> {
+    this.#works();
+    await this.#loading;
+    const assignment = this.#assignment;
+    const tracker = assignment?.tracker(topic, partition);
+    if (assignment === undefined || tracker === undefined || assignment.isLost) return;
+    const since = this.#layout.bindings.get(topic)?.from[partition] ?? 0;
+    this.#missing.check(tracker, records[0]?.offset ?? lastOffset + 1, highWatermark, since);
+    if (assignment.lag === 0) this.#context.progress.made();
+    tracker.highWatermark = highWatermark;
+    for (const record of records) {
+      if (!tracker.receive(record.offset)) continue;
+      if (this.#isWanted(record)) assignment.add(record, tracker);
+      else tracker.finish(record.offset);
+    }
+    tracker.passOver(lastOffset);
+    this.#commits.isDirty();
+    this.#context.onArrived(assignment);
+  }
+
+  onHeartbeat(): void {
+    this.#works();
+    if (Date.now() - this.#assignedAt > steadyAfterMs) this.#failures = 0;
+  }
+
+  onCrash(error: unknown): void {
+    const { logger, queue, progress } = this.#context;
+    const member = this.#member;
+    this.#member = undefined;
+    if (this.#assignment !== undefined)
+      this.#lose(this.#assignment, 'connection-lost', 'The connection to Kafka was lost.');
+    if (this.#isLeaving) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    progress.failed(reason);
+    this.#failures += 1;
+    const delayMs = Math.min(longestPauseMs, 250 * 2 ** this.#failures) * (0.5 + Math.random() / 2);
+    logger.warn('Stopped receiving; joining the group again', { queue, reason, delayMs });
+    clearTimeout(this.#restarting);
+    this.#restarting = setTimeout(() => {
+      this.#joinAgain(member).catch((again) => this.onCrash(again));
+    }, delayMs);
+  }
+
+  /** To be joined is not enough: what it crashes of may come with the first fetch. */
+  #works(): void {
+    this.#context.progress.isAlive();
+    if (this.#assignedAt <= Date.now()) this.#context.progress.recovered();
+  }
+
+  // ---- the member and its partitions
+
+  async #join(): Promise<void> {
+    const { client, queue, progress } = this.#context;
+    const isCurrent = (): boolean => this.#member === member;
+    const member = client.join(queue, this.#layout.topics, {
+      beforeJoin: async () => {
+        if (isCurrent()) await this.beforeJoin();
+      },
+      onAssigned: (assignment) => isCurrent() && this.onAssigned(assignment),
+      onRecords: async (...given) => {
+        if (isCurrent()) await this.onRecords(...given);
+      },
+      onHeartbeat: () => isCurrent() && this.onHeartbeat(),
+      onCrash: (error) => isCurrent() && this.onCrash(error),
+    });
+    this.#assignedAt = Number.POSITIVE_INFINITY;
+    this.#member = member;
+    progress.isAlive();
+    await member.start();
+  }
+
+  async #joinAgain(former: GroupMember | undefined): Promise<void> {
+    await former?.stop();
+    // A topic that is gone may be the reason.
+    const layout = await this.#context.topology.layoutOf(this.#context.queue);
+    if (this.#isLeaving) return;
+    this.#layout = layout;
+    await this.#join();
+  }
+
+  async #load(assigned: Readonly<Record<string, readonly number[]>>): Promise<void> {
+    const { client, queue, onReady } = this.#context;
+    const topics = Object.keys(assigned);
+    const commits = topics.length === 0 ? [] : await client.committedBy(queue, topics);
+    const trackers = new Map<string, PartitionTracker>();
+    for (const { topic, partition, offset, metadata } of commits) {
+      if (assigned[topic]?.includes(partition) !== true) continue;
+      trackers.set(`${topic}/${partition}`, trackerFrom(topic, partition, offset, metadata));
+    }
+    this.#assignment = new Assignment(trackers, onReady);
+    this.#commits.follow(this.#assignment);
+    onReady();
+  }
+
+  #lose(assignment: Assignment, reason: 'partition-revoked' | 'connection-lost', why: string): void {
+    assignment.lose(reason, why);
+    this.#context.onLost(assignment);
+    if (this.#assignment !== assignment) return;
+    this.#assignment = undefined;
+    this.#commits.follow(undefined);
+  }
+
+  #isWanted(record: IncomingRecord): boolean {
+    const binding = this.#layout.bindings.get(record.topic);
+    if (binding === undefined) return true;
+    if (record.offset < (binding.from[record.partition] ?? 0)) return false;
+    return binding.filter === null || binding.filter.includes(manifestOf(record));
+  }
+
+  /** Whatever ends kafkajs without a word is found here. */
+  #look(): void {
+    const { progress, settings, logger } = this.#context;
+    const { silentMs } = progress;
+    if (this.#member !== undefined && silentMs > settings.sessionTimeoutMs * 2)
+      this.onCrash(new Error(`no sign of life of the consumer for ${Math.round(silentMs / 1_000)} s`));
+    else if (Date.now() - this.#refreshedAt > settings.metadataMaxAgeMs)
+      this.reread().catch((error) => logger.debug('The topology was not read', { error }));
+  }
+}
+
+function trackerFrom(topic: string, partition: number, offset: number, metadata: string): PartitionTracker {
+  const start = Math.max(0, offset);
+  return new PartitionTracker(topic, partition, start, finishedBeyond(metadata, start), offset >= 0);
+}
