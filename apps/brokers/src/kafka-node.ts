@@ -7,7 +7,7 @@ import type { Handle } from './broker.ts';
 import { freePort, install, isInstalled, isRunning, run, startDetached, until } from './processes.ts';
 
 /** The version that is started unless `MELANGE_KAFKA_VERSION` names another. */
-const currentVersion = '4.4.0';
+export const currentVersion = '4.4.0';
 const goneWithinMs = 10_000;
 /** A controller that is its own only voter has nobody to wait for, and waits all the same. */
 const orderlyWithinMs = 2_000;

@@ -6,7 +6,8 @@ import type { Handle } from './broker.ts';
 import { cachedInstallation } from './cached-installation.ts';
 import { isRunning, startDetached, until } from './processes.ts';
 
-const fauxqsVersion = '2.4.1';
+/** The version that is started. */
+export const fauxqsVersion = '2.4.1';
 /** fauxqs needs a Node that has SQLite. */
 const nodeVersion = '24';
 const server = fileURLToPath(new URL('fauxqs-server.ts', import.meta.url));

@@ -1,0 +1,12 @@
+import { SqsBackend } from '@melange/backend-sqs';
+import type { Contestant } from '../contestant.ts';
+import { consumeOrders } from '../melange.ts';
+import { sqsSettings } from '../sqs-client.ts';
+
+const contestant: Contestant = async (task, meter) => {
+  const backend = new SqsBackend({ client: sqsSettings(task.address) });
+  await consumeOrders(backend, task, meter);
+  await backend.close();
+};
+
+export default contestant;

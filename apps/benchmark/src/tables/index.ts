@@ -1,0 +1,22 @@
+import type { Table } from '../table.ts';
+import { dispatcher } from './dispatcher.ts';
+import { growthTables } from './growth.ts';
+import { kafkaConsume, kafkaSlowHandler } from './kafka.ts';
+import { memory } from './memory.ts';
+import { rabbitMqConsume, rabbitMqPublish } from './rabbitmq.ts';
+import { redisClaims } from './redis.ts';
+import { sqsPublish, sqsReceive } from './sqs.ts';
+
+/** Every table, in the order in which they are run. */
+export const tables: readonly Table[] = [
+  rabbitMqConsume,
+  rabbitMqPublish,
+  memory,
+  sqsPublish,
+  sqsReceive,
+  kafkaConsume,
+  kafkaSlowHandler,
+  redisClaims,
+  dispatcher,
+  ...growthTables,
+];
