@@ -88,9 +88,11 @@ export class RabbitMqReceiver implements Subscription {
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
-    session.acknowledger.flush();
+    const quiet = this.#cancel(session);
     for (const delivery of [...session.unsettled]) delivery.lose();
     this.#onChange();
+    await quiet;
+    session.acknowledger.flush();
     // A round trip behind the acknowledgements.
     await closeChannel(session.channel);
   }
@@ -99,14 +101,24 @@ export class RabbitMqReceiver implements Subscription {
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
-    if (!session.isLost && this.#options.untilEmpty !== true) {
-      // Not waited for: what still arrives is given back, and the broker may be silent.
-      session.channel.cancel(consumerTag).catch(() => undefined);
-    }
+    const quiet = this.#cancel(session);
     while (session.unsettled.size > 0) await this.#change();
+    await quiet;
     session.acknowledger.flush();
     // A round trip behind the acknowledgements: when it is answered, the broker has read them.
     await closeChannel(session.channel);
+  }
+
+  /** Resolves when nothing is delivered any more; what arrives until then is given back. The broker may be silent. */
+  #cancel({ channel, acknowledger, isLost }: Session): Promise<void> {
+    const isConsuming = !isLost && this.#options.untilEmpty !== true;
+    const cancelled = isConsuming ? channel.cancel(consumerTag) : Promise.resolve();
+    const late = new AbortController();
+    const quiet = Promise.race([cancelled, pause(cancelWithinMs, late.signal)])
+      .catch(() => undefined)
+      .then(() => late.abort());
+    acknowledger.drain(quiet);
+    return quiet;
   }
 
   async #open(): Promise<void> {
@@ -232,6 +244,8 @@ export class RabbitMqReceiver implements Subscription {
     });
   }
 }
+
+const cancelWithinMs = 1_000;
 
 /** Tags are unique within a channel, and each receiver has its own. */
 const consumerTag = 'melange';

@@ -4,8 +4,9 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { QueuePublisher, SerializerRegistry, silentLogger } from '@melange/core';
+import { QueuePublisher, SerializerRegistry, SimpleMessageDispatcher, silentLogger } from '@melange/core';
 import { JsonSerializer } from '@melange/serializer-json';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { RabbitMqBackend } from '../src/index.ts';
@@ -16,6 +17,7 @@ const serializers = new SerializerRegistry({ serializers: { json: new JsonSerial
 
 interface Scene {
   readonly backend: RabbitMqBackend;
+  readonly queue: string;
   start(): ChildProcess;
   /** What the workers have processed, repetitions included. */
   processed(): Promise<number[]>;
@@ -39,6 +41,7 @@ async function scene(): Promise<Scene> {
   });
   return {
     backend,
+    queue,
     start() {
       const child = spawn(process.execPath, ['--import', 'tsx', worker, url, queue, file], {
         stdio: 'inherit',
@@ -105,5 +108,31 @@ describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL
     expect(await end(last, 'SIGTERM')).toBe(0);
     expect((await processed()).length).toBe(messages);
     expect(await isEmpty()).toBe(true);
+  });
+
+  test('stopping in full flight, again and again, gives nothing back that was finished', {
+    timeout: 120_000,
+  }, async () => {
+    const { backend, queue, publish } = await scene();
+    const messages = 20_000;
+    await publish(messages);
+    const processed: number[] = [];
+    while (new Set(processed).size < messages) {
+      const stop = new AbortController();
+      const stopsAt = processed.length + 100 + Math.random() * 500;
+      const recorder = {
+        name: 'recorder',
+        accepts: () => true,
+        process: async (message: unknown) => {
+          // Out of order, so that the acknowledgements cannot all be put into one.
+          for (let turns = Math.random() * 8; turns >= 0; turns -= 1) await nextTurn();
+          processed.push((message as { n: number }).n);
+          if (processed.length >= stopsAt || processed.length >= messages) stop.abort();
+        },
+      };
+      const dispatcher = new SimpleMessageDispatcher(recorder, { backend, serializers, concurrency: 50 });
+      await dispatcher.consumeLoop(queue, { signal: stop.signal });
+    }
+    expect(processed.length).toBe(messages);
   });
 });
