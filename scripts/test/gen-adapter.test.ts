@@ -1,0 +1,173 @@
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { run } from '../../apps/brokers/src/processes.ts';
+import { repository } from '../packaging/packages.ts';
+
+const script = join(repository, 'scripts/gen/main.ts');
+const roles = ['backend', 'serializer', 'dedup'] as const;
+let copy: string;
+
+/** A workspace with what generated packages build upon, into which one adapter of each role is generated. */
+beforeAll(async () => {
+  copy = await mkdtemp(join(tmpdir(), 'melange-gen-'));
+  const files = ['package.json', '.changeset', '.gitignore', 'biome.json', 'tsconfig.base.json'];
+  const packages = ['core', 'conformance', 'serializer-json', 'serializer-protobuf'].map(
+    (name) => `packages/${name}`,
+  );
+  for (const file of [...files, ...packages]) {
+    await cp(join(repository, file), join(copy, file), {
+      recursive: true,
+      verbatimSymlinks: true,
+      filter: (path) => basename(path) !== 'dist',
+    });
+  }
+  await mkdir(join(copy, 'node_modules/@melange'), { recursive: true });
+  for (const name of await readdir(join(repository, 'node_modules'))) {
+    if (name !== '@melange')
+      await symlink(join(repository, 'node_modules', name), join(copy, 'node_modules', name));
+  }
+  for (const name of ['core', 'conformance']) {
+    await symlink(join(copy, 'packages', name), join(copy, 'node_modules/@melange', name));
+  }
+  await run('git', ['init', '--quiet'], { cwd: copy });
+  for (const role of roles) await gen('adapter', '--role', role, '--technology', 'slow-post');
+});
+
+afterAll(() => rm(copy, { recursive: true, force: true }));
+
+it('writes packages that build, with their tests', async () => {
+  const projects = roles.map((role) => `packages/${role}-slow-post/tsconfig.build.json`);
+  await node('typescript/bin/tsc', '-b', ...projects);
+  const settings = {
+    compilerOptions: { noEmit: true },
+    include: roles.map((role) => `packages/${role}-slow-post`),
+  };
+  const text = JSON.stringify({ extends: './tsconfig.base.json', ...settings, exclude: ['**/dist'] });
+  await writeFile(join(copy, 'tsconfig.json'), text);
+  await node('typescript/bin/tsc', '-p', 'tsconfig.json');
+}, 120_000);
+
+it('writes what the linter likes', async () => {
+  await node('@biomejs/biome/bin/biome', 'check', ...roles.map((role) => `packages/${role}-slow-post`));
+});
+
+it('writes a changeset for each, and names each in the package.json of the root', async () => {
+  const manifest = JSON.parse(await readFile(join(copy, 'package.json'), 'utf8'));
+  for (const role of roles) {
+    const changeset = await readFile(join(copy, `.changeset/${role}-slow-post.md`), 'utf8');
+    expect(changeset).toContain(`'@melange/${role}-slow-post': minor`);
+    expect(manifest.devDependencies).toHaveProperty(`@melange/${role}-slow-post`, 'workspace:*');
+  }
+});
+
+it('gives a serializer a number of its own', async () => {
+  const source = await readFile(
+    join(copy, 'packages/serializer-slow-post/src/slow-post-serializer.ts'),
+    'utf8',
+  );
+  expect(source).toContain('readonly identifier = 4;');
+});
+
+describe('the conformance test', () => {
+  let results: Map<string, { failed: readonly string[]; passed: number }>;
+
+  beforeAll(async () => {
+    const parameters = [
+      'run',
+      'slow-post',
+      '--testTimeout=20000',
+      '--reporter=json',
+      '--outputFile=results.json',
+    ];
+    await expect(node('vitest/vitest.mjs', ...parameters)).rejects.toThrow();
+    results = resultsIn(await readFile(join(copy, 'results.json'), 'utf8'));
+  }, 120_000);
+
+  it.each([
+    ['backend', 'declareQueue'],
+    ['backend', 'declareTopic'],
+    ['serializer', 'serialize'],
+    ['dedup', 'claim'],
+  ])('of a %s says that %s is left to do', (role, method) => {
+    const failures = results.get(`packages/${role}-slow-post/test/conformance.test.ts`)?.failed ?? [];
+    expect(failures.filter((failure) => failure.includes(`.${method} is left to do`)).length).toBeGreaterThan(
+      0,
+    );
+  });
+
+  it.each(roles)(
+    'of a %s fails by what is left to do, and by nothing else that it did not expect',
+    (role) => {
+      const failures = results.get(`packages/${role}-slow-post/test/conformance.test.ts`)?.failed ?? [];
+      expect(failures.length).toBeGreaterThan(5);
+      const strange = failures.filter(
+        (failure) => !/is left to do|^AssertionError|^Error: Property failed/.test(failure),
+      );
+      expect(strange).toEqual([]);
+    },
+  );
+
+  it('leaves the mapper of a backend tested', () => {
+    const mapper = results.get('packages/backend-slow-post/test/slow-post-message-mapper.test.ts');
+    expect(mapper).toEqual({ failed: [], passed: 5 });
+  });
+});
+
+describe('wrong flags', () => {
+  it.each([
+    ['no role of that name', ['adapter', '--role', 'queue', '--technology', 'nats'], '--role must be'],
+    ['no such flag', ['adapter', '--rolle', 'backend'], "Unknown option '--rolle'"],
+    [
+      'a name that is none',
+      ['adapter', '--role', 'backend', '--technology', 'My Broker'],
+      '--technology must be',
+    ],
+    ['a package that exists', ['adapter', '--role', 'dedup', '--technology', 'slow-post'], 'exists already'],
+    ['nobody to ask', ['adapter', '--role', 'backend'], 'are needed where nobody can be asked'],
+    ['nothing to generate', [], 'only "adapter" can be generated'],
+  ])('%s: one line, and status 2', async (_, parameters, line) => {
+    const { code, stdout, stderr } = await gen(...parameters).catch((error: unknown) => error as Failure);
+    expect({ code, stdout, lines: stderr?.trim().split('\n').length }).toEqual({
+      code: 2,
+      stdout: '',
+      lines: 1,
+    });
+    expect(stderr).toContain(line);
+  });
+});
+
+interface Failure {
+  readonly code?: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function gen(...parameters: readonly string[]): Promise<Failure> {
+  return run(process.execPath, ['--import', 'tsx', script, ...parameters], { cwd: copy });
+}
+
+async function node(program: string, ...parameters: readonly string[]): Promise<void> {
+  try {
+    await run(process.execPath, [join('node_modules', program), ...parameters], { cwd: copy });
+  } catch (error) {
+    const { stdout, stderr } = error as Failure;
+    throw new Error(`${program}:\n${stdout}${stderr}`);
+  }
+}
+
+/** By file: what each failure says, and how many passed. */
+function resultsIn(json: string): Map<string, { failed: readonly string[]; passed: number }> {
+  const { testResults } = JSON.parse(json) as {
+    testResults: { name: string; assertionResults: { status: string; failureMessages: string[] }[] }[];
+  };
+  return new Map(
+    testResults.map(({ name, assertionResults }) => {
+      const failed = assertionResults.filter(({ status }) => status === 'failed');
+      const passed = assertionResults.filter(({ status }) => status === 'passed').length;
+      const lines = failed.map(({ failureMessages }) => failureMessages.join('\n'));
+      return [name.slice(name.indexOf('packages/')), { failed: lines, passed }] as const;
+    }),
+  );
+}
