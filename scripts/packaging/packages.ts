@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { run } from '../../apps/brokers/src/processes.ts';
+import { isInstalled, run } from '../../apps/brokers/src/processes.ts';
 
 /** Top folder of the repository. */
 export const repository: string = fileURLToPath(new URL('../../', import.meta.url));
@@ -38,8 +38,6 @@ export function publicPackages(root: string = repository): readonly PublicPackag
 /** Builds and packs every published package; resolves with the path of each tarball, by name of the package. */
 export async function packAll(destination: string): Promise<ReadonlyMap<string, string>> {
   const packages = publicPackages();
-  const pnpm = (...parameters: string[]): Promise<unknown> =>
-    run('npx', ['-y', 'pnpm@12', ...parameters], { cwd: repository });
   await pnpm('build');
   await pnpm('--recursive', '--filter', './packages/*', 'pack', '--pack-destination', destination);
   return new Map(
@@ -48,4 +46,11 @@ export async function packAll(destination: string): Promise<ReadonlyMap<string, 
       return [name, join(destination, file)];
     }),
   );
+}
+
+/** The pnpm that runs this, which is on the path then; else the one that npm has or fetches. */
+async function pnpm(...parameters: readonly string[]): Promise<void> {
+  const direct = await isInstalled('pnpm');
+  const npx = ['--yes', '--prefer-offline', 'pnpm@12'];
+  await run(direct ? 'pnpm' : 'npx', direct ? parameters : [...npx, ...parameters], { cwd: repository });
 }
