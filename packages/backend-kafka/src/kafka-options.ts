@@ -27,8 +27,11 @@ export type KafkaCredentials =
 
 /** A name and a password. */
 export interface KafkaPassword<Mechanism extends string> {
+  /** How the password is shown to the broker. */
   readonly mechanism: Mechanism;
+  /** Name of the user. */
   readonly username: string;
+  /** Kept out of log lines and errors. */
   readonly password: string;
 }
 
