@@ -11,6 +11,8 @@ import { attemptOf, fromSqs, type ReceivedMessage } from './sqs-message-mapper.t
 
 /** What a delivery needs of its receiver. */
 export interface DeliveryContext {
+  /** Whether the queue keeps the order of its groups. */
+  readonly keepsOrder: boolean;
   /** Resolves when the copy is taken by the dead-letter queue. */
   deadLetter(received: ReceivedMessage, options: DeadLetterOptions): Promise<void>;
   /** Rejects with `CONFIGURATION` when the queue has no dead-letter queue. */
@@ -33,7 +35,7 @@ export class SqsDelivery implements Delivery {
   readonly message: Message;
   readonly attempt: number;
   readonly lease: Lease;
-  /** Group of a FIFO queue. */
+  /** Group whose order the queue keeps. */
   readonly groupId: string | undefined;
   readonly #received: ReceivedMessage;
   readonly #context: DeliveryContext;
@@ -45,7 +47,8 @@ export class SqsDelivery implements Delivery {
   constructor(received: ReceivedMessage, context: DeliveryContext, lease: (onLost: () => void) => Lease) {
     this.message = fromSqs(received);
     this.attempt = attemptOf(received);
-    this.groupId = received.Attributes?.MessageGroupId;
+    // On a standard queue a group is a matter of fair shares, and has no order.
+    this.groupId = context.keepsOrder ? received.Attributes?.MessageGroupId : undefined;
     this.#received = received;
     this.#context = context;
     this.lease = lease(() => this.lose('lease-lost'));

@@ -14,7 +14,7 @@ import { type HeldMessage, Receives } from './receives.ts';
 import { type DeliveryContext, SqsDelivery } from './sqs-delivery.ts';
 import { asMelangeError, isMissingQueue, reasonOf } from './sqs-errors.ts';
 import type { ReceivedMessage } from './sqs-message-mapper.ts';
-import type { SqsTopology } from './sqs-topology.ts';
+import { isFifo, type SqsTopology } from './sqs-topology.ts';
 
 /** What a receiver needs of its backend. */
 export interface ReceiverSettings {
@@ -76,6 +76,7 @@ export class SqsReceiver implements Subscription {
       onFailure: (failures, error) => this.#onFailure(failures, error),
     });
     this.#context = {
+      keepsOrder: isFifo(settings.queue),
       deadLetter: (received, why) => settings.deadLetter(received, why),
       assertDeadLetterQueue: () => settings.assertDeadLetterQueue(),
       onGoingBack: (delivery) => this.#giveBack(this.#lanes.takeFollowers(delivery)),

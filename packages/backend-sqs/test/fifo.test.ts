@@ -2,7 +2,7 @@ import { GetQueueUrlCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/c
 import type { Delivery } from '@melange/core';
 import { describe, expect, test, vi } from 'vitest';
 import { client } from './support/broker.ts';
-import { entriesOf, failEntries } from './support/http-proxy.ts';
+import { entriesOf, failEntries, type HttpProxy } from './support/http-proxy.ts';
 import {
   backendAt,
   drain,
@@ -195,15 +195,34 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
   });
 });
 
+test.skipIf(isMissing)(
+  'a group of a standard queue has no order: its messages are handed over at once (skipped without SQS_URL)',
+  async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(5));
+    answerInOneGroup(proxy);
+    const { deliveries } = await receive(backend, queue);
+    await vi.waitFor(() => expect(deliveries).toHaveLength(5));
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+  },
+);
+
 /**
  * Five messages that come in one receive as one group. SQS does that with a FIFO queue; the emulator hands over one of
- * a group at a time, so the group is written into its answers.
+ * a group at a time, so each is in a group of its own there, and all are in one in its answers.
  */
 async function groupInOneReceive(options?: Parameters<typeof throughProxy>[0]) {
   const { backend, proxy } = await throughProxy(options);
-  const queue = uniqueName();
+  const queue = uniqueName('.fifo');
   await backend.declareQueue(queue);
   await backend.publishToQueue(queue, numbered(5));
+  return { backend, proxy, queue, handles: answerInOneGroup(proxy) };
+}
+
+/** Writes one group into all messages that are received; answers with their receipt handles, in the order of receipt. */
+function answerInOneGroup(proxy: HttpProxy): string[] {
   const handles: string[] = [];
   proxy.interfere = ({ action }) =>
     action !== 'ReceiveMessage'
@@ -220,6 +239,5 @@ async function groupInOneReceive(options?: Parameters<typeof throughProxy>[0]) {
             return { status, body: JSON.stringify({ ...rest, ...(grouped && { Messages: grouped }) }) };
           },
         };
-  // Receipt handles, in the order in which they were received.
-  return { backend, proxy, queue, handles };
+  return handles;
 }
