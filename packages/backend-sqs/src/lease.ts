@@ -2,8 +2,12 @@ import { MelangeError } from '@melange/core';
 import type { Batcher } from './batcher.ts';
 import { asMelangeError, isLostReceipt, reasonOf } from './sqs-errors.ts';
 
-/** SQS lets nobody hold a message for longer than this after its receive, in ms. */
-const longestHoldMs = 12 * 60 * 60 * 1_000;
+/**
+ * SQS lets nobody hold a message for longer than twelve hours after its receive, in ms. A little less: it counts from
+ * when it sent the message, which is earlier than we have it, to when a change arrives, which is later than we send it,
+ * and refuses what would end beyond.
+ */
+const longestHoldMs = 12 * 60 * 60 * 1_000 - 30_000;
 
 /** Extended when less than this share of the visibility timeout is left. */
 const extendBelow = 0.6;

@@ -3,31 +3,26 @@ import { BrokerUnavailableError, MelangeError } from '@melange/core';
 /** Codes that tell of a moment, not of the request: the same request may succeed later. */
 const transientCodes: ReadonlySet<string> = new Set([
   'InternalError',
-  'InternalErrorException',
   'InternalFailure',
   'KmsThrottled',
   'KMSThrottling',
-  'KMSThrottlingException',
   'OverLimit',
   'RequestThrottled',
-  'RequestTimeTooSkewed',
   'RequestTimeout',
   'ServiceUnavailable',
   'Throttled',
-  'ThrottledException',
   'Throttling',
-  'ThrottlingException',
-  'TooManyRequestsException',
+  'TooManyRequests',
 ]);
 
 interface SdkError {
   readonly name?: string;
   readonly code?: unknown;
   readonly $fault?: 'client' | 'server';
-  readonly $metadata?: { readonly httpStatusCode?: number };
+  readonly $metadata?: { readonly httpStatusCode?: number; readonly clockSkewCorrected?: boolean };
 }
 
-/** The service's code of an error, without the prefixes of the older protocol; `''` for anything else. */
+/** The service's code of an error, the same for both of its protocols; `''` for anything else. */
 export function codeOf(error: unknown): string {
   const name = (error as SdkError | undefined)?.name;
   return typeof name === 'string' ? bare(name) : '';
@@ -37,6 +32,8 @@ export function codeOf(error: unknown): string {
 export function isTransient(error: unknown): boolean {
   const { $fault, $metadata } = error as SdkError;
   if (isTransientCode(codeOf(error))) return true;
+  // Refused for the time in its signature: the SDK has learnt the service's time from the answer.
+  if ($metadata?.clockSkewCorrected === true) return true;
   const status = $metadata?.httpStatusCode;
   if (status !== undefined) return status >= 500 || status === 408 || status === 429;
   // Without an answer nothing was refused; without credentials nothing was sent.
@@ -58,13 +55,16 @@ export function isMissingQueue(error: unknown): boolean {
 
 /** Whether SQS says that a message is not ours any more: its lease is over, it was deleted, or its queue was. */
 export function isLostReceipt(error: unknown): boolean {
-  const codes = ['ReceiptHandleIsInvalid', 'MessageNotInflight', 'InvalidParameterValue', 'InvalidIdFormat'];
-  return codes.includes(codeOf(error)) || isMissingQueue(error);
+  const code = codeOf(error);
+  // The code of a receipt that has expired, and of a visibility that would end after the twelve hours.
+  if (code === 'InvalidParameterValue') return !reasonOf(error).includes('VisibilityTimeout');
+  const codes = ['ReceiptHandleIsInvalid', 'MessageNotInflight', 'InvalidIdFormat'];
+  return codes.includes(code) || isMissingQueue(error);
 }
 
 /** Whether SNS says that there is no such topic. */
 export function isMissingTopic(error: unknown): boolean {
-  return ['NotFound', 'NotFoundException'].includes(codeOf(error));
+  return codeOf(error) === 'NotFound';
 }
 
 /** What users see of an error of the SDK; Melange's own stay as they are. */
@@ -103,6 +103,10 @@ function isTransientCode(code: string): boolean {
   return transientCodes.has(code);
 }
 
+/** Without what only one of the protocols adds. */
 function bare(code: string): string {
-  return code.replace(/^AWS\.SimpleQueueService\./, '').replace(/^KMS\./, 'KMS');
+  return code
+    .replace(/^AWS\.SimpleQueueService\./, '')
+    .replace(/^KMS\./, 'KMS')
+    .replace(/Exception$/, '');
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Batcher } from '../src/batcher.ts';
+import { Batcher, type EntryFailure } from '../src/batcher.ts';
 import { Lease, type LeaseRequests, type VisibilityChange } from '../src/lease.ts';
 
 const hour = 3_600_000;
@@ -7,9 +7,23 @@ const hour = 3_600_000;
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-/** Requests that are taken, and kept. No emulator holds a message for twelve hours while a test waits. */
-function requests(visibilityTimeoutSeconds: number): LeaseRequests & { readonly sent: VisibilityChange[] } {
-  const sent: VisibilityChange[] = [];
+/** A change, and when it was sent. */
+interface Sent extends VisibilityChange {
+  readonly at: number;
+}
+
+interface Recorded extends LeaseRequests {
+  readonly sent: Sent[];
+  readonly warnings: string[];
+}
+
+/** Requests that are kept and answered as told. No emulator holds a message for twelve hours while a test waits. */
+function requests(
+  visibilityTimeoutSeconds: number,
+  failuresOf: (change: VisibilityChange) => EntryFailure[] = () => [],
+): Recorded {
+  const sent: Sent[] = [];
+  const warnings: string[] = [];
   const common = {
     isTransient: () => true,
     isEntryAtFault: () => false,
@@ -22,17 +36,23 @@ function requests(visibilityTimeoutSeconds: number): LeaseRequests & { readonly 
   };
   return {
     sent,
+    warnings,
     visibilityTimeoutSeconds,
-    warn: () => undefined,
+    warn: (_, reason) => void warnings.push(reason),
     deletes: new Batcher<string>({ ...common, send: async () => [] }),
     visibilities: new Batcher<VisibilityChange>({
       ...common,
       send: async (changes) => {
-        sent.push(...changes);
-        return [];
+        sent.push(...changes.map((change) => ({ ...change, at: Date.now() })));
+        return changes.flatMap(failuresOf);
       },
     }),
   };
+}
+
+/** Whether SQS takes a change of a message that we got at this time; requests and answers are 5 s on their way. */
+function isAllowed({ at, seconds }: Sent, received: number): boolean {
+  return at + 5_000 + seconds * 1_000 <= received - 5_000 + 12 * hour;
 }
 
 test('a lease is extended up to twelve hours after its receive, and then lost', async () => {
@@ -49,19 +69,55 @@ test('a lease is extended up to twelve hours after its receive, and then lost', 
     await vi.advanceTimersByTimeAsync(60_000);
   }
   expect(lost).toHaveBeenCalledTimes(1);
-  expect(lostAfter).toBeGreaterThan(12 * hour - 1_860_000);
+  expect(lostAfter).toBeGreaterThan(12 * hour - 120_000);
   expect(lostAfter).toBeLessThanOrEqual(12 * hour + 60_000);
   expect(made.sent.length).toBeGreaterThan(20);
-  // SQS refuses what would end beyond the twelve hours.
   expect(made.sent.every(({ seconds }) => seconds > 0 && seconds <= 1_800)).toBe(true);
+  expect(made.sent.filter((change) => !isAllowed(change, from))).toEqual([]);
 });
 
 test('a retry is delayed no further than the twelve hours', async () => {
   const made = requests(30);
+  const from = Date.now();
   const given = new Lease('handle', made, () => undefined).giveBack(24 * 3_600);
   await vi.advanceTimersByTimeAsync(10);
   await given;
-  expect(made.sent).toEqual([{ receiptHandle: 'handle', seconds: 12 * 3_600 }]);
+  expect(made.sent).toHaveLength(1);
+  const [change] = made.sent as [Sent];
+  expect(change.seconds).toBeGreaterThan(12 * 3_600 - 60);
+  expect(isAllowed(change, from)).toBe(true);
+});
+
+function refusedAs(message: string) {
+  const error = Object.assign(new Error(message), { name: 'InvalidParameterValue' });
+  return (): EntryFailure[] => [{ index: 0, error, isTransient: false }];
+}
+
+test('an extension that is refused as too long is said once, and loses nothing that is still held', async () => {
+  const text =
+    'Value 30 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].';
+  const made = requests(30, refusedAs(text));
+  const lost = vi.fn();
+  const lease = new Lease('handle', made, lost);
+  for (let second = 0; second < 29; second += 1) {
+    lease.keep(Date.now());
+    await vi.advanceTimersByTimeAsync(1_000);
+  }
+  expect(lost).not.toHaveBeenCalled();
+  expect(made.warnings).toEqual([expect.stringContaining('beyond the limit')]);
+  await vi.advanceTimersByTimeAsync(1_000);
+  lease.keep(Date.now());
+  expect(lost).toHaveBeenCalledTimes(1);
+});
+
+test('an extension that is refused for its receipt loses the message at once', async () => {
+  const text = 'Value AQEB for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.';
+  const lost = vi.fn();
+  const lease = new Lease('handle', requests(30, refusedAs(text)), lost);
+  await vi.advanceTimersByTimeAsync(20_000);
+  lease.keep(Date.now());
+  await vi.advanceTimersByTimeAsync(10);
+  expect(lost).toHaveBeenCalledTimes(1);
 });
 
 test('a lease that was given back is extended no more', async () => {
@@ -73,6 +129,6 @@ test('a lease that was given back is extended no more', async () => {
   await given;
   lease.keep(Date.now());
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(made.sent).toEqual([{ receiptHandle: 'handle', seconds: 0 }]);
+  expect(made.sent).toMatchObject([{ receiptHandle: 'handle', seconds: 0 }]);
   expect(lost).not.toHaveBeenCalled();
 });
