@@ -2,7 +2,14 @@ import { MelangeError, PublishError } from '@melange/core';
 import { describe, expect, test, vi } from 'vitest';
 import { SqsBackend } from '../src/index.ts';
 import { client } from './support/broker.ts';
-import { type Call, entriesOf, failEntries, type Interference, refusal } from './support/http-proxy.ts';
+import {
+  type Answer,
+  type Call,
+  entriesOf,
+  failEntries,
+  type Interference,
+  refusal,
+} from './support/http-proxy.ts';
 import { drain, isMissing, message, numbered, receive, throughProxy, uniqueName } from './support/scene.ts';
 
 async function queueThroughProxy(options?: Parameters<typeof throughProxy>[0]) {
@@ -20,6 +27,12 @@ function first(count: number, action: string, interfere: (call: Call) => Interfe
     left -= 1;
     return interfere(call);
   };
+}
+
+/** As SQS refuses the request of a client whose clock is an hour late. */
+function expiredSignature(): Answer {
+  const date = new Date(Date.now() + 3_600_000).toUTCString();
+  return { ...refusal('InvalidSignatureException'), headers: { date } };
 }
 
 async function publishErrorOf(published: Promise<void>): Promise<PublishError> {
@@ -92,12 +105,27 @@ describe.skipIf(isMissing)('publishing under failures (skipped without SQS_URL)'
     ['a failure of the service', { refuse: refusal('InternalError', 500) }],
     ['a throttled request', { refuse: refusal('RequestThrottled', 403) }],
     ['an answer that is no JSON', { refuse: { status: 503, body: '<html>busy</html>' } }],
+    ['a throttled key', { refuse: refusal('KmsThrottled', 400, 'KMS.ThrottlingException') }],
+    ['a throttled request of any service', { refuse: refusal('ThrottlingException') }],
+    ['a time in the signature that was wrong by an hour', { refuse: expiredSignature() }],
   ])('%s is followed by another try', async (_, interference) => {
     const { backend, proxy, queue } = await queueThroughProxy();
-    proxy.interfere = first(3, 'SendMessageBatch', () => interference);
+    proxy.interfere = first(1, 'SendMessageBatch', () => interference);
     await backend.publishToQueue(queue, numbered(2));
-    expect(proxy.count('SendMessageBatch')).toBe(4);
+    expect(proxy.count('SendMessageBatch')).toBe(2);
     expect(await drain(backend, queue)).toHaveLength(2);
+  });
+
+  test.each([
+    refusal('QueueDoesNotExist', 400, 'AWS.SimpleQueueService.NonExistentQueue'),
+    refusal('QueueDoesNotExist'),
+    refusal('AWS.SimpleQueueService.NonExistentQueue'),
+  ])('a queue that is gone is QUEUE_NOT_FOUND, whichever protocol names it: %j', async (refuse) => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = ({ action }) => (action === 'SendMessageBatch' ? { refuse } : undefined);
+    const published = backend.publishToQueue(queue, numbered(2));
+    await expect(published).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });
+    expect(proxy.count('SendMessageBatch')).toBe(1);
   });
 
   test('a lost answer is followed by the same message again, with the same id', async () => {

@@ -24,6 +24,7 @@ export interface Interference {
 export interface Answer {
   readonly status: number;
   readonly body: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** Stands between a backend and the emulator, sees each request, and breaks those that a test chooses. */
@@ -83,10 +84,11 @@ export class HttpProxy implements AsyncDisposable {
   }
 }
 
-/** A refusal as SQS sends it. */
-export function refusal(code: string, status = 400): Answer {
+/** A refusal as SQS sends it; `queryCode` is its code in the older protocol, which comes in a header. */
+export function refusal(code: string, status = 400, queryCode?: string): Answer {
   return {
     status,
+    ...(queryCode !== undefined && { headers: { 'x-amzn-query-error': `${queryCode};Sender` } }),
     body: JSON.stringify({ __type: `com.amazonaws.sqs#${code}`, message: `${code} by the test` }),
   };
 }
@@ -129,9 +131,13 @@ async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
 
 function respond(
   response: ServerResponse,
-  { status, body }: Answer,
+  { status, body, headers }: Answer,
   type = 'application/x-amz-json-1.0',
 ): void {
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    ...headers,
+  });
   response.end(body);
 }
