@@ -1,4 +1,4 @@
-import { BrokerUnavailableError, MelangeError } from '@melange/core';
+import { BrokerUnavailableError, MelangeError, MessageTooLargeError } from '@melange/core';
 
 /** Codes that tell of a moment, not of the request: the same request may succeed later. */
 const transientCodes: ReadonlySet<string> = new Set([
@@ -78,6 +78,9 @@ export function asMelangeError(error: unknown): MelangeError {
   if (isTransient(error)) {
     return new BrokerUnavailableError(`SQS or SNS cannot be reached: ${reason}`, { cause: error });
   }
+  // By the limit of one queue or topic, which may be lower than that of the service.
+  if (/must be shorter than|too long/i.test(reason))
+    return new MessageTooLargeError(reason, { cause: error });
   return new MelangeError('CONFIGURATION', `AWS refused the request: ${reason}`, { cause: error });
 }
 

@@ -166,10 +166,7 @@ function failuresOf(envelopes: readonly Envelope[], failed: readonly FailedEntry
       envelope.encoded = undefined;
       return { index, error: new Error(reason), isTransient: true };
     }
-    const isTooLarge = /must be shorter than|too long/i.test(entry.Message ?? '');
-    const error = isTooLarge
-      ? new MessageTooLargeError(reason)
-      : asMelangeError(Object.assign(new Error(reason), { name: entry.Code, $fault: 'client' }));
+    const error = asMelangeError(Object.assign(new Error(reason), { name: entry.Code, $fault: 'client' }));
     return { index, error, isTransient: isTransientEntry(entry) };
   });
 }

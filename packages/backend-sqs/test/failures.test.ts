@@ -188,6 +188,29 @@ describe.skipIf(isMissing)('publishing under failures (skipped without SQS_URL)'
     expect(proxy.count('PublishBatch')).toBe(0);
   });
 
+  test.each([
+    [
+      'SendMessageBatch',
+      'InvalidParameterValue',
+      'One or more parameters are invalid. Reason: Message must be shorter than 262144 bytes.',
+    ],
+    ['PublishBatch', 'InvalidParameter', 'Invalid parameter: Message too long'],
+  ])('what is too large for its queue or topic only says so, too: %s', async (sending, code, reason) => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    const topic = uniqueName();
+    await backend.declareTopic(topic);
+    const json = JSON.stringify({ __type: `com.amazonaws.sqs#${code}`, message: reason });
+    const xml = `<ErrorResponse><Error><Type>Sender</Type><Code>${code}</Code><Message>${reason}</Message></Error></ErrorResponse>`;
+    const isToQueue = sending === 'SendMessageBatch';
+    proxy.interfere = ({ action }) =>
+      action === sending ? { refuse: { status: 400, body: isToQueue ? json : xml } } : undefined;
+    const published = isToQueue
+      ? backend.publishToQueue(queue, numbered(1))
+      : backend.publishToTopic(topic, numbered(1));
+    expect((await publishErrorOf(published)).failures[0]?.error).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
+    await backend.deleteTopic(topic);
+  });
+
   test('batches are bounded by their size too', async () => {
     const { backend, proxy, queue } = await queueThroughProxy();
     await backend.publishToQueue(
