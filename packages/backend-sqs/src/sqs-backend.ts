@@ -5,14 +5,10 @@ import {
   MelangeError,
   type Message,
   type MessagingBackend,
-  PublishError,
-  type PublishFailure,
   type PublishOptions,
   type QueueDescription,
-  QueueNotFoundError,
   type SubscribeOptions,
   type Subscription,
-  TopicNotFoundError,
   warningLogger,
 } from '@melange/core';
 import { AwsClients } from './aws-clients.ts';
@@ -28,10 +24,11 @@ import {
   isTransient,
   pause,
 } from './sqs-errors.ts';
-import type { SqsBackendOptions, SqsQueueOptions } from './sqs-options.ts';
-import { type Destination, type Envelope, envelopeOf, maxQueueBytes, SqsPublisher } from './sqs-publisher.ts';
+import type { SqsBackendOptions, SqsQueueOptions, SqsWireFormat } from './sqs-options.ts';
+import { maxQueueBytes, SqsPublisher } from './sqs-publisher.ts';
+import { SqsPublishing } from './sqs-publishing.ts';
 import { SqsReceiver } from './sqs-receiver.ts';
-import { isFifo, SqsTopology } from './sqs-topology.ts';
+import { SqsTopology } from './sqs-topology.ts';
 
 /** What SQS and SNS can do. Queues whose names end in `.fifo` order by key besides, and delay nothing. */
 export const sqsCapabilities: {
@@ -63,9 +60,6 @@ export const sqsCapabilities: {
 /** Without an answer for longer than this, attention is needed, in ms. */
 const lostTooLongMs = 30_000;
 
-/** Longest delay that SQS takes with a message, in seconds. */
-const longestDelaySeconds = 900;
-
 /** Tries of what declares and looks up, before the service counts as unavailable. */
 const topologyAttempts = 3;
 
@@ -74,31 +68,38 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   readonly name = 'sqs';
   readonly capabilities: typeof sqsCapabilities = sqsCapabilities;
   readonly #options: SqsBackendOptions;
+  readonly #wireFormat: SqsWireFormat;
   readonly #publishTimeoutMs: number;
   readonly #logger: Logger;
   readonly #clients: AwsClients;
   readonly #topics: SnsTopics;
   readonly #topology: SqsTopology;
   readonly #publisher: SqsPublisher;
+  readonly #publishing: SqsPublishing;
   readonly #leases = new Map<string, LeaseRequests>();
   readonly #receivers = new Set<SqsReceiver>();
-  readonly #maxTopicBytes: number;
   #closing: Promise<void> | undefined;
 
   /** @throws MelangeError `CONFIGURATION` when an option is out of its range. */
   constructor(options: SqsBackendOptions = {}) {
     assertOptions(options);
     this.#options = options;
-    this.#logger = options.logger ?? warningLogger;
+    this.#wireFormat = options.wireFormat ?? 'melange';
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
-    this.#maxTopicBytes = options.maxTopicMessageBytes ?? 262_144;
+    this.#logger = options.logger ?? warningLogger;
     this.#clients = new AwsClients(options);
     this.#topics = new SnsTopics(this.#clients.sns, retried);
     const mayChange = options.topology !== 'look-up';
     this.#topology = new SqsTopology(this.#clients.sqs, this.#topics, retried, mayChange);
+    const maxTopicBytes = options.maxTopicMessageBytes ?? 262_144;
     this.#publisher = new SqsPublisher(this.#clients, {
       lingerMs: options.publishLingerMs ?? 3,
-      maxTopicBytes: this.#maxTopicBytes,
+      maxTopicBytes,
+    });
+    this.#publishing = new SqsPublishing(this.#publisher, this.#topology, this.#topics, {
+      wireFormat: this.#wireFormat,
+      publishTimeoutMs: this.#publishTimeoutMs,
+      maxTopicBytes,
     });
   }
 
@@ -119,10 +120,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     options: PublishOptions & { readonly delayMs?: number } = {},
   ): Promise<void> {
     this.#assertOpen();
-    const delaySeconds = delaySecondsOf(queue, options.delayMs ?? 0);
-    const format = this.#options.wireFormat ?? 'melange';
-    const wrap = (message: Message): Envelope => envelopeOf(message, format, maxQueueBytes, delaySeconds);
-    await this.#publishAll('queue', queue, messages, wrap, options);
+    await this.#publishing.toQueue(queue, messages, options);
   }
 
   async publishToTopic(
@@ -131,9 +129,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     options: PublishOptions = {},
   ): Promise<void> {
     this.#assertOpen();
-    // The Python library reads the content of a topic's message as it is.
-    const wrap = (message: Message): Envelope => envelopeOf(message, 'melange', this.#maxTopicBytes);
-    await this.#publishAll('topic', topic, messages, wrap, options);
+    await this.#publishing.toTopic(topic, messages, options);
   }
 
   async subscribe(
@@ -143,7 +139,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   ): Promise<Subscription> {
     this.#assertOpen();
     const deadLetters = new DeadLetters(queue, this.#topology, this.#publisher, {
-      wireFormat: this.#options.wireFormat ?? 'melange',
+      wireFormat: this.#wireFormat,
       publishTimeoutMs: this.#publishTimeoutMs,
       logger: this.#logger,
     });
@@ -238,86 +234,9 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     return leases;
   }
 
-  async #publishAll(
-    kind: Destination['kind'],
-    name: string,
-    messages: readonly Message[],
-    wrap: (message: Message) => Envelope,
-    { deadlineMs = this.#publishTimeoutMs }: PublishOptions,
-  ): Promise<void> {
-    const until = Date.now() + deadlineMs;
-    const failures: PublishFailure[] = [];
-    const fail = ({ id }: Message, error: unknown): void => void failures.push({ messageId: id, error });
-    // Before anything is waited for: the owner of the messages may change them afterwards.
-    const wrapped: { readonly message: Message; readonly envelope: Envelope }[] = [];
-    for (const message of messages) {
-      try {
-        wrapped.push({ message, envelope: wrap(message) });
-      } catch (error) {
-        fail(message, error);
-      }
-    }
-    let address: string | undefined;
-    try {
-      address = await this.#addressOf(kind, name, until);
-    } catch (error) {
-      if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
-      for (const { message } of wrapped) fail(message, error);
-    }
-    if (address !== undefined) {
-      const destination = { kind, address, isFifo: isFifo(name) };
-      const left = Math.max(1, until - Date.now());
-      await Promise.all(
-        wrapped.map(({ message, envelope }) =>
-          this.#publisher
-            .publish(destination, envelope, left)
-            .catch((error: unknown) => fail(message, error)),
-        ),
-      );
-    }
-    if (failures.length === 0) return;
-    const missing = failures.find(({ error }) => isMissingQueue(error) || isMissingTopic(error));
-    if (missing === undefined) {
-      throw new PublishError(
-        name,
-        failures.map(({ messageId, error }) => ({ messageId, error: asMelangeError(error) })),
-      );
-    }
-    const options = { cause: missing.error };
-    if (kind === 'queue') {
-      this.#topology.forget(name);
-      throw new QueueNotFoundError(name, options);
-    }
-    this.#topics.forget(name);
-    throw new TopicNotFoundError(name, options);
-  }
-
-  /** Tries until the deadline while nothing answers. */
-  async #addressOf(kind: Destination['kind'], name: string, until: number): Promise<string> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const found = kind === 'queue' ? this.#topology.urlOf(name) : this.#topics.arnOf(name);
-        return await within(until - Date.now(), found);
-      } catch (error) {
-        if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || Date.now() >= until) throw error;
-        await pause(Math.min(backoffMs(attempt), Math.max(0, until - Date.now())));
-      }
-    }
-  }
-
   #assertOpen(): void {
     if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The SQS backend is closed.');
   }
-}
-
-/** What SQS does not answer in time counts as unanswered. */
-function within<Result>(milliseconds: number, work: Promise<Result>): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const late = (): void =>
-      reject(new MelangeError('PUBLISH_TIMEOUT', 'AWS did not answer within the deadline.'));
-    const timer = setTimeout(late, Math.max(1, milliseconds));
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }
 
 async function retried<Output>(request: () => Promise<Output>): Promise<Output> {
@@ -330,18 +249,6 @@ async function retried<Output>(request: () => Promise<Output>): Promise<Output> 
       await pause(backoffMs(attempt + 1));
     }
   }
-}
-
-function delaySecondsOf(queue: string, delayMs: number): number | undefined {
-  if (delayMs <= 0) return undefined;
-  const seconds = Math.ceil(delayMs / 1_000);
-  if (isFifo(queue)) {
-    const text = `"${queue}" is a FIFO queue, and those delay no single message: publish without delayMs.`;
-    throw new MelangeError('UNSUPPORTED', text);
-  }
-  if (seconds <= longestDelaySeconds) return seconds;
-  const text = `SQS delays by 900,000 ms at most, not ${delayMs}: publish later, or retry with a delay, up to 12 hours.`;
-  throw new MelangeError('UNSUPPORTED', text);
 }
 
 function assertOptions(options: SqsBackendOptions): void {
