@@ -12,16 +12,12 @@ import {
   uniqueName,
 } from './support/scene.ts';
 
-const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
-
-/** Cells of the rows of the table with this first heading. */
-function tableOf(heading: string): string[][] {
-  const [, ...rows] =
-    readme
-      .slice(readme.indexOf(`| ${heading} `))
-      .split('\n\n')[0]
-      ?.split('\n') ?? [];
-  return rows.slice(1).map((row) =>
+/** Cells of the rows of the table of a page with this first heading. */
+function tableOf(page: string, heading: string): string[][] {
+  const text = readFileSync(new URL(page, import.meta.url), 'utf8');
+  const table = text.slice(text.indexOf(`| ${heading} `)).split('\n\n')[0] ?? '';
+  const [, , ...rows] = table.split('\n');
+  return rows.map((row) =>
     row
       .split('|')
       .slice(1, -1)
