@@ -3,11 +3,6 @@
  * is none, it says here why not.
  */
 export const longFiles: Readonly<Record<string, string>> = {
-  'packages/backend-kafka/src/kafka-backend.ts': 'one method for each of the contract, and no logic besides',
-  'packages/backend-kafka/src/kafka-client.ts': 'one function for each request of the protocol',
-  'packages/backend-kafka/src/kafka-topology.ts': 'one idea, two lines over',
-  'packages/backend-kafka/src/queue-consumer.ts':
-    'the states of one consumer group member, which share all fields',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-sqs/src/sqs-backend.ts': 'one method for each of the contract, and no logic besides',
   'packages/backend-sqs/test/failures.test.ts': 'one case for each failure of the service, on one set-up',

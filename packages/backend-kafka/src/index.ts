@@ -1,4 +1,5 @@
-export { KafkaBackend, kafkaCapabilities } from './kafka-backend.ts';
+export { KafkaBackend } from './kafka-backend.ts';
+export { kafkaCapabilities } from './kafka-capabilities.ts';
 export type {
   KafkaBackendOptions,
   KafkaCredentials,

@@ -18,6 +18,7 @@ import {
   warningLogger,
 } from '@melange/core';
 import { copiesOf } from './copies.ts';
+import { kafkaCapabilities } from './kafka-capabilities.ts';
 import { KafkaClient, typeOf } from './kafka-client/index.ts';
 import { toRecord } from './kafka-message-mapper.ts';
 import {
@@ -31,33 +32,6 @@ import { KafkaSubscription } from './kafka-subscription.ts';
 import { KafkaTopology } from './kafka-topology.ts';
 import { QueueConsumer } from './queue-consumer.ts';
 import { commitsToRewind } from './rewind.ts';
-
-/** What Kafka can do, as this adapter uses it. The size is below the brokers' default limit of 1 MiB for a batch. */
-export const kafkaCapabilities: {
-  readonly delayedDelivery: false;
-  readonly orderingByKey: true;
-  readonly ordered: true;
-  readonly brokerSideFilters: false;
-  readonly replay: true;
-  readonly queuesKeepTopicMessages: false;
-  readonly tombstones: true;
-  readonly durable: true;
-  readonly releaseKeepsAttempt: true;
-  readonly deliveriesOutliveConnections: true;
-  readonly maxMessageBytes: number;
-} = {
-  delayedDelivery: false,
-  orderingByKey: true,
-  ordered: true,
-  brokerSideFilters: false,
-  replay: true,
-  queuesKeepTopicMessages: false,
-  tombstones: true,
-  durable: true,
-  releaseKeepsAttempt: true,
-  deliveriesOutliveConnections: true,
-  maxMessageBytes: 1_000_000,
-};
 
 /** Messages without a key that go to one partition before the next one has its turn. */
 const messagesPerSpread = 500;

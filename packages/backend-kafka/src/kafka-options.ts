@@ -57,6 +57,11 @@ export interface KafkaBackendOptions {
   readonly partitions?: number;
   /** Copies of the topics that are made here. Default: 3, or the number of brokers where there are fewer. */
   readonly replicationFactor?: number;
+  /**
+   * Settings of the topics that are made here, under Kafka's names, such as `retention.ms`: what is older is deleted,
+   * consumed or not. Default: the brokers' own, and 2 for `min.insync.replicas` where there are at least 3 copies.
+   */
+  readonly topicSettings?: Readonly<Record<string, string>>;
   /** A process silent for so many ms loses its partitions to the others. The broker's limits are 6,000 to 1,800,000 by default. Default: 30,000. */
   readonly sessionTimeoutMs?: number;
   /** Interval of heartbeats in ms, which is also how soon a rebalance is noticed. Default: 1,000. */
@@ -87,6 +92,8 @@ export interface KafkaQueueOptions extends QueueOptions {
   readonly partitions?: number;
   /** Copies of them. Default: the backend's. */
   readonly replicationFactor?: number;
+  /** Settings of them, and of the dead-letter queue where it is made now. Default: the backend's. */
+  readonly topicSettings?: Readonly<Record<string, string>>;
 }
 
 /** Settings with their defaults. */
@@ -104,6 +111,7 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
     requestTimeoutMs: options.requestTimeoutMs ?? 15_000,
     publishTimeoutMs: options.publishTimeoutMs ?? 30_000,
     partitions: options.partitions ?? 6,
+    topicSettings: options.topicSettings ?? {},
     sessionTimeoutMs,
     heartbeatIntervalMs: options.heartbeatIntervalMs ?? Math.min(1_000, sessionTimeoutMs / 4),
     revocationDeadlineMs: options.revocationDeadlineMs ?? Math.min(10_000, sessionTimeoutMs / 2),

@@ -8,16 +8,8 @@ import {
 } from '@melange/core';
 import { finishedBeyond } from './finished-offsets.ts';
 import type { Commit, KafkaClient } from './kafka-client/index.ts';
-import type { OutgoingRecord } from './kafka-message-mapper.ts';
 import type { KafkaBackendOptions, KafkaQueueOptions, KafkaSettings } from './kafka-options.ts';
-
-/** What a queue wants of a topic. */
-export interface Binding {
-  /** Manifests, or `null` for all. */
-  readonly filter: readonly string[] | null;
-  /** Offsets by partition at the time of the binding: what was there before is not for this queue. */
-  readonly from: Readonly<Record<string, number>>;
-}
+import { type Binding, bindingKey, type PublishRecords, queueKey, TopologyStore } from './topology-store.ts';
 
 /** A queue as it is carried by topics. */
 export interface QueueLayout {
@@ -27,30 +19,20 @@ export interface QueueLayout {
   readonly topics: readonly string[];
 }
 
-type Publish = (topic: string, records: readonly OutgoingRecord[]) => Promise<void>;
-
 /** Topic that holds the retries of a queue. */
 export function retryTopicOf(queue: string): string {
   return `${queue}.retry`;
 }
 
-/**
- * Topics, queues and what belongs together. Kafka knows topics only: dead-letter queues and bindings are kept in a
- * compacted topic, so that every process sees the same.
- */
+/** Topics, queues and what belongs together. Kafka knows topics only: the rest is in the store. */
 export class KafkaTopology {
   readonly #client: KafkaClient;
   readonly #settings: KafkaSettings;
   readonly #replicationFactor: number | undefined;
-  readonly #publish: Publish;
+  readonly #store: TopologyStore;
   readonly #logger: Logger;
-  readonly #deadLetterQueues = new Map<string, string | null>();
-  readonly #bindings = new Map<string, Map<string, Binding>>();
   readonly #knownTopics = new Set<string>();
   readonly #asking = new Map<string, Promise<boolean>>();
-  #position = 0;
-  #storeExists = false;
-  #refreshing: Promise<void> | undefined;
   /** Declarations one after the other: each one reads, compares and writes. */
   #declaring: Promise<unknown> = Promise.resolve();
 
@@ -58,13 +40,19 @@ export class KafkaTopology {
     client: KafkaClient,
     options: KafkaBackendOptions,
     settings: KafkaSettings,
-    publish: Publish,
+    publish: PublishRecords,
     logger: Logger,
   ) {
     this.#client = client;
     this.#settings = settings;
     this.#replicationFactor = options.replicationFactor;
-    this.#publish = publish;
+    this.#store = new TopologyStore(
+      client,
+      settings.topologyTopic,
+      () => this.#replicas(undefined),
+      publish,
+      logger,
+    );
     this.#logger = logger;
   }
 
@@ -81,7 +69,7 @@ export class KafkaTopology {
 
   /** @throws QueueNotFoundError. */
   async layoutOf(queue: string): Promise<QueueLayout> {
-    const [partitions] = await Promise.all([this.#client.partitionsOf(queue), this.#refresh()]);
+    const [partitions] = await Promise.all([this.#client.partitionsOf(queue), this.#store.refresh()]);
     if (partitions === undefined) throw new QueueNotFoundError(queue);
     // Made by somebody else, the queue may lack the topic of its retries.
     this.#knownTopics.delete(retryTopicOf(queue));
@@ -112,7 +100,7 @@ export class KafkaTopology {
   }
 
   async describeQueue(name: string): Promise<QueueDescription> {
-    const [partitions] = await Promise.all([this.#client.partitionsOf(name), this.#refresh()]);
+    const [partitions] = await Promise.all([this.#client.partitionsOf(name), this.#store.refresh()]);
     if (partitions === undefined) return { exists: false, depth: 0, deadLetterQueue: undefined };
     const layout = this.#layout(name);
     return {
@@ -123,24 +111,26 @@ export class KafkaTopology {
   }
 
   async deleteQueue(name: string): Promise<void> {
-    await this.#refresh();
+    await this.#store.refresh();
     await this.#client.deleteTopic(name);
     await this.#client.deleteTopic(retryTopicOf(name));
     this.#knownTopics.delete(name);
     this.#knownTopics.delete(retryTopicOf(name));
     await this.#client.deleteGroup(name);
-    const bound = [...(this.#bindings.get(name)?.keys() ?? [])];
+    const bound = [...(this.#store.bindings.get(name)?.keys() ?? [])];
     const keys = bound.map((topic) => bindingKey(name, topic));
-    if (this.#deadLetterQueues.has(name)) keys.push(queueKey(name));
-    await this.#write(keys.map((key) => [key, null]));
+    if (this.#store.deadLetterQueues.has(name)) keys.push(queueKey(name));
+    await this.#store.write(keys.map((key) => [key, null]));
   }
 
   async deleteTopic(name: string): Promise<void> {
-    await this.#refresh();
+    await this.#store.refresh();
     await this.#client.deleteTopic(name);
     this.#knownTopics.delete(name);
-    const queues = [...this.#bindings].filter(([, bindings]) => bindings.has(name)).map(([queue]) => queue);
-    await this.#write(queues.map((queue) => [bindingKey(queue, name), null]));
+    const queues = [...this.#store.bindings]
+      .filter(([, bindings]) => bindings.has(name))
+      .map(([queue]) => queue);
+    await this.#store.write(queues.map((queue) => [bindingKey(queue, name), null]));
   }
 
   async #ask(name: string): Promise<boolean> {
@@ -154,9 +144,9 @@ export class KafkaTopology {
     const { topics = [], filter, deadLetterQueue } = options;
     if (deadLetterQueue === name)
       throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
-    const [existing] = await Promise.all([this.#client.partitionsOf(name), this.#refresh()]);
+    const [existing] = await Promise.all([this.#client.partitionsOf(name), this.#store.refresh()]);
     const { deadLetterQueue: declared, bindings } = this.#layout(name);
-    if (existing !== undefined && declared !== deadLetterQueue && this.#deadLetterQueues.has(name)) {
+    if (existing !== undefined && declared !== deadLetterQueue && this.#store.deadLetterQueues.has(name)) {
       throw new TopologyConflictError(
         `Queue "${name}" exists with the dead-letter queue ${declared ?? '(none)'}, not ${deadLetterQueue ?? '(none)'}.`,
       );
@@ -165,7 +155,7 @@ export class KafkaTopology {
     await this.#make(name, options);
     await this.#make(retryTopicOf(name), { ...options, partitions: existing ?? options.partitions });
     const facts: [string, unknown][] = [];
-    if (!this.#deadLetterQueues.has(name))
+    if (!this.#store.deadLetterQueues.has(name))
       facts.push([queueKey(name), { deadLetterQueue: deadLetterQueue ?? null }]);
     let reads = false;
     for (const topic of topics) {
@@ -182,18 +172,25 @@ export class KafkaTopology {
           facts.push([bindingKey(name, topic), { filter: wanted, from: before.from }]);
       }
     }
-    await this.#write(facts);
+    await this.#store.write(facts);
     return reads;
   }
 
   async #make(
     topic: string,
-    options: { readonly partitions?: number | undefined; readonly replicationFactor?: number | undefined },
+    options: Partial<Record<'partitions' | 'replicationFactor', number | undefined>> &
+      Pick<KafkaQueueOptions, 'topicSettings'>,
   ): Promise<void> {
     if (this.#knownTopics.has(topic)) return;
     if ((await this.#client.partitionsOf(topic)) === undefined) {
       const partitions = options.partitions ?? this.#settings.partitions;
-      await this.#client.createTopic(topic, partitions, await this.#replicas(options.replicationFactor));
+      const replicas = await this.#replicas(options.replicationFactor);
+      await this.#client.createTopic(topic, partitions, replicas, {
+        // One replica alone could still be lost with all that it has confirmed.
+        ...(replicas > 2 && { 'min.insync.replicas': '2' }),
+        ...this.#settings.topicSettings,
+        ...options.topicSettings,
+      });
     }
     this.#knownTopics.add(topic);
   }
@@ -203,9 +200,9 @@ export class KafkaTopology {
   }
 
   #layout(queue: string): QueueLayout {
-    const bindings = this.#bindings.get(queue) ?? new Map();
+    const bindings = this.#store.bindings.get(queue) ?? new Map();
     return {
-      deadLetterQueue: this.#deadLetterQueues.get(queue) ?? undefined,
+      deadLetterQueue: this.#store.deadLetterQueues.get(queue) ?? undefined,
       bindings,
       topics: [queue, retryTopicOf(queue), ...bindings.keys()],
     };
@@ -233,70 +230,4 @@ export class KafkaTopology {
     }
     return depth;
   }
-
-  /** Reads what was written since the last look. Concurrent looks share one. */
-  #refresh(): Promise<void> {
-    this.#refreshing ??= this.#readOn().finally(() => {
-      this.#refreshing = undefined;
-    });
-    return this.#refreshing;
-  }
-
-  async #readOn(): Promise<void> {
-    const { topologyTopic } = this.#settings;
-    if (!this.#storeExists) {
-      if ((await this.#client.partitionsOf(topologyTopic)) === undefined) return;
-      this.#storeExists = true;
-    }
-    for (;;) {
-      const records = await this.#client.read(topologyTopic, this.#position);
-      const last = records.at(-1);
-      if (last === undefined) return;
-      for (const { key, value } of records) this.#learn(key?.toString() ?? '', value?.toString() ?? null);
-      this.#position = last.offset + 1;
-    }
-  }
-
-  #learn(key: string, value: string | null): void {
-    try {
-      const [kind, queue, topic] = JSON.parse(key) as [string, string, string | undefined];
-      const fact = value === null ? null : JSON.parse(value);
-      if (kind === 'queue' && fact === null) this.#deadLetterQueues.delete(queue);
-      else if (kind === 'queue') this.#deadLetterQueues.set(queue, fact.deadLetterQueue);
-      else if (kind === 'binding' && topic !== undefined) {
-        const bindings = this.#bindings.get(queue) ?? new Map<string, Binding>();
-        this.#bindings.set(queue, bindings);
-        if (fact === null) bindings.delete(topic);
-        else bindings.set(topic, fact);
-        if (bindings.size === 0) this.#bindings.delete(queue);
-      }
-    } catch (error) {
-      this.#logger.warn('The topology topic holds what is not ours; it is passed over', { key, error });
-    }
-  }
-
-  async #write(facts: readonly (readonly [string, unknown])[]): Promise<void> {
-    if (facts.length === 0) return;
-    const { topologyTopic } = this.#settings;
-    if (!this.#storeExists && (await this.#client.partitionsOf(topologyTopic)) === undefined) {
-      const config = { 'cleanup.policy': 'compact' };
-      await this.#client.createTopic(topologyTopic, 1, await this.#replicas(undefined), config);
-    }
-    const records = facts.map(([key, fact]) => ({
-      key: Buffer.from(key),
-      value: fact === null ? null : Buffer.from(JSON.stringify(fact)),
-      headers: {},
-    }));
-    await this.#publish(topologyTopic, records);
-    await this.#refreshing;
-    await this.#refresh();
-  }
-}
-
-function queueKey(queue: string): string {
-  return JSON.stringify(['queue', queue]);
-}
-
-function bindingKey(queue: string, topic: string): string {
-  return JSON.stringify(['binding', queue, topic]);
 }

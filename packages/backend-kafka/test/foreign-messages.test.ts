@@ -5,6 +5,7 @@ import { isInstalled } from '../../../apps/brokers/src/processes.ts';
 import {
   arrived,
   backendFor,
+  foreignAdmin,
   inbox,
   kcat,
   message,
@@ -102,11 +103,8 @@ describe.skipIf(reason !== '')(`Kafka and clients that are not ours${reason}`, (
     const backend = backendFor();
     const queue = queueName(backend);
     // Made by hand: no entry in the topology, no retry topic.
-    const { Kafka, logLevel } = await import('kafkajs');
-    const admin = new Kafka({ brokers: [new URL(url).host], logLevel: logLevel.NOTHING }).admin();
-    await admin.connect();
+    const admin = await foreignAdmin();
     await admin.createTopics({ topics: [{ topic: queue, numPartitions: 2 }] });
-    await admin.disconnect();
     await kcat(['-P', '-t', queue], 'one\n');
     const received = inbox((delivery) =>
       delivery.attempt === 1 ? delivery.retry() : delivery.acknowledge(),

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { type Delivery, type Logger, type Message, silentLogger } from '@melange/core';
+import { type Admin, Kafka, logLevel } from 'kafkajs';
 import { onTestFinished, vi } from 'vitest';
 import { KafkaBackend, type KafkaBackendOptions } from '../../src/index.ts';
 
@@ -86,6 +87,14 @@ export function kcat(parameters: readonly string[], input = ''): Promise<string>
     );
     child.stdin?.end(input);
   });
+}
+
+/** An admin of another client, closed after the test. */
+export async function foreignAdmin(): Promise<Admin> {
+  const admin = new Kafka({ brokers: [new URL(url).host], logLevel: logLevel.NOTHING }).admin();
+  await admin.connect();
+  onTestFinished(() => admin.disconnect());
+  return admin;
 }
 
 /** Resolves when so many have arrived. */

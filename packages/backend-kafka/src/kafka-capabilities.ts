@@ -1,0 +1,26 @@
+/** What Kafka can do, as this adapter uses it. The size is below the brokers' default limit of 1 MiB for a batch. */
+export const kafkaCapabilities: {
+  readonly delayedDelivery: false;
+  readonly orderingByKey: true;
+  readonly ordered: true;
+  readonly brokerSideFilters: false;
+  readonly replay: true;
+  readonly queuesKeepTopicMessages: false;
+  readonly tombstones: true;
+  readonly durable: true;
+  readonly releaseKeepsAttempt: true;
+  readonly deliveriesOutliveConnections: true;
+  readonly maxMessageBytes: number;
+} = {
+  delayedDelivery: false,
+  orderingByKey: true,
+  ordered: true,
+  brokerSideFilters: false,
+  replay: true,
+  queuesKeepTopicMessages: false,
+  tombstones: true,
+  durable: true,
+  releaseKeepsAttempt: true,
+  deliveriesOutliveConnections: true,
+  maxMessageBytes: 1_000_000,
+};
