@@ -3,7 +3,7 @@ import type { Broker, Handle, StartedBroker } from './broker.ts';
 import { haltNode, isNodeThere, resumeNode, startNode, stopNode } from './kafka-node.ts';
 import { freePort, until } from './processes.ts';
 
-const standardPort = 9092;
+const standardPort = Number(process.env.MELANGE_KAFKA_PORT ?? 9092);
 const answersWithinMs = 3_000;
 const readyWithinMs = 60_000;
 

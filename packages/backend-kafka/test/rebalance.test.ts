@@ -1,5 +1,7 @@
+import { connect as connectSocket } from 'node:net';
+import { TcpProxy } from '@melange/conformance';
 import type { Delivery } from '@melange/core';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { arrived, backendFor, inbox, message, noBroker, queueName, soon, url } from './support/scene.ts';
 
 const patience = { timeout: 60_000, interval: 20 };
@@ -106,5 +108,39 @@ describe.skipIf(url === '')(`rebalances of Kafka${url === '' ? ` (${noBroker})` 
     await backend.close();
     const other = backendFor();
     expect((await other.describeQueue(queue)).depth).toBe(0);
+  });
+
+  test('a process that was silent for too long loses its partitions: its deliveries are aborted, and come elsewhere', async () => {
+    const { hostname, port } = new URL(url);
+    const proxy = await TcpProxy.start({ host: hostname, port: Number(port) });
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const silent = backendFor({
+      sessionTimeoutMs: 2_000,
+      revocationDeadlineMs: 1_000,
+      socketFactory: ({ onConnect }) => connectSocket({ ...proxy.address, noDelay: true }, onConnect),
+    });
+    const queue = queueName(silent);
+    await silent.declareQueue(queue, { partitions: 1 });
+    await silent.publishToQueue(queue, [message('once'), message('twice')]);
+    const held = inbox();
+    await silent.subscribe(queue, { maxInFlight: 5 }, held.receive);
+    await arrived(held.deliveries, 2);
+    const [once, twice] = held.deliveries as [Delivery, Delivery];
+    const { signal } = twice;
+    await once.acknowledge();
+    await vi.waitFor(async () => expect((await backendFor().describeQueue(queue)).depth).toBe(1), soon);
+    proxy.stall();
+    const other = backendFor();
+    const taken = inbox((delivery) => delivery.acknowledge());
+    await other.subscribe(queue, { maxInFlight: 5 }, taken.receive);
+    await arrived(taken.deliveries, 1);
+    proxy.resume();
+    await vi.waitFor(() => expect(signal.aborted).toBe(true), soon);
+    expect(signal.reason).toMatchObject({ code: 'DELIVERY_ABORTED' });
+    await twice.acknowledge();
+    await vi.waitFor(async () => expect((await silent.health()).status).toBe('healthy'), soon);
+    await vi.waitFor(async () => expect((await other.describeQueue(queue)).depth).toBe(0), soon);
+    expect(taken.contents()).toEqual(['twice']);
+    expect(held.contents()).toEqual(['once', 'twice']);
   });
 });
