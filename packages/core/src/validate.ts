@@ -1,5 +1,6 @@
 import type { MaybePromise } from './deduplication-cache.ts';
 import { SerializationError } from './errors.ts';
+import { pathText } from './path-text.ts';
 import { shortened } from './shortened.ts';
 import type { SchemaIssue, SchemaResult, StandardSchema } from './standard-schema.ts';
 
@@ -37,7 +38,7 @@ function outputOf(result: SchemaResult<unknown>, manifest: string): unknown {
   const paths = result.issues.map(keysOf);
   const told = result.issues
     .slice(0, mostIssuesTold)
-    .map(({ message }, index) => `${textOf(paths[index] ?? [])}: ${shortened(message)}`);
+    .map(({ message }, index) => `${pathText(paths[index] ?? [])}: ${shortened(message)}`);
   const untold = result.issues.length - told.length;
   if (untold > 0) told.push(`and ${untold} more`);
   throw new SerializationError(`"${shortened(manifest)}" is not valid: ${told.join('; ')}`, {
@@ -48,14 +49,4 @@ function outputOf(result: SchemaResult<unknown>, manifest: string): unknown {
 function keysOf(issue: SchemaIssue): PropertyKey[] {
   // A plain list: some library's path is a kind of array of its own, which `map` would keep.
   return Array.from(issue.path ?? [], (segment) => (typeof segment === 'object' ? segment.key : segment));
-}
-
-/** `items[0].price`; the whole value is `(root)`. */
-function textOf(path: readonly PropertyKey[]): string {
-  let text = '';
-  for (const key of path) {
-    if (typeof key === 'number') text += `[${key}]`;
-    else text += text === '' ? String(key) : `.${String(key)}`;
-  }
-  return text === '' ? '(root)' : shortened(text);
 }

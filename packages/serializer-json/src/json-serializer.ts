@@ -4,10 +4,12 @@ import {
   type MessageContent,
   MessageTypes,
   manifestOf,
+  pathText,
   SerializationError,
   type Serializer,
   shortened,
 } from '@melange/core';
+import { type LostValue, lostValue, mayHaveLost } from './lost-value.ts';
 
 /** Manifest of values without a class, as in the Python library. */
 const untyped = 'json';
@@ -52,7 +54,8 @@ export class JsonSerializer implements Serializer {
   /**
    * The promise of the text only where the class's schema validates asynchronously.
    *
-   * @throws SerializationError for what JSON cannot carry, an unregistered class, and what is not valid.
+   * @throws SerializationError for what JSON cannot carry, naming the path (`NaN`, a `bigint`, a `Map`), for an
+   * unregistered class, and for what is not valid.
    */
   serialize(value: unknown): MaybePromise<MessageContent> {
     const manifest = this.manifest(value);
@@ -83,17 +86,37 @@ export class JsonSerializer implements Serializer {
 
 function stringify(value: unknown, manifest: string): string {
   let text: string | undefined;
+  let lost: LostValue | undefined;
   try {
     text = JSON.stringify(value);
+    if (text !== undefined && !mayHaveLost(text)) return text;
+    lost = lostValue(value);
   } catch (cause) {
+    lost = whereItFailed(value);
     // The first line says what; those that follow retrace a cycle through the value.
     const [reason = ''] = String(cause instanceof Error ? cause.message : cause).split('\n', 1);
-    throw new SerializationError(`JSON cannot carry this "${manifest}": ${shortened(reason)}`, { cause });
+    if (lost === undefined) throw notCarried(manifest, shortened(reason), { cause });
   }
-  if (text === undefined) {
-    throw new SerializationError(`JSON cannot carry this "${manifest}", a value of type ${typeof value}.`);
-  }
+  if (lost !== undefined) throw notCarried(manifest, `${pathText(lost.path)} is ${lost.what}.`, lost);
+  if (text === undefined) throw notCarried(manifest, `it is of type ${typeof value}.`);
   return text;
+}
+
+/** `JSON.stringify` says that there is a bigint, but not where. */
+function whereItFailed(value: unknown): LostValue | undefined {
+  try {
+    return lostValue(value);
+  } catch {
+    return undefined;
+  }
+}
+
+function notCarried(
+  manifest: string,
+  reason: string,
+  options?: { cause?: unknown; path?: readonly PropertyKey[] },
+): SerializationError {
+  return new SerializationError(`JSON cannot carry this "${manifest}": ${reason}`, options);
 }
 
 function parse(content: MessageContent, manifest: string): unknown {
