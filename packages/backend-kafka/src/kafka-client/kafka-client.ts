@@ -11,6 +11,7 @@ import {
 import type { IncomingRecord } from '../kafka-message-mapper.ts';
 import type { KafkaBackendOptions, KafkaSettings } from '../kafka-options.ts';
 import { coPartitioned } from './assigner.ts';
+import { readEveryCompression } from './compression.ts';
 import type { Commit, GroupListener, GroupMember, KafkaProducer, PartitionRange } from './contract.ts';
 import { asMelangeError, bounded, isConnectionProblem, isSettling, typeOf } from './errors.ts';
 import { Member } from './member.ts';
@@ -36,6 +37,7 @@ export class KafkaClient {
   constructor(options: KafkaBackendOptions, settings: KafkaSettings, logger: Logger) {
     const { socketFactory, ssl, sasl } = options;
     this.#settings = settings;
+    readEveryCompression();
     this.#kafka = new Kafka({
       brokers: [...settings.brokers],
       clientId: settings.clientId,
