@@ -8,6 +8,8 @@ export const encodingAttribute = 'melange_encoding';
 /** `base64`: bytes; `base64-text`: text that SQS refuses as it is; `text`: text that would be taken for an envelope. */
 export type BodyEncoding = 'base64' | 'base64-text' | 'text';
 
+const encodings: readonly string[] = ['base64', 'base64-text', 'text'] satisfies BodyEncoding[];
+
 /** A body, and how it holds the content; `undefined` is plain text. */
 export interface OutgoingBody {
   readonly body: string;
@@ -39,6 +41,10 @@ export function toBody(content: MessageContent, format: SqsWireFormat, mustEncod
 /** The content of an SNS notification or of the Python library's form, and what came with it; any other body as it is. */
 export function unwrap(body: string): ReceivedBody {
   return openEnvelope(body) ?? { text: body };
+}
+
+export function isKnownEncoding(encoding: string): boolean {
+  return encodings.includes(encoding);
 }
 
 /** @throws nothing: an encoding that is not known is plain text. */

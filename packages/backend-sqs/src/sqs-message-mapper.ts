@@ -8,7 +8,7 @@ import {
   sizeOfAttributes,
   toAttributes,
 } from './message-attributes.ts';
-import { encodingAttribute, fromBody, toBody, unwrap } from './message-body.ts';
+import { encodingAttribute, fromBody, isKnownEncoding, toBody, unwrap } from './message-body.ts';
 import type { SqsWireFormat } from './sqs-options.ts';
 
 /** A message as both services take it. */
@@ -76,7 +76,8 @@ export function fromSqs(received: ReceivedMessage): Message {
   const all = new Map([...fromAttributes(envelope.attributes), ...own]);
   const headers: Record<string, string> = {};
   for (const [name, value] of all) {
-    if (envelopeNames.has(name)) continue;
+    // An encoding that a newer version made stays with the content: a copy of it is read where it is known.
+    if (envelopeNames.has(name) && (name !== encodingAttribute || isKnownEncoding(value))) continue;
     Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true });
   }
   const isOurs = all.has(WireHeader.messageId);
