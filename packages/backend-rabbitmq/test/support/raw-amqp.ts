@@ -2,7 +2,11 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 /** A header as it is on the wire: its type is AMQP's letter, and a name may come twice. */
-export type RawHeader = readonly [name: string, type: 'S' | 'I' | 'V' | 't' | 'd' | 'x', value: Uint8Array];
+export type RawHeader = readonly [
+  name: string,
+  type: 'S' | 'I' | 'V' | 't' | 'd' | 'x' | 'b' | 's' | 'l',
+  value: Uint8Array,
+];
 
 /** What another client puts into a message. */
 export interface RawMessage {
@@ -20,10 +24,133 @@ const bytesOfBodyFrame = 100_000;
  * other client sends. Resolves when the broker has answered the close that follows them.
  */
 export async function publishRaw(url: string, queue: string, messages: readonly RawMessage[]): Promise<void> {
+  await onChannel(url, async (socket) => {
+    for (const message of messages) for (const frame of framesOf(queue, message)) socket.write(frame);
+  });
+}
+
+/** A message as the broker gives it to a client, nothing of it interpreted. */
+export interface ReceivedRaw {
+  readonly exchange: string;
+  readonly routingKey: string;
+  readonly body: Buffer;
+  /** As they come: those before `headers`, the headers, those after. */
+  readonly contentType: string | undefined;
+  readonly headers: readonly RawHeader[];
+  readonly deliveryMode: number | undefined;
+  readonly messageId: string | undefined;
+  /** Names of whichever properties there are besides. */
+  readonly others: readonly string[];
+}
+
+/** Takes so many messages out of a queue, acknowledged. */
+export async function getRaw(url: string, queue: string, count: number): Promise<ReceivedRaw[]> {
+  const found: ReceivedRaw[] = [];
+  await onChannel(url, async (socket, next) => {
+    while (found.length < count) {
+      socket.write(method(1, 60, 70, uint16(0), short(queue), Buffer.of(1)));
+      const answer = new Cursor((await next(frameType.method)).subarray(2));
+      if (answer.uint16() !== 71) throw new Error(`${found.length} of ${count} are in the queue`);
+      answer.skip(9);
+      const [exchange, routingKey] = [answer.short(), answer.short()];
+      const header = new Cursor(await next(frameType.header));
+      header.skip(4);
+      const size = Number(header.uint64());
+      const properties = propertiesOf(header);
+      let body = Buffer.alloc(0);
+      while (body.length < size) body = Buffer.concat([body, await next(frameType.body)]);
+      found.push({ exchange, routingKey, body, ...properties });
+    }
+  });
+  return found;
+}
+
+/** In the order of their flags, from the highest. */
+const propertyNames = [
+  ...['contentType', 'contentEncoding', 'headers', 'deliveryMode', 'priority', 'correlationId', 'replyTo'],
+  ...['expiration', 'messageId', 'timestamp', 'type', 'userId', 'appId', 'clusterId'],
+] as const;
+
+function propertiesOf(
+  cursor: Cursor,
+): Pick<ReceivedRaw, 'contentType' | 'headers' | 'deliveryMode' | 'messageId' | 'others'> {
+  const flags = cursor.uint16();
+  const present = propertyNames.filter((_, index) => (flags & (0x8000 >> index)) !== 0);
+  const values = new Map<string, string | number | RawHeader[]>();
+  for (const name of present) {
+    if (name === 'headers') values.set(name, headersOf(cursor));
+    else if (name === 'deliveryMode' || name === 'priority') values.set(name, cursor.bytes(1)[0] ?? 0);
+    else if (name === 'timestamp') values.set(name, Number(cursor.uint64()));
+    else values.set(name, cursor.short());
+  }
+  const known = ['contentType', 'headers', 'deliveryMode', 'messageId'];
+  return {
+    contentType: values.get('contentType') as string | undefined,
+    headers: (values.get('headers') ?? []) as RawHeader[],
+    deliveryMode: values.get('deliveryMode') as number | undefined,
+    messageId: values.get('messageId') as string | undefined,
+    others: present.filter((name) => !known.includes(name)),
+  };
+}
+
+const fixedSizes: Readonly<Record<string, number>> = { b: 1, s: 2, I: 4, l: 8, d: 8, t: 1, V: 0 };
+
+function headersOf(cursor: Cursor): RawHeader[] {
+  const end = cursor.uint32() + cursor.at;
+  const headers: RawHeader[] = [];
+  while (cursor.at < end) {
+    const name = cursor.short();
+    const type = cursor.bytes(1).toString('latin1') as RawHeader[1];
+    const size = fixedSizes[type] ?? cursor.uint32();
+    headers.push([name, type, cursor.bytes(size)]);
+  }
+  return headers;
+}
+
+class Cursor {
+  at = 0;
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  bytes(length: number): Buffer {
+    this.at += length;
+    return this.#bytes.subarray(this.at - length, this.at);
+  }
+
+  skip(length: number): void {
+    this.at += length;
+  }
+
+  uint16(): number {
+    return this.bytes(2).readUInt16BE();
+  }
+
+  uint32(): number {
+    return this.bytes(4).readUInt32BE();
+  }
+
+  uint64(): bigint {
+    return this.bytes(8).readBigUInt64BE();
+  }
+
+  short(): string {
+    return this.bytes(this.bytes(1)[0] ?? 0).toString();
+  }
+}
+
+/** Opens a connection and a channel, and closes them when the work on them is done: the broker has all of it then. */
+async function onChannel(
+  url: string,
+  work: (socket: Socket, next: (type: number) => Promise<Buffer>) => Promise<void>,
+): Promise<void> {
   const { hostname, port, username, password, pathname } = new URL(url);
   const socket = connect(Number(port || 5672), hostname);
   try {
-    const answer = reader(socket);
+    const next = frames(socket);
+    const answer = reader(next);
     const user = [username || 'guest', password || 'guest'].map(decodeURIComponent);
     socket.write(Buffer.from('AMQP\u0000\u0000\u0009\u0001', 'latin1'));
     await answer(10, 10);
@@ -36,7 +163,7 @@ export async function publishRaw(url: string, queue: string, messages: readonly 
     await answer(10, 41);
     socket.write(method(1, 20, 10, short('')));
     await answer(20, 11);
-    for (const message of messages) for (const frame of framesOf(queue, message)) socket.write(frame);
+    await work(socket, next);
     socket.write(method(1, 20, 40, uint16(200), short(''), uint16(0), uint16(0)));
     await answer(20, 41);
   } finally {
@@ -67,19 +194,30 @@ function framesOf(queue: string, { body, headers, contentType }: RawMessage): Bu
 }
 
 /** Waits for one method of the broker; an answer of another kind is an error that names it. */
-function reader(socket: Socket): (classId: number, methodId: number) => Promise<void> {
-  let received = Buffer.alloc(0);
+function reader(
+  next: (type: number) => Promise<Buffer>,
+): (classId: number, methodId: number) => Promise<void> {
   return async (classId, methodId) => {
+    const payload = await next(frameType.method);
+    const kind = `${payload.readUInt16BE(0)}.${payload.readUInt16BE(2)}`;
+    if (kind === `${classId}.${methodId}`) return;
+    const text = payload.subarray(4).toString('latin1');
+    throw new Error(`expected ${classId}.${methodId} from the broker, got ${kind}: ${text}`);
+  };
+}
+
+/** The payload of the next frame of a type; others are passed over. */
+function frames(socket: Socket): (type: number) => Promise<Buffer> {
+  let received = Buffer.alloc(0);
+  return async (wanted) => {
     for (;;) {
       const length = received.length < 7 ? undefined : received.readUInt32BE(3) + 8;
       if (length !== undefined && received.length >= length) {
-        const kind = `${received.readUInt16BE(7)}.${received.readUInt16BE(9)}`;
         const type = received[0];
-        const text = received.subarray(11, length - 1).toString('latin1');
+        const payload = received.subarray(7, length - 1);
         received = received.subarray(length);
-        if (type !== frameType.method) continue;
-        if (kind === `${classId}.${methodId}`) return;
-        throw new Error(`expected ${classId}.${methodId} from the broker, got ${kind}: ${text}`);
+        if (type === wanted) return payload;
+        continue;
       }
       const [chunk] = (await once(socket, 'data')) as [Buffer];
       received = Buffer.concat([received, chunk]);

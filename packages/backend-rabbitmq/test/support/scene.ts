@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Delivery, type Message, silentLogger } from '@melange/core';
 import { type ConfirmChannel, connect } from 'amqplib';
-import { onTestFinished } from 'vitest';
+import { onTestFinished, vi } from 'vitest';
 import { RabbitMqBackend, type RabbitMqBackendOptions } from '../../src/index.ts';
 
 /** Address of the broker; tests that need it are skipped without. */
@@ -68,4 +68,14 @@ export function inbox(handle: (delivery: Delivery) => unknown = () => undefined)
       handle(delivery);
     },
   };
+}
+
+/** Resolves when so many have arrived. */
+export async function arrived(deliveries: readonly unknown[], count: number): Promise<void> {
+  await vi.waitFor(
+    () => {
+      if (deliveries.length < count) throw new Error(`${deliveries.length} of ${count} arrived`);
+    },
+    { timeout: 15_000, interval: 20 },
+  );
 }
