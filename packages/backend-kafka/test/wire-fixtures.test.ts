@@ -8,7 +8,7 @@ import {
   keptForm,
   wireMessages,
 } from '../../conformance/test/support/wire-fixtures.ts';
-import { KafkaClient } from '../src/kafka-client.ts';
+import { KafkaClient } from '../src/kafka-client/index.ts';
 import { fromRecord, type OutgoingRecord, toRecord } from '../src/kafka-message-mapper.ts';
 import { settingsOf } from '../src/kafka-options.ts';
 import { backendFor, noBroker, queueName, unique, url } from './support/scene.ts';
