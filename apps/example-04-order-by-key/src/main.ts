@@ -37,7 +37,7 @@ const publisher = new QueuePublisher({ backend, serializers });
 const transfers = [
   new Transfer('alice', 100),
   new Transfer('bob', 10),
-  new Transfer('alice', Number.NaN), // nobody can process it: JSON makes it null
+  new Transfer('alice', -50), // nobody can process it
   new Transfer('bob', 20),
   new Transfer('alice', 200),
 ];
@@ -50,7 +50,7 @@ await publisher.publishBatch(
 const lines: Record<string, string[]> = { alice: [], bob: [] };
 let failuresLeft = 1;
 const ledger = new SingleDispatchConsumer('ledger').on(Transfer, ({ account, cents }, { attempt }) => {
-  if (cents === null) throw new Reject('a transfer without an amount');
+  if (cents < 0) throw new Reject('a transfer below zero');
   if (account === 'bob' && failuresLeft-- > 0) throw new Error('the database is busy');
   lines[account]?.push(`${cents} (attempt ${attempt})`);
 });

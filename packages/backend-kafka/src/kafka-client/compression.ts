@@ -1,3 +1,4 @@
+/// <reference path="./codec-modules.d.ts" />
 import { MelangeError } from '@melange/core';
 import { decompress as decompressZstandard } from 'fzstd';
 import kafkajs from 'kafkajs';
