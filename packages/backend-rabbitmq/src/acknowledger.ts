@@ -1,16 +1,9 @@
 import type { Message as AmqpMessage, Channel } from 'amqplib';
 
-/** Pause between the settlements of a channel that is about to close, in ms. */
-const drainEveryMs = 20;
-
 /**
  * Acknowledges the deliveries of one channel, a turn's worth at a time: one frame with `multiple` for the
  * contiguous prefix of finished deliveries, single frames for those that finished ahead of it. Nothing is held
  * longer than the turn, so that the broker's prefetch window never stays full of finished work.
- *
- * RabbitMQ hands at most 32 settlements of a channel at a time to a quorum queue and keeps the others for later
- * (`rabbit_fifo_client`, its soft limit). A channel that closes takes those with it, and what they settled is
- * delivered again, finished or not. Before a channel is closed its settlements therefore go out few at a time.
  */
 export class Acknowledger {
   readonly #channel: Channel;
@@ -20,55 +13,37 @@ export class Acknowledger {
   #next = 1;
   #flushed: Promise<void> | undefined;
   #unsent: number[] = [];
-  #returned: number[] = [];
-  /** What settlements wait for, when the channel is about to close. */
-  #quiet: Promise<void> | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
+  }
+
+  /** Whether anything was settled here. */
+  get isUsed(): boolean {
+    return this.#next > 1 || this.#settled.size > 0;
   }
 
   /** Resolves when the acknowledgement is written. */
   acknowledge(tag: number): Promise<void> {
     this.#settled.set(tag, true);
     this.#unsent.push(tag);
-    return this.#soon();
+    this.#flushed ??= new Promise((resolve) => {
+      setImmediate(() => {
+        this.flush();
+        resolve();
+      });
+    });
+    return this.#flushed;
   }
 
   /** Gives the delivery back to its queue. */
   giveBack(tag: number): void {
-    if (this.#quiet === undefined) {
-      this.#refuse(tag, true);
-      return;
-    }
-    this.#returned.push(tag);
-    void this.#soon();
-  }
-
-  /**
-   * Called when the channel is about to close.
-   *
-   * @param quiet resolves when the broker has worked off what was settled until now, and delivers no more.
-   */
-  drain(quiet: Promise<void>): void {
-    this.#quiet = quiet;
+    this.#refuse(tag, true);
   }
 
   /** Has the broker dead-letter the delivery itself. */
   reject(tag: number): void {
     this.#refuse(tag, false);
-  }
-
-  #soon(): Promise<void> {
-    this.#flushed ??= new Promise((resolve) => {
-      const send = (): void => {
-        this.flush();
-        resolve();
-      };
-      if (this.#quiet === undefined) setImmediate(send);
-      else void this.#quiet.then(() => setTimeout(send, drainEveryMs));
-    });
-    return this.#flushed;
   }
 
   #refuse(tag: number, requeue: boolean): void {
@@ -101,8 +76,6 @@ export class Acknowledger {
       quietly(() => this.#channel.ack(deliveryOf(tag)));
     }
     this.#unsent = [];
-    for (const tag of this.#returned) this.#refuse(tag, true);
-    this.#returned = [];
   }
 }
 

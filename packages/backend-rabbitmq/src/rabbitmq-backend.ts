@@ -122,6 +122,11 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     };
     const receiver = new RabbitMqReceiver(settings, options, receive);
     await receiver.start();
+    if (this.#closing !== undefined) {
+      // Closed while it was opening: `close` did not know of it yet.
+      await receiver.abandon();
+      this.#assertOpen();
+    }
     this.#receivers.add(receiver);
     const forget = (): boolean => this.#receivers.delete(receiver);
     receiver.ended.then(forget, forget);

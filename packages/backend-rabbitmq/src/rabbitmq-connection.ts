@@ -4,7 +4,7 @@ import { type Channel, type ChannelModel, connect } from 'amqplib';
 import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
 
 const reconnects = exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 5_000, jitter: 0.5 });
-const closeWithinMs = 3_000;
+const closeWithinMs = 5_000;
 
 /** Pause before the next try, in ms; `attempt` from 1. */
 export function reconnectDelayMs(attempt: number): number {
@@ -81,9 +81,7 @@ export class RabbitMqConnection {
   /** Bounded: a peer that does not answer is left behind. */
   async close(): Promise<void> {
     this.#closing.abort();
-    const late = new AbortController();
-    await Promise.race([this.#disconnect(), pause(closeWithinMs, late.signal)]);
-    late.abort();
+    await bounded(this.#disconnect());
     if (this.#model !== undefined) destroy(this.#model);
     this.#model = undefined;
   }
@@ -213,20 +211,28 @@ export class RabbitMqConnection {
   }
 }
 
+/** Waits for an ending to come, but not for one that a silent broker never answers. Never rejects. */
+export async function bounded(ending: Promise<unknown>): Promise<void> {
+  const late = new AbortController();
+  const done = ending.then(
+    () => undefined,
+    () => undefined,
+  );
+  await Promise.race([done, pause(closeWithinMs, late.signal)]);
+  late.abort();
+}
+
 /**
  * Closes a channel, a round trip behind everything that was written to it. Bounded, and done when the connection
  * dies meanwhile: amqplib's own promise would then stay open for ever.
  */
 export function closeChannel(channel: Channel): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, closeWithinMs);
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    channel.once('close', done);
-    channel.close().then(done, done);
-  });
+  return bounded(
+    new Promise((resolve, reject) => {
+      channel.once('close', resolve);
+      channel.close().then(resolve, reject);
+    }),
+  );
 }
 
 /** Code of an AMQP error, such as 404; `undefined` for any other error. */

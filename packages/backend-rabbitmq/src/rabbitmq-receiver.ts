@@ -10,6 +10,7 @@ import type { Message as AmqpMessage, Channel } from 'amqplib';
 import { Acknowledger } from './acknowledger.ts';
 import {
   asMelangeError,
+  bounded,
   closeChannel,
   codeOf,
   pause,
@@ -43,7 +44,8 @@ export class RabbitMqReceiver implements Subscription {
   readonly #options: SubscribeOptions;
   readonly #receive: (delivery: Delivery) => void;
   #session: Session | undefined;
-  #isClosed = false;
+  /** Aborted when it is closed. */
+  readonly #over = new AbortController();
   #closing: Promise<void> | undefined;
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
@@ -76,7 +78,7 @@ export class RabbitMqReceiver implements Subscription {
   }
 
   close(): Promise<void> {
-    this.#isClosed = true;
+    this.#over.abort();
     this.#onChange();
     this.#closing ??= this.#finish();
     return this.#closing;
@@ -84,41 +86,47 @@ export class RabbitMqReceiver implements Subscription {
 
   /** Closes without waiting for unsettled deliveries: the broker delivers them again. */
   async abandon(): Promise<void> {
-    this.#isClosed = true;
+    this.#over.abort();
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
-    const quiet = this.#cancel(session);
+    this.#stopIntake(session);
     for (const delivery of [...session.unsettled]) delivery.lose();
     this.#onChange();
-    await quiet;
-    session.acknowledger.flush();
-    // A round trip behind the acknowledgements.
-    await closeChannel(session.channel);
+    await this.#leave(session);
   }
 
   async #finish(): Promise<void> {
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
-    const quiet = this.#cancel(session);
+    this.#stopIntake(session);
     while (session.unsettled.size > 0) await this.#change();
-    await quiet;
-    session.acknowledger.flush();
-    // A round trip behind the acknowledgements: when it is answered, the broker has read them.
-    await closeChannel(session.channel);
+    await this.#leave(session);
   }
 
-  /** Resolves when nothing is delivered any more; what arrives until then is given back. The broker may be silent. */
-  #cancel({ channel, acknowledger, isLost }: Session): Promise<void> {
-    const isConsuming = !isLost && this.#options.untilEmpty !== true;
-    const cancelled = isConsuming ? channel.cancel(consumerTag) : Promise.resolve();
-    const late = new AbortController();
-    const quiet = Promise.race([cancelled, pause(cancelWithinMs, late.signal)])
-      .catch(() => undefined)
-      .then(() => late.abort());
-    acknowledger.drain(quiet);
-    return quiet;
+  get #isClosed(): boolean {
+    return this.#over.signal.aborted;
+  }
+
+  #stopIntake({ channel, isLost }: Session): void {
+    if (isLost || this.#options.untilEmpty === true) return;
+    // Not waited for: what still arrives is given back, and the broker may be silent.
+    channel.cancel(consumerTag).catch(() => undefined);
+  }
+
+  /** Closes the channel when everything that was acknowledged on it is done with. */
+  async #leave({ channel, acknowledger, isLost }: Session): Promise<void> {
+    acknowledger.flush();
+    // A channel holds acknowledgements back for a quorum queue that is slow to write, and forgets them when it closes:
+    // what was finished would come again. The queue answers a fetch when it has taken those before it.
+    if (!isLost && acknowledger.isUsed) await bounded(this.#fetchInVain(channel, acknowledger));
+    await closeChannel(channel);
+  }
+
+  async #fetchInVain(channel: Channel, acknowledger: Acknowledger): Promise<void> {
+    const message = await channel.get(this.#settings.queue);
+    if (message !== false) acknowledger.giveBack(message.fields.deliveryTag);
   }
 
   async #open(): Promise<void> {
@@ -153,6 +161,7 @@ export class RabbitMqReceiver implements Subscription {
   #onMessage(session: Session, message: AmqpMessage | null): void {
     if (message === null) {
       this.#settings.logger.warn('RabbitMQ cancelled the consumer', { queue: this.#settings.queue });
+      session.acknowledger.flush();
       session.channel.close().catch(() => undefined);
       return;
     }
@@ -206,7 +215,7 @@ export class RabbitMqReceiver implements Subscription {
     this.#recovering = true;
     const { queue, topology, logger } = this.#settings;
     // Lost as soon as it was opened: something is wrong that opening it again does not mend.
-    if (Date.now() - this.#openedAt < 1_000) await pause(1_000);
+    if (Date.now() - this.#openedAt < 1_000) await pause(1_000, this.#over.signal);
     for (let attempt = 1; !this.#isClosed; attempt += 1) {
       try {
         await topology.replay(queue);
@@ -215,6 +224,12 @@ export class RabbitMqReceiver implements Subscription {
         logger.info('receiving again', { queue });
         break;
       } catch (error) {
+        if (MelangeError.is(error, 'CLOSED')) {
+          // The backend was closed meanwhile: there is nothing to come back to.
+          this.#over.abort();
+          this.#end();
+          break;
+        }
         // A run that ends with an empty queue has come to its end when there is no queue.
         if (this.#options.untilEmpty === true && MelangeError.is(error, 'QUEUE_NOT_FOUND')) {
           this.#recovering = false;
@@ -223,7 +238,7 @@ export class RabbitMqReceiver implements Subscription {
         }
         this.#stalledBecause = error instanceof Error ? error.message : String(error);
         logger.warn('cannot receive yet', { queue, reason: this.#stalledBecause });
-        await pause(reconnectDelayMs(attempt));
+        await pause(reconnectDelayMs(attempt), this.#over.signal);
       }
     }
     this.#recovering = false;
@@ -244,8 +259,6 @@ export class RabbitMqReceiver implements Subscription {
     });
   }
 }
-
-const cancelWithinMs = 1_000;
 
 /** Tags are unique within a channel, and each receiver has its own. */
 const consumerTag = 'melange';

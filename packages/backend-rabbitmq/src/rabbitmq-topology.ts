@@ -87,13 +87,15 @@ export class RabbitMqTopology {
 
   /** After a reconnect: the broker may be another one, or have lost what it had. */
   async #replayAll(): Promise<void> {
-    try {
-      for (const topic of [...this.#declaredTopics]) await this.declareTopic(topic);
-      for (const queue of [...this.#queues.keys()]) await this.replay(queue);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.#logger.warn('cannot declare queues and topics again', { reason });
-    }
+    // One by one: what cannot be declared any more must not keep the others from being there.
+    const declare = async (name: string, work: Promise<void>): Promise<void> => {
+      await work.catch((error: unknown) => {
+        const reason = error instanceof Error ? error.message : String(error);
+        this.#logger.warn('cannot declare a queue or topic again', { name, reason });
+      });
+    };
+    for (const topic of [...this.#declaredTopics]) await declare(topic, this.declareTopic(topic));
+    for (const queue of [...this.#queues.keys()]) await declare(queue, this.replay(queue));
   }
 
   /** Whether the topic is known to exist without asking. */

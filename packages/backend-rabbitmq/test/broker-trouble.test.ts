@@ -3,6 +3,14 @@ import { canStartHere, type PrivateRabbitMq, startRabbitMq } from '../../../apps
 import type { RabbitMqBackend } from '../src/index.ts';
 import { backendFor, inbox, message, queueName } from './support/scene.ts';
 
+/** Erlang: the queue writes nothing for so many ms. */
+function pauseOf(queue: string, milliseconds: number): string {
+  return `{ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"${queue}">>)),
+    Leader = amqqueue:get_pid(Queue),
+    sys:suspend(Leader),
+    spawn(fun() -> timer:sleep(${milliseconds}), sys:resume(Leader) end).`;
+}
+
 const soon = { timeout: 20_000, interval: 20 };
 const canStart = canStartHere('rabbitmq');
 
@@ -56,6 +64,23 @@ describe.skipIf(!canStart)(
       await Promise.all([...publishing, ...sent.map((one) => backend.publishToQueue(queue, [one]))]);
       const ids = (): Set<string> => new Set(received.deliveries.map((one) => one.message.id));
       await vi.waitFor(() => expect(ids().size).toBe(200), soon);
+    });
+
+    test('whose queue is slow to write: a subscription that closes gives nothing back that it finished', async () => {
+      const { backend, queue } = await declared();
+      const sent = Array.from({ length: 300 }, (_, n) => message(`${n}`));
+      await backend.publishToQueue(queue, sent);
+      const received = inbox();
+      const subscription = await backend.subscribe(queue, { maxInFlight: 300 }, received.receive);
+      await vi.waitFor(() => expect(received.deliveries).toHaveLength(300), soon);
+      await broker.control('eval', pauseOf(queue, 1_500));
+      const closing = subscription.close();
+      // One after the other: each is an acknowledgement of its own.
+      for (const delivery of received.deliveries) await delivery.acknowledge();
+      await closing;
+      const again = inbox((delivery) => delivery.acknowledge());
+      await (await backend.subscribe(queue, { maxInFlight: 1, untilEmpty: true }, again.receive)).ended;
+      expect(again.deliveries.map((one) => one.message.content)).toEqual([]);
     });
 
     test('that is down when retries fall due: all come afterwards', { timeout: 60_000 }, async () => {
