@@ -15,6 +15,13 @@ export interface DeduplicationOptions {
   readonly onUnavailable?: 'retry' | 'process';
 }
 
+/** A claim of ours, and how long it is surely so: from before it was asked for. */
+export interface OwnClaim {
+  readonly status: 'claimed';
+  readonly token: ClaimToken;
+  readonly expiresAt: number;
+}
+
 interface Held {
   readonly token: ClaimToken;
   readonly onLost: () => void;
@@ -47,13 +54,18 @@ export class ClaimKeeper {
   }
 
   /** @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time. */
-  claim(key: string): Promise<Claim> {
-    return this.#bounded(() => this.#cache.claim(key, { leaseMs: this.#leaseMs }));
+  async claim(key: string): Promise<OwnClaim | Exclude<Claim, { status: 'claimed' }>> {
+    const expiresAt = this.#clock.now() + this.#leaseMs;
+    const ask = (): MaybePromise<Claim> => this.#cache.claim(key, { leaseMs: this.#leaseMs });
+    // Nobody knows of a claim whose answer came too late: the message would wait for its lease to end.
+    const giveUp = (late: Claim): void => void (late.status === 'claimed' && this.release(late.token));
+    const claim = await this.#bounded(ask, this.#timeoutMs, giveUp);
+    return claim.status === 'claimed' ? { status: 'claimed', token: claim.token, expiresAt } : claim;
   }
 
   /** Renews the claim until the returned function is called; `onLost` when it is no longer ours. */
-  keep(token: ClaimToken, onLost: () => void): () => void {
-    const held: Held = { token, onLost, expiresAt: this.#clock.now() + this.#leaseMs };
+  keep({ token, expiresAt }: OwnClaim, onLost: () => void): () => void {
+    const held: Held = { token, onLost, expiresAt };
     this.#held.add(held);
     this.#startTimer();
     return () => {
@@ -90,8 +102,11 @@ export class ClaimKeeper {
   async #renew(held: Held): Promise<void> {
     const asked = this.#clock.now();
     let ours = false;
+    const leftMs = held.expiresAt - asked;
+    const ask = (): MaybePromise<boolean> => this.#cache.extend(held.token, { leaseMs: this.#leaseMs });
     try {
-      ours = await this.#bounded(() => this.#cache.extend(held.token, { leaseMs: this.#leaseMs }));
+      // No longer than the lease lasts: then somebody else may have it. Past that only the store can tell.
+      ours = await this.#bounded(ask, leftMs > 0 ? Math.min(leftMs, this.#timeoutMs) : this.#timeoutMs);
       if (ours) held.expiresAt = asked + this.#leaseMs;
     } catch (error) {
       this.#onError(error);
@@ -101,10 +116,14 @@ export class ClaimKeeper {
     if (!ours && this.#held.delete(held)) held.onLost();
   }
 
-  async #bounded<T>(ask: () => MaybePromise<T>): Promise<T> {
+  async #bounded<T>(
+    ask: () => MaybePromise<T>,
+    timeoutMs: number = this.#timeoutMs,
+    onLate: (answer: T) => void = () => undefined,
+  ): Promise<T> {
     try {
       const answer = ask();
-      return answer instanceof Promise ? await this.#withDeadline(answer) : answer;
+      return isPromise(answer) ? await this.#withDeadline(answer, timeoutMs, onLate) : answer;
     } catch (error) {
       if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) throw error;
       const reason = error instanceof Error ? error.message : String(error);
@@ -114,13 +133,27 @@ export class ClaimKeeper {
     }
   }
 
-  #withDeadline<T>(answer: Promise<T>): Promise<T> {
+  #withDeadline<T>(answer: PromiseLike<T>, timeoutMs: number, onLate: (answer: T) => void): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = this.#clock.schedule(
-        () => reject(new Error(`no answer within ${this.#timeoutMs} ms`)),
-        this.#timeoutMs,
-      );
-      answer.then(resolve, reject).finally(cancel);
+      let isLate = false;
+      const cancel = this.#clock.schedule(() => {
+        isLate = true;
+        reject(new Error(`no answer within ${timeoutMs} ms`));
+      }, timeoutMs);
+      const answered = (value: T): void => {
+        cancel();
+        if (isLate) onLate(value);
+        else resolve(value);
+      };
+      answer.then(answered, (error: unknown) => {
+        cancel();
+        reject(error);
+      });
     });
   }
+}
+
+/** Also one that is not of this realm, or a library's own. */
+function isPromise<T>(answer: MaybePromise<T>): answer is Promise<T> {
+  return typeof (answer as { then?: unknown } | undefined)?.then === 'function';
 }

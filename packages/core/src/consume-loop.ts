@@ -3,6 +3,7 @@ import type { Delivery, MessagingBackend, SubscribeOptions } from './backend.ts'
 import type { Clock } from './clock.ts';
 import { DeliveryAbortedError, MelangeError } from './errors.ts';
 import { channels, traced } from './instrumentation.ts';
+import { type Lane, Lanes } from './lanes.ts';
 import type { Outcome, ProcessingRules, Work } from './process-message.ts';
 import { processMessage } from './process-message.ts';
 
@@ -26,12 +27,6 @@ export interface LoopSettings {
   readonly onOutcome: (outcome: Outcome) => void;
 }
 
-/** Deliveries that must wait for each other. */
-interface Lane {
-  readonly key: string | undefined;
-  readonly works: LaneWork[];
-}
-
 interface LaneWork extends Work {
   attempt: number;
   /** Given back to the broker: what the handler does now changes nothing there. */
@@ -45,11 +40,10 @@ const deliveriesPerHandler = 4;
 export class ConsumeLoop {
   readonly queue: string;
   readonly #settings: LoopSettings;
-  readonly #lanes = new Map<string, Lane>();
-  readonly #ready: Lane[] = [];
+  readonly #lanes = new Lanes<LaneWork>();
   readonly #running = new Set<LaneWork>();
   /** Lanes whose head waits for its retry, with the way to end the wait. */
-  readonly #waiting = new Map<Lane, () => void>();
+  readonly #waiting = new Map<Lane<LaneWork>, () => void>();
   #hasDeadLetterQueue = false;
   #stopping = false;
   #unfinished = 0;
@@ -110,10 +104,10 @@ export class ConsumeLoop {
       failure = error;
       this.#settings.report(error, undefined);
     }
-    const closing = subscription.close();
-    await this.#drain(deadlineMs());
-    await closing;
+    // Looked at once drained: until then its failure would be one that nobody handles.
+    const [closing] = await Promise.allSettled([subscription.close(), this.#drain(deadlineMs())]);
     if (failure !== undefined) throw failure;
+    if (closing.status === 'rejected') throw closing.reason;
   }
 
   #receive(delivery: Delivery): void {
@@ -126,18 +120,10 @@ export class ConsumeLoop {
     this.#unfinished += 1;
     this.#settings.onReceived();
     if (this.#stopping) {
-      this.#giveBack(work);
+      void this.#giveBack(work);
       return;
     }
-    const key = this.#laneKey(delivery);
-    const lane = key === undefined ? undefined : this.#lanes.get(key);
-    if (lane !== undefined) {
-      lane.works.push(work);
-      return;
-    }
-    const opened: Lane = { key, works: [work] };
-    if (key !== undefined) this.#lanes.set(key, opened);
-    this.#ready.push(opened);
+    this.#lanes.enter(work, this.#laneKey(delivery));
     this.#pump();
   }
 
@@ -148,13 +134,13 @@ export class ConsumeLoop {
 
   #pump(): void {
     while (!this.#stopping && this.#running.size < this.#settings.concurrency) {
-      const lane = this.#ready.shift();
+      const lane = this.#lanes.takeReady();
       if (lane === undefined) return;
-      const work = lane.works[0] as LaneWork;
+      const work = lane.items[0] as LaneWork;
       if (lane.key !== undefined && work.delivery.signal.aborted) {
         // Lost to a reconnect while it waited here: it comes again, behind the others of its lane.
         this.#finish();
-        this.#advance(lane);
+        this.#lanes.advance(lane);
         continue;
       }
       this.#running.add(work);
@@ -162,7 +148,7 @@ export class ConsumeLoop {
     }
   }
 
-  async #handle(work: LaneWork, lane: Lane): Promise<void> {
+  async #handle(work: LaneWork, lane: Lane<LaneWork>): Promise<void> {
     const { delivery } = work;
     let retryInPlaceMs: number | undefined;
     try {
@@ -187,8 +173,8 @@ export class ConsumeLoop {
     }
     if (retryInPlaceMs === undefined) {
       this.#finish();
-      this.#advance(lane);
-    } else if (this.#stopping) this.#giveBack(work);
+      this.#lanes.advance(lane);
+    } else if (this.#stopping) void this.#giveBack(work);
     else this.#waitInLane(work, lane, retryInPlaceMs);
     this.#pump();
   }
@@ -237,30 +223,21 @@ export class ConsumeLoop {
     }
   }
 
-  #waitInLane(work: LaneWork, lane: Lane, delayMs: number): void {
+  #waitInLane(work: LaneWork, lane: Lane<LaneWork>, delayMs: number): void {
     work.attempt += 1;
     this.#settings.onOutcome({ kind: 'retry', delayMs });
     const resume = (): void => {
       this.#waiting.delete(lane);
-      this.#ready.push(lane);
+      this.#lanes.resume(lane);
       this.#pump();
     };
     this.#waiting.set(lane, this.#settings.clock.schedule(resume, delayMs));
   }
 
-  #advance(lane: Lane): void {
-    lane.works.shift();
-    if (lane.works.length > 0) this.#ready.push(lane);
-    else if (lane.key !== undefined) this.#lanes.delete(lane.key);
-  }
-
   async #drain(deadlineMs: number): Promise<void> {
     this.#stopping = true;
     for (const cancel of this.#waiting.values()) cancel();
-    const lanes = new Set([...this.#ready, ...this.#lanes.values()]);
-    for (const lane of lanes) {
-      for (const work of lane.works) if (!this.#running.has(work)) this.#giveBack(work);
-    }
+    for (const work of this.#lanes) if (!this.#running.has(work)) void this.#giveBack(work);
     const cancel = this.#settings.clock.schedule(() => this.#abandon(deadlineMs), deadlineMs);
     await this.#idle();
     cancel();
@@ -271,16 +248,19 @@ export class ConsumeLoop {
       work.scope.abort(
         new DeliveryAbortedError('shutdown', `Not finished within ${deadlineMs} ms of stopping.`),
       );
-      this.#giveBack(work);
+      void this.#giveBack(work);
     }
   }
 
-  #giveBack(work: LaneWork): void {
+  async #giveBack(work: LaneWork): Promise<void> {
     work.released = true;
-    work.delivery
-      .release()
-      .catch((error: unknown) => this.#settings.report(error, work))
-      .finally(() => this.#finish());
+    try {
+      await work.delivery.release();
+    } catch (error) {
+      // Its handler was done, and its settlement is under way: that counts, and is waited for by the subscription.
+      if (!MelangeError.is(error, 'DELIVERY_SETTLED')) this.#settings.report(error, work);
+    }
+    this.#finish();
   }
 
   #finish(): void {

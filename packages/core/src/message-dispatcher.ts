@@ -4,7 +4,7 @@ import { ClaimKeeper } from './claim-keeper.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { ConsumeLoop } from './consume-loop.ts';
 import type { Consumer } from './consumer.ts';
-import { NullCache } from './deduplication-cache.ts';
+import { type MaybePromise, NullCache } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 import type { Health, HealthStatus } from './health.ts';
 import { type Logger, warningLogger } from './logger.ts';
@@ -60,7 +60,7 @@ export class MessageDispatcher {
     this.#retry = options.retry ?? exponentialBackoff();
     if (cache !== undefined && !(cache instanceof NullCache)) {
       this.#claims = new ClaimKeeper(cache, clock, options.deduplication ?? {}, (error) =>
-        logger.error('the deduplication cache failed', { error }),
+        this.#logError('the deduplication cache failed', { error }),
       );
     }
   }
@@ -162,7 +162,7 @@ export class MessageDispatcher {
       await running;
     } catch (error) {
       this.#failed.set(queue, textOf(error));
-      this.#logger.error('a consume loop ended in an error', { queue, error });
+      this.#logError('a consume loop ended in an error', { queue, error });
       throw error;
     } finally {
       this.#loops.delete(loop);
@@ -174,7 +174,7 @@ export class MessageDispatcher {
     const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
       const messageId = work?.delivery.message.id;
       const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
-      this.#logger.error('a message could not be processed', { ...context, error });
+      this.#logError('a message could not be processed', { ...context, error });
       this.#guard(() => options.onException?.(error, context));
     };
     return new ConsumeLoop(queue, {
@@ -229,11 +229,22 @@ export class MessageDispatcher {
     if (cause === 'undecodable') counters.undecodable += 1;
   }
 
-  #guard(callback: (() => void) | undefined): void {
+  /** Calls the application: what it throws now, or rejects with later, is logged and changes nothing. */
+  #guard(callback: (() => MaybePromise<void>) | undefined): void {
+    const failed = (error: unknown): void => this.#logError('a callback of the application threw', { error });
     try {
-      callback?.();
+      callback?.()?.then(undefined, failed);
     } catch (error) {
-      this.#logger.error('a callback of the application threw', { error });
+      failed(error);
+    }
+  }
+
+  /** A logger that fails must not stop the work, nor hide what it was told. */
+  #logError(message: string, facts: Readonly<Record<string, unknown>>): void {
+    try {
+      this.#logger.error(message, facts);
+    } catch {
+      warningLogger.error(message, facts);
     }
   }
 }

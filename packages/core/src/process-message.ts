@@ -182,7 +182,7 @@ async function runOnce(
     `The claim of "${consumer.name}" on message ${id} was lost.`,
   );
   let isLost = false;
-  const stopKeeping = claims.keep(claim.token, () => {
+  const stopKeeping = claims.keep(claim, () => {
     isLost = true;
     work.scope.abort(lost);
   });

@@ -1,84 +1,7 @@
-import {
-  type Consumer,
-  type DeduplicationCache,
-  fixedDelays,
-  MelangeError,
-  type Message,
-  Reject,
-  RetryLater,
-} from '@melange/core';
+import { type Consumer, MelangeError, type Message, Reject, RetryLater } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { describe, expect, test } from 'vitest';
-import { AbortScope } from '../src/abort-scope.ts';
-import { ClaimKeeper, type DeduplicationOptions } from '../src/claim-keeper.ts';
-import { type Outcome, type ProcessingRules, processMessage } from '../src/process-message.ts';
-import { ManualClock, settled } from './support/manual-clock.ts';
-import { RecordingDelivery } from './support/recording-delivery.ts';
-import { serializers } from './support/text-serializer.ts';
-
-interface Setting {
-  readonly message?: Partial<Message>;
-  readonly attempt?: number;
-  readonly rules?: Partial<ProcessingRules>;
-  readonly cache?: DeduplicationCache;
-  readonly deduplication?: DeduplicationOptions;
-  readonly clock?: ManualClock;
-}
-
-interface Observed {
-  readonly outcome: Promise<Outcome>;
-  readonly delivery: RecordingDelivery;
-  readonly reports: { error: unknown; consumer: string | undefined }[];
-  readonly duplicates: string[];
-}
-
-function start(consumers: readonly Consumer[], setting: Setting = {}): Observed {
-  const delivery = new RecordingDelivery(setting.message, setting.attempt);
-  const reports: Observed['reports'] = [];
-  const duplicates: string[] = [];
-  const clock = setting.clock ?? new ManualClock();
-  const rules: ProcessingRules = {
-    queue: 'orders',
-    hasDeadLetterQueue: true,
-    consumers,
-    serializers,
-    claims:
-      setting.cache &&
-      new ClaimKeeper(setting.cache, clock, setting.deduplication ?? {}, (error) =>
-        reports.push({ error, consumer: 'cache' }),
-      ),
-    retry: fixedDelays([100, 200]),
-    middleware: [],
-    earlyAck: false,
-    alwaysAck: false,
-    unhandled: 'acknowledge',
-    random: () => 0,
-    report: (error, consumer) => reports.push({ error, consumer }),
-    onDuplicate: (consumer) => duplicates.push(consumer),
-    ...setting.rules,
-  };
-  const work = { delivery, attempt: delivery.attempt, scope: new AbortScope(delivery) };
-  return { outcome: processMessage(work, rules), delivery, reports, duplicates };
-}
-
-function consumer(name: string, process: Consumer['process'], accepts = true): Consumer & { runs: number } {
-  const made = {
-    name,
-    runs: 0,
-    accepts: () => accepts,
-    process(...parameters: Parameters<Consumer['process']>) {
-      made.runs += 1;
-      return process(...parameters);
-    },
-  };
-  return made;
-}
-
-const succeed = (name: string) => consumer(name, () => undefined);
-const fail = (name: string, error: unknown = new Error('declined')) =>
-  consumer(name, () => {
-    throw error;
-  });
+import { consumer, fail, start, succeed } from './support/processing.ts';
 
 describe('row "earlyAck"', () => {
   test('acknowledges before processing, and whatever follows changes nothing', async () => {
@@ -139,7 +62,14 @@ describe('row "no consumer accepts it"', () => {
     const observed = start([], { rules: { unhandled: 'dead-letter' } });
     expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', reason: 'unhandled' });
   });
-  test('is retried on request', async () => {
+  test('is dead-lettered on request: without a dead-letter queue it is reported and acknowledged', async () => {
+    const observed = start([], { rules: { unhandled: 'dead-letter', hasDeadLetterQueue: false } });
+    expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'unhandled' });
+    expect(observed.reports).toMatchObject([{ error: { message: expect.stringContaining('"json"') } }]);
+  });
+  test('is retried on request, past maxAttempts dead-lettered', async () => {
+    const last = start([], { rules: { unhandled: 'retry' }, attempt: 3 });
+    expect(await last.outcome).toMatchObject({ kind: 'dead-letter', reason: 'attempts exhausted' });
     const observed = start([], { rules: { unhandled: 'retry' } });
     expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 100 });
   });
@@ -275,114 +205,11 @@ describe('row "alwaysAck"', () => {
       expect(observed.reports).toHaveLength(1);
     },
   );
-});
-
-describe('claims', () => {
-  test('a lost lease aborts the signal, and the late result is neither confirmed nor acknowledged', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    let finish = (): void => undefined;
-    let signal: AbortSignal | undefined;
-    const slow = consumer('a', (_, context) => {
-      signal = context.signal;
-      return new Promise<void>((resolve) => {
-        finish = resolve;
-      });
-    });
-    const frozen: DeduplicationCache = {
-      claim: (key, options) => cache.claim(key, options),
-      extend: () => false,
-      confirm: (token) => cache.confirm(token),
-      release: (token) => cache.release(token),
-      health: () => cache.health(),
-      close: () => cache.close(),
-    };
-    const observed = start([slow], { cache: frozen, clock, deduplication: { leaseMs: 300 } });
-    await settled();
-    await clock.advance(301);
-    expect(signal?.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'lease-lost' });
-    expect(await cache.claim('a:message-1', { leaseMs: 10_000 })).toMatchObject({ status: 'claimed' });
-    finish();
-    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
-  });
-
-  test('a handler that fails after its lease was lost decides nothing, and both errors are reported', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    const late = consumer('a', (_, { signal }) => {
-      return new Promise<void>((_resolve, reject) => {
-        signal.addEventListener('abort', () => reject(new Reject('too late')));
-      });
-    });
-    const frozen: DeduplicationCache = {
-      claim: (key, options) => cache.claim(key, options),
-      extend: () => false,
-      confirm: (token) => cache.confirm(token),
-      release: (token) => cache.release(token),
-      health: () => cache.health(),
-      close: () => cache.close(),
-    };
-    const observed = start([late], { cache: frozen, clock, deduplication: { leaseMs: 300 } });
-    await settled();
-    await clock.advance(301);
-    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
-    expect(observed.reports.map(({ error }) => (error as MelangeError).code)).toEqual([
-      'REJECTED',
-      'DELIVERY_ABORTED',
-    ]);
-  });
-
-  test('the lease is renewed while the handler runs', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    let finish = (): void => undefined;
-    const slow = consumer(
-      'a',
-      () =>
-        new Promise<void>((resolve) => {
-          finish = resolve;
-        }),
-    );
-    const observed = start([slow], { cache, clock, deduplication: { leaseMs: 300 } });
-    await settled();
-    await clock.advance(5_000);
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
-    finish();
-    expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'done' });
-    expect(clock.pending).toBe(0);
-  });
-
-  const hanging: DeduplicationCache = {
-    claim: () => new Promise(() => undefined),
-    extend: () => true,
-    confirm: () => true,
-    release: () => undefined,
-    health: () => ({ status: 'unhealthy', detail: 'hangs' }),
-    close: () => undefined,
-  };
-
-  test('a cache that hangs is given up after its timeout, and the message is retried, never dead-lettered', async () => {
-    const clock = new ManualClock();
-    const waiting = succeed('a');
-    const observed = start([waiting], { cache: hanging, clock, attempt: 99 });
-    await settled();
-    await clock.advance(5_000);
-    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200 });
-    expect(waiting.runs).toBe(0);
-  });
-
-  test("onUnavailable: 'process' runs the consumer without a claim", async () => {
-    const clock = new ManualClock();
-    const waiting = succeed('a');
-    const deduplication = { onUnavailable: 'process' } as const;
-    const observed = start([waiting], { cache: hanging, clock, deduplication });
-    await settled();
-    await clock.advance(5_000);
-    expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
-    expect(waiting.runs).toBe(1);
-    expect(MelangeError.is(observed.reports[0]?.error, 'CACHE_UNAVAILABLE')).toBe(true);
+  test('says nothing of what reached no consumer: the rows above come first', async () => {
+    const undecodable = start([succeed('a')], { rules: { alwaysAck: true }, message: { content: '{' } });
+    expect(await undecodable.outcome).toMatchObject({ kind: 'dead-letter', reason: 'undecodable' });
+    const unhandled = start([], { rules: { alwaysAck: true, unhandled: 'dead-letter' } });
+    expect(await unhandled.outcome).toMatchObject({ kind: 'dead-letter', reason: 'unhandled' });
   });
 });
 

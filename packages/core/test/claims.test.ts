@@ -1,0 +1,178 @@
+import { runInNewContext } from 'node:vm';
+import { type Claim, type DeduplicationCache, MelangeError, Reject } from '@melange/core';
+import { MemoryDeduplicationCache } from '@melange/dedup-memory';
+import { describe, expect, test } from 'vitest';
+import { ManualClock, settled } from './support/manual-clock.ts';
+import { consumer, start, succeed } from './support/processing.ts';
+
+describe('claims', () => {
+  test('a lost lease aborts the signal, and the late result is neither confirmed nor acknowledged', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    let finish = (): void => undefined;
+    let signal: AbortSignal | undefined;
+    const slow = consumer('a', (_, context) => {
+      signal = context.signal;
+      return new Promise<void>((resolve) => {
+        finish = resolve;
+      });
+    });
+    const frozen: DeduplicationCache = {
+      claim: (key, options) => cache.claim(key, options),
+      extend: () => false,
+      confirm: (token) => cache.confirm(token),
+      release: (token) => cache.release(token),
+      health: () => cache.health(),
+      close: () => cache.close(),
+    };
+    const observed = start([slow], { cache: frozen, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(301);
+    expect(signal?.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'lease-lost' });
+    expect(await cache.claim('a:message-1', { leaseMs: 10_000 })).toMatchObject({ status: 'claimed' });
+    finish();
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
+  });
+
+  test('a handler that fails after its lease was lost decides nothing, and both errors are reported', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    const late = consumer('a', (_, { signal }) => {
+      return new Promise<void>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Reject('too late')));
+      });
+    });
+    const frozen: DeduplicationCache = {
+      claim: (key, options) => cache.claim(key, options),
+      extend: () => false,
+      confirm: (token) => cache.confirm(token),
+      release: (token) => cache.release(token),
+      health: () => cache.health(),
+      close: () => cache.close(),
+    };
+    const observed = start([late], { cache: frozen, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(301);
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+    expect(observed.reports.map(({ error }) => (error as MelangeError).code)).toEqual([
+      'REJECTED',
+      'DELIVERY_ABORTED',
+    ]);
+  });
+
+  test('the lease is renewed while the handler runs', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    let finish = (): void => undefined;
+    const slow = consumer(
+      'a',
+      () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const observed = start([slow], { cache, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(5_000);
+    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
+    finish();
+    expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
+    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'done' });
+    expect(clock.pending).toBe(0);
+  });
+
+  const hanging: DeduplicationCache = {
+    claim: () => new Promise(() => undefined),
+    extend: () => true,
+    confirm: () => true,
+    release: () => undefined,
+    health: () => ({ status: 'unhealthy', detail: 'hangs' }),
+    close: () => undefined,
+  };
+
+  test('a cache that hangs is given up after its timeout, and the message is retried, never dead-lettered', async () => {
+    const clock = new ManualClock();
+    const waiting = succeed('a');
+    const observed = start([waiting], { cache: hanging, clock, attempt: 99 });
+    await settled();
+    await clock.advance(5_000);
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200 });
+    expect(waiting.runs).toBe(0);
+  });
+
+  test("onUnavailable: 'process' runs the consumer without a claim", async () => {
+    const clock = new ManualClock();
+    const waiting = succeed('a');
+    const deduplication = { onUnavailable: 'process' } as const;
+    const observed = start([waiting], { cache: hanging, clock, deduplication });
+    await settled();
+    await clock.advance(5_000);
+    expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
+    expect(waiting.runs).toBe(1);
+    expect(MelangeError.is(observed.reports[0]?.error, 'CACHE_UNAVAILABLE')).toBe(true);
+  });
+
+  test('a lease that cannot be renewed is lost when it ends, counted from when it was asked for', async () => {
+    const clock = new ManualClock();
+    let answer = (_claim: Claim): void => undefined;
+    const failing: DeduplicationCache = {
+      ...hanging,
+      claim: () =>
+        new Promise((resolve) => {
+          answer = resolve;
+        }),
+      extend: () => new Promise(() => undefined),
+    };
+    let signal: AbortSignal | undefined;
+    const slow = consumer('a', (_, context) => {
+      signal = context.signal;
+      return new Promise<void>((_resolve, reject) => {
+        signal?.addEventListener('abort', () => reject(signal?.reason));
+      });
+    });
+    const observed = start([slow], { cache: failing, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(100);
+    answer({ status: 'claimed', token: { key: 'a:message-1', fence: '1' } });
+    await settled();
+    await clock.advance(199);
+    expect(signal?.aborted).toBe(false);
+    await clock.advance(1);
+    expect(signal?.reason).toMatchObject({ reason: 'lease-lost' });
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+    expect(clock.pending).toBe(0);
+  });
+
+  test('a claim that is answered too late is released: nobody works under it', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    const late: DeduplicationCache = {
+      ...hanging,
+      claim: (key, options) =>
+        new Promise((resolve) => {
+          const claim = cache.claim(key, options);
+          clock.schedule(() => resolve(claim), 6_000);
+        }),
+      release: (token) => cache.release(token),
+    };
+    const observed = start([succeed('a')], { cache: late, clock });
+    await settled();
+    await clock.advance(5_000);
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+    expect(await cache.claim('a:message-1', { leaseMs: 1_000 })).toEqual({ status: 'held' });
+    await clock.advance(1_000);
+    expect(await cache.claim('a:message-1', { leaseMs: 1_000 })).toMatchObject({ status: 'claimed' });
+  });
+
+  test('a promise of another realm is waited for no longer than any other', async () => {
+    const clock = new ManualClock();
+    const cache = { ...hanging, claim: () => runInNewContext('new Promise(() => undefined)') };
+    const waiting = succeed('a');
+    const observed = start([waiting], { cache, clock });
+    await settled();
+    await clock.advance(5_000);
+    expect(await observed.outcome).toMatchObject({ kind: 'retry' });
+    expect(waiting.runs).toBe(0);
+  });
+});

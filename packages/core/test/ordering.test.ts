@@ -1,0 +1,74 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { settled } from './support/manual-clock.ts';
+import { Scene } from './support/scene.ts';
+
+let scene: Scene;
+beforeEach(async () => {
+  scene = await Scene.open();
+});
+afterEach(() => scene.close());
+
+describe('ordering', () => {
+  test("'key' runs different keys at once and one key strictly in order, retries included", async () => {
+    const log: string[] = [];
+    const failures = new Map([['a0', 2]]);
+    const stop = new AbortController();
+    const ordered = scene.dispatcher(
+      ({ n }, { key }) => {
+        const name = `${key}${n}`;
+        log.push(name);
+        const left = failures.get(name) ?? 0;
+        failures.set(name, left - 1);
+        if (left > 0) throw new Error('declined');
+      },
+      { ordering: 'key' },
+    );
+    await scene.publish(4, (n) => (n % 2 === 0 ? 'a' : 'b'));
+    const running = ordered.consumeLoop('orders', { signal: stop.signal });
+    await settled();
+    expect(log).toEqual(['a0', 'b1', 'b3']);
+    await scene.clock.advance(100);
+    expect(log).toEqual(['a0', 'b1', 'b3', 'a0']);
+    await scene.clock.advance(100);
+    expect(log).toEqual(['a0', 'b1', 'b3', 'a0', 'a0', 'a2']);
+    stop.abort();
+    await running;
+    expect(await scene.depth()).toBe(0);
+  });
+
+  test("'key': past maxAttempts the message is dead-lettered and its key goes on", async () => {
+    const log: number[] = [];
+    const stop = new AbortController();
+    await scene.publish(2, () => 'a');
+    const ordered = scene.dispatcher(
+      ({ n }) => {
+        log.push(n);
+        if (n === 0) throw new Error('declined');
+      },
+      { ordering: 'key' },
+    );
+    const running = ordered.consumeLoop('orders', { signal: stop.signal });
+    await settled();
+    await scene.clock.advance(100);
+    await scene.clock.advance(100);
+    expect(log).toEqual([0, 0, 0, 1]);
+    stop.abort();
+    await running;
+    expect(await scene.depth('dead')).toBe(1);
+  });
+
+  test("'queue' is one at a time, in order", async () => {
+    await scene.publish(5);
+    const log: string[] = [];
+    const ordered = scene.dispatcher(
+      async ({ n }) => {
+        log.push(`>${n}`);
+        await settled();
+        log.push(`<${n}`);
+      },
+      { ordering: 'queue', concurrency: 10 },
+    );
+    await ordered.consumeEvent('orders');
+    expect(log).toEqual([0, 1, 2, 3, 4].flatMap((n) => [`>${n}`, `<${n}`]));
+  });
+});

@@ -1,0 +1,101 @@
+import { type Message, QueuePublisher, TopicPublisher } from '@melange/core';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Scene } from './support/scene.ts';
+import { serializers } from './support/text-serializer.ts';
+
+let scene: Scene;
+let topics: TopicPublisher;
+beforeEach(async () => {
+  scene = await Scene.open();
+  const { backend, clock } = scene;
+  await backend.declareQueue('orders', { deadLetterQueue: 'dead', topics: ['news'] });
+  topics = new TopicPublisher({ backend, serializers, clock });
+});
+afterEach(() => scene.close());
+
+/** What waits in the queue, taken out of it. */
+async function received(): Promise<Message[]> {
+  const messages: Message[] = [];
+  const options = { maxInFlight: 10, untilEmpty: true };
+  const { ended } = await scene.backend.subscribe('orders', options, (delivery) => {
+    messages.push(delivery.message);
+    void delivery.acknowledge();
+  });
+  await ended;
+  return messages;
+}
+
+describe('a message', () => {
+  test('has an id that sorts by time, the time of publication, and no key or headers unless given', async () => {
+    const id = await scene.publisher.publish('orders', { n: 1 });
+    expect(id).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+    expect(await received()).toEqual([
+      {
+        id,
+        content: '{"n":1}',
+        manifest: 'json',
+        serializerId: 1,
+        key: undefined,
+        headers: {},
+        publishedAt: scene.clock.now(),
+      },
+    ]);
+  });
+
+  test('keeps the id, key and headers that it is given, through a queue and through a topic', async () => {
+    const envelope = { id: 'mine', key: 'customer-7', headers: { correlationId: 'c-1' } };
+    expect(await scene.publisher.publish('orders', { n: 1 }, envelope)).toBe('mine');
+    expect(await topics.publish('news', { n: 1 }, envelope)).toBe('mine');
+    expect(await received()).toMatchObject([envelope, envelope]);
+  });
+
+  test('has an id of the source that the publisher was given', async () => {
+    const { backend } = scene;
+    const publisher = new QueuePublisher({ backend, serializers, ids: () => 'from the source' });
+    expect(await publisher.publish('orders', {})).toBe('from the source');
+  });
+
+  test('is refused with headers that Melange uses itself', async () => {
+    for (const name of ['manifest', 'serializer_id', 'melange_reason']) {
+      await expect(scene.publisher.publish('orders', {}, { headers: { [name]: 'x' } })).rejects.toMatchObject(
+        { code: 'MESSAGE_INVALID' },
+      );
+    }
+  });
+});
+
+describe('a batch', () => {
+  test('is published in order, each with its own envelope, and answered by its ids', async () => {
+    const batch = [{ value: { n: 1 }, id: 'one' }, { value: { n: 2 } }, { value: { n: 3 }, key: 'k' }];
+    const toQueue = await scene.publisher.publishBatch('orders', batch);
+    const toTopic = await topics.publishBatch('news', batch);
+    expect([toQueue[0], toQueue.length, new Set([...toQueue, ...toTopic]).size]).toEqual(['one', 3, 5]);
+    const messages = await received();
+    expect(messages.map(({ id }) => id)).toEqual([...toQueue, ...toTopic]);
+    expect(messages.map(({ content }) => content)).toEqual(
+      [1, 2, 3, 1, 2, 3].map((n) => JSON.stringify({ n })),
+    );
+    expect(messages[2]?.key).toBe('k');
+  });
+
+  test('is not sent at all when one of it cannot be serialized', async () => {
+    const cyclic: Record<string, unknown> = {};
+    cyclic.self = cyclic;
+    const batch = [{ value: { n: 1 } }, { value: cyclic }];
+    await expect(scene.publisher.publishBatch('orders', batch)).rejects.toThrow();
+    await expect(topics.publishBatch('news', batch)).rejects.toThrow();
+    expect(await received()).toEqual([]);
+  });
+});
+
+test('a destination that does not exist is an error, of a queue and of a topic', async () => {
+  await expect(scene.publisher.publish('nowhere', {})).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });
+  await expect(topics.publish('nowhere', {})).rejects.toMatchObject({ code: 'TOPIC_NOT_FOUND' });
+});
+
+test('a delay holds the message back where the backend can', async () => {
+  await scene.publisher.publish('orders', { n: 1 }, { delayMs: 500 });
+  expect(await received()).toEqual([]);
+  await scene.clock.advance(500);
+  expect(await received()).toHaveLength(1);
+});

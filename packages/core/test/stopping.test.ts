@@ -1,0 +1,200 @@
+import type { MemoryBackend } from '@melange/backend-memory';
+import {
+  type Delivery,
+  type MessagingBackend,
+  SimpleMessageDispatcher,
+  type SubscribeOptions,
+} from '@melange/core';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { settled } from './support/manual-clock.ts';
+import { consumer, gate, Scene } from './support/scene.ts';
+import { serializers } from './support/text-serializer.ts';
+
+let scene: Scene;
+beforeEach(async () => {
+  scene = await Scene.open();
+});
+afterEach(() => scene.close());
+
+describe('stopping', () => {
+  test('a stop that comes before the loop has begun to receive ends it all the same', async () => {
+    const stop = new AbortController();
+    const slow = Object.create(scene.backend, {
+      describeQueue: {
+        value: async (name: string) => {
+          stop.abort();
+          return scene.backend.describeQueue(name);
+        },
+      },
+      subscribe: { value: () => Promise.reject(new Error('nothing is to be received any more')) },
+    }) as MemoryBackend;
+    const dispatching = new SimpleMessageDispatcher(
+      consumer(() => undefined),
+      { backend: slow, serializers },
+    );
+    await dispatching.consumeLoop('orders', { signal: stop.signal });
+    expect(dispatching.counters.received).toBe(0);
+  });
+
+  test('waits for running handlers, stops intake at once, gives the rest back', async () => {
+    await scene.publish(5);
+    const { passed, open } = gate();
+    const stop = new AbortController();
+    const draining = scene.dispatcher(() => passed, { concurrency: 2 });
+    const running = draining.consumeLoop('orders', { signal: stop.signal });
+    await settled();
+    stop.abort();
+    await scene.publish(1);
+    await settled();
+    expect(draining.counters.received).toBe(2);
+    open();
+    await running;
+    expect(draining.counters.acknowledged).toBe(2);
+    expect(await scene.depth()).toBe(4);
+  });
+
+  test('past the deadline the signal is aborted and the message given back, not acknowledged', async () => {
+    await scene.publish(1);
+    const { passed, open } = gate();
+    let signal: AbortSignal | undefined;
+    const stuck = scene.dispatcher((_, context) => {
+      signal = context.signal;
+      return passed;
+    });
+    const running = stuck.consumeLoop('orders');
+    await settled();
+    const closed = stuck.close({ deadlineMs: 1_000 });
+    await settled();
+    expect(signal?.aborted).toBe(false);
+    await scene.clock.advance(1_000);
+    await Promise.all([closed, running]);
+    expect(signal?.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'shutdown' });
+    expect(await scene.depth()).toBe(1);
+    open();
+    await settled();
+    expect(stuck.counters.acknowledged).toBe(0);
+    expect(await scene.depth()).toBe(1);
+  });
+
+  test('a message that waits for its retry in its lane is given back at once', async () => {
+    await scene.publish(2, () => 'a');
+    const failing = scene.dispatcher(() => Promise.reject(new Error('declined')), { ordering: 'key' });
+    const running = failing.consumeLoop('orders');
+    await settled();
+    await failing.close();
+    await running;
+    expect(await scene.depth()).toBe(2);
+    expect(scene.clock.pending).toBe(0);
+  });
+
+  test('close ends every loop, twice is once, and consuming afterwards is refused', async () => {
+    const closing = scene.dispatcher(() => undefined);
+    await scene.backend.declareQueue('other');
+    const loops = [closing.consumeLoop('orders'), closing.consumeLoop('other')];
+    await settled();
+    await Promise.all([closing.close(), closing.close(), ...loops]);
+    await expect(closing.consumeLoop('orders')).rejects.toMatchObject({ code: 'CLOSED' });
+  });
+
+  test('a signal that is aborted already consumes nothing', async () => {
+    await scene.publish(1);
+    await scene.dispatcher(() => undefined).consumeLoop('orders', { signal: AbortSignal.abort() });
+    expect(await scene.depth()).toBe(1);
+  });
+
+  test('a settlement that is under way when the deadline passes counts, and is no error', async () => {
+    await scene.publish(1);
+    const { passed, open } = gate();
+    const onException = vi.fn();
+    const slow = backendOf((delivery) => ({
+      async acknowledge() {
+        await delivery.acknowledge();
+        await passed;
+      },
+    }));
+    const stopping = scene.dispatcher(() => undefined, { backend: slow });
+    const running = stopping.consumeLoop('orders', { onException });
+    await settled();
+    const closed = stopping.close({ deadlineMs: 1_000 });
+    await settled();
+    await scene.clock.advance(1_000);
+    open();
+    await Promise.all([closed, running]);
+    await settled();
+    expect(onException).not.toHaveBeenCalled();
+    expect(stopping.counters.acknowledged).toBe(1);
+  });
+
+  test('an adapter that throws while deliveries are given back hinders nothing, and is reported', async () => {
+    await scene.publish(2);
+    const { passed, open } = gate();
+    const onException = vi.fn();
+    const broken = backendOf(() => ({
+      release() {
+        throw new Error('not implemented');
+      },
+    }));
+    const stopping = scene.dispatcher(() => passed, { backend: broken });
+    const running = stopping.consumeLoop('orders', { onException });
+    await settled();
+    const closed = stopping.close({ deadlineMs: 1_000 });
+    await settled();
+    await scene.clock.advance(1_000);
+    expect(onException).toHaveBeenCalledTimes(2);
+    // The subscription still waits for its deliveries: what it never got back ends with the backend.
+    await scene.backend.close();
+    open();
+    await Promise.all([closed, running]);
+  });
+
+  test('a subscription that fails to close is the error of its loop, after the handlers are done', async () => {
+    await scene.publish(1);
+    const { passed, open } = gate();
+    const failing = Object.create(scene.backend, {
+      describeQueue: { value: (name: string) => scene.backend.describeQueue(name) },
+      subscribe: {
+        value: async (...parameters: Parameters<MemoryBackend['subscribe']>) => {
+          const { ended } = await scene.backend.subscribe(...parameters);
+          return { ended, close: () => Promise.reject(new Error('cannot close')) };
+        },
+      },
+    }) as MemoryBackend;
+    const stopping = scene.dispatcher(() => passed, { backend: failing });
+    const stop = new AbortController();
+    let isOver = false;
+    const running = stopping.consumeLoop('orders', { signal: stop.signal }).catch((error) => error);
+    void running.then(() => {
+      isOver = true;
+    });
+    await settled();
+    stop.abort();
+    await settled();
+    expect(isOver).toBe(false);
+    open();
+    expect(await running).toMatchObject({ message: 'cannot close' });
+    expect(stopping.counters.acknowledged).toBe(1);
+  });
+});
+
+/** The scene's backend, with deliveries that do some things otherwise. */
+function backendOf(otherwise: (delivery: Delivery) => Partial<Delivery>): MessagingBackend {
+  const { backend } = scene;
+  return Object.create(backend, {
+    describeQueue: { value: (name: string) => backend.describeQueue(name) },
+    subscribe: {
+      value: (queue: string, options: SubscribeOptions, receive: (delivery: Delivery) => void) =>
+        backend.subscribe(queue, options, (delivery) =>
+          receive({
+            message: delivery.message,
+            attempt: delivery.attempt,
+            signal: delivery.signal,
+            acknowledge: () => delivery.acknowledge(),
+            retry: (settings) => delivery.retry(settings),
+            deadLetter: (settings) => delivery.deadLetter(settings),
+            release: () => delivery.release(),
+            ...otherwise(delivery),
+          }),
+        ),
+    },
+  }) as MemoryBackend;
+}
