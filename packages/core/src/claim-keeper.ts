@@ -1,5 +1,11 @@
 import type { Clock } from './clock.ts';
-import type { Claim, ClaimToken, DeduplicationCache, MaybePromise } from './deduplication-cache.ts';
+import {
+  type Claim,
+  type ClaimToken,
+  type DeduplicationCache,
+  isPromise,
+  type MaybePromise,
+} from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 
 /** How the dispatcher uses its deduplication cache. */
@@ -151,9 +157,4 @@ export class ClaimKeeper {
       });
     });
   }
-}
-
-/** Also one that is not of this realm, or a library's own. */
-function isPromise<T>(answer: MaybePromise<T>): answer is Promise<T> {
-  return typeof (answer as { then?: unknown } | undefined)?.then === 'function';
 }

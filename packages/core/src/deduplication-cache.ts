@@ -3,6 +3,11 @@ import type { Health } from './health.ts';
 /** A value, or the promise of one: what is at hand costs no turn of the event loop. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** Whether it has to be waited for; also a promise of another realm, or a library's own. */
+export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
+  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+}
+
 /** Proof of a claim. Opaque: only the cache that gave it reads `fence`. */
 export interface ClaimToken {
   /** What was claimed. */

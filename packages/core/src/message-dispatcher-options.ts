@@ -2,7 +2,7 @@ import type { MessagingBackend } from './backend.ts';
 import type { DeduplicationOptions } from './claim-keeper.ts';
 import type { Clock } from './clock.ts';
 import type { Ordering } from './consume-loop.ts';
-import type { DeduplicationCache, MaybePromise } from './deduplication-cache.ts';
+import type { DeduplicationCache } from './deduplication-cache.ts';
 import type { Logger } from './logger.ts';
 import type { Middleware } from './middleware.ts';
 import type { RetryPolicy } from './retry-policy.ts';
@@ -64,9 +64,9 @@ export interface ConsumeOptions {
   /** Stops consumption when aborted. Default: none, `close()` stops it. */
   readonly signal?: AbortSignal;
   /** Sees every error. Not waited for; what it throws is logged and changes nothing. */
-  readonly onException?: (error: unknown, context: ExceptionContext) => MaybePromise<void>;
+  readonly onException?: (error: unknown, context: ExceptionContext) => void;
   /** Called after each message, however it ended. Not waited for; what it throws is logged and changes nothing. */
-  readonly afterConsume?: () => MaybePromise<void>;
+  readonly afterConsume?: () => void;
   /** How long stopping waits for running handlers, in ms. Default: 30,000. */
   readonly deadlineMs?: number;
 }

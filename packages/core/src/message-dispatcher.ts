@@ -4,7 +4,7 @@ import { ClaimKeeper } from './claim-keeper.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { ConsumeLoop } from './consume-loop.ts';
 import type { Consumer } from './consumer.ts';
-import { type MaybePromise, NullCache } from './deduplication-cache.ts';
+import { isPromise, NullCache } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 import type { Health, HealthStatus } from './health.ts';
 import { type Logger, warningLogger } from './logger.ts';
@@ -230,10 +230,11 @@ export class MessageDispatcher {
   }
 
   /** Calls the application: what it throws now, or rejects with later, is logged and changes nothing. */
-  #guard(callback: (() => MaybePromise<void>) | undefined): void {
+  #guard(callback: (() => unknown) | undefined): void {
     const failed = (error: unknown): void => this.#logError('a callback of the application threw', { error });
     try {
-      callback?.()?.then(undefined, failed);
+      const result = callback?.();
+      if (isPromise(result)) result.then(undefined, failed);
     } catch (error) {
       failed(error);
     }

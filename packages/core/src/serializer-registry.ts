@@ -1,4 +1,4 @@
-import type { MaybePromise } from './deduplication-cache.ts';
+import { isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { MelangeError, SerializationError } from './errors.ts';
 import type { Message, MessageContent } from './message.ts';
 import type { MessageClass } from './message-type.ts';
@@ -55,7 +55,7 @@ export class SerializerRegistry<Name extends string = string> {
     const { identifier: serializerId } = serializer;
     const manifest = serializer.manifest(value);
     const content = serializer.serialize(value);
-    if (content instanceof Promise) return content.then((content) => ({ content, manifest, serializerId }));
+    if (isPromise(content)) return content.then((content) => ({ content, manifest, serializerId }));
     return { content, manifest, serializerId };
   }
 

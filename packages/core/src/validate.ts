@@ -1,4 +1,4 @@
-import type { MaybePromise } from './deduplication-cache.ts';
+import { isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { SerializationError } from './errors.ts';
 import { pathText } from './path-text.ts';
 import { shortened } from './shortened.ts';
@@ -19,8 +19,9 @@ export function validate(schema: StandardSchema, value: unknown, manifest: strin
   } catch (cause) {
     throw schemaFailed(cause, manifest);
   }
-  if (!(result instanceof Promise)) return outputOf(result, manifest);
-  return result.then(
+  if (!isPromise(result)) return outputOf(result, manifest);
+  // A promise of our own, for some are of another realm.
+  return Promise.resolve(result).then(
     (settled) => outputOf(settled, manifest),
     (cause: unknown) => {
       throw schemaFailed(cause, manifest);

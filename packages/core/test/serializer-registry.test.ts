@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm';
 import { SerializationError, type Serializer, SerializerRegistry } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 
@@ -55,8 +56,11 @@ describe('on the way out', () => {
     expect(registry.serialize(value)).toMatchObject({ serializerId, manifest: `s${serializerId}-manifest` });
   });
 
-  test('what a serializer promises is waited for, with its marks', async () => {
-    const slow: Serializer = { ...serializer(1), serialize: async () => 'later' };
+  test.each([
+    ['a promise', Promise.resolve('later')],
+    ['a promise of another realm', runInNewContext("Promise.resolve('later')") as Promise<string>],
+  ])('what a serializer promises is waited for, with its marks: %s', async (_, promise) => {
+    const slow: Serializer = { ...serializer(1), serialize: () => promise };
     const waiting = new SerializerRegistry({ serializers: { slow }, default: 'slow' });
     expect(await waiting.serialize('x')).toEqual({
       content: 'later',
