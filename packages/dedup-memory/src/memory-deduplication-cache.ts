@@ -33,7 +33,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
 
   /** @throws MelangeError `CONFIGURATION` when `ttlMs` or `maxEntries` is not above 0. */
   constructor(options: MemoryDeduplicationCacheOptions = {}) {
-    this.#ttlMs = positive('ttlMs', options.ttlMs ?? 86_400_000);
+    this.#ttlMs = positive('ttlMs', options.ttlMs ?? 1_296_000_000);
     this.#maxEntries = positive('maxEntries', options.maxEntries ?? 100_000);
     this.#clock = options.clock ?? systemClock;
   }

@@ -66,6 +66,15 @@ test('answers at once, and forgets a done key only after its time', () => {
   expect(cache.claim('a', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
 });
 
+test('remembers what is done for longer than SQS, which keeps messages for 14 days, redelivers', () => {
+  const { cache, time } = cacheAt();
+  done(cache, 'a');
+  time.now += 15 * 86_400_000 - 1;
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'done' });
+  time.now += 1;
+  expect(cache.claim('a', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+});
+
 test('a claim that was taken over no longer answers to its first token', () => {
   const { cache, time } = cacheAt();
   const first = cache.claim('a', { leaseMs: 10 });
