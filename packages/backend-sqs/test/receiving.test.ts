@@ -93,6 +93,18 @@ describe.skipIf(isMissing)('receiving (skipped without SQS_URL)', () => {
     await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
   });
 
+  test('several receives wait at once for what there is room for', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(60));
+    const { deliveries } = await receive(backend, queue, { maxInFlight: 100 });
+    await vi.waitFor(() => expect(deliveries).toHaveLength(60));
+    // Six brought those; four wait for the forty that there is room for.
+    await vi.waitFor(() => expect(proxy.count('ReceiveMessage')).toBe(10));
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+  });
+
   test('failures are waited out: it says so, and goes on by itself', async () => {
     const warnings: string[] = [];
     const ignore = (): void => undefined;
