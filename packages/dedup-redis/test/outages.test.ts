@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { MemoryBackend } from '@melange/backend-memory';
 import type { PrivateRedis, StartRedisOptions } from '@melange/brokers';
+import { TcpProxy } from '@melange/conformance';
 import {
   fixedDelays,
   MelangeError,
@@ -141,6 +142,8 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       await outage.end(server, key);
       await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 10_000);
       expect((await cache.claim('billing:message-1', { leaseMs: 1_000 })).status).toBe('claimed');
+      const recovered = log.filter(({ level }) => level === 'info').length;
+      expect(recovered).toBe(outage.unwell === 'degraded' ? 0 : 1);
     });
 
     test('holds messages back with onUnavailable: retry, and lets them go when it is back', async () => {
@@ -162,7 +165,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     });
 
     test('holds nothing up with onUnavailable: process', async () => {
-      const { server, dispatcher, processed, publish, key } = await setUp('process');
+      const { server, log, dispatcher, processed, publish, key } = await setUp('process');
       await outage.begin(server, key);
       await publish();
       const errors: unknown[] = [];
@@ -171,6 +174,8 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       expect(performance.now() - start).toBeLessThan(patienceMs);
       expect(processed).toEqual([{ n: 1 }]);
       expect(errors.map((error) => MelangeError.is(error, 'CACHE_UNAVAILABLE'))).toEqual([true]);
+      expect(inspect(log.filter(({ level }) => level === 'warn'))).toMatch(outage.reason);
+      expect((await dispatcher.health()).status).toBe(outage.unwell);
       await outage.end(server, key);
     });
   });
@@ -188,6 +193,22 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 5_000);
     // What was refused left no claim behind.
     expect(await command(server, 'dbsize')).toBe('0');
+  });
+
+  test('that is a replica now is left for the primary that its address leads to', async () => {
+    const [former, current] = [await privateRedis(), await privateRedis()];
+    const target = { host: '127.0.0.1', port: former.port };
+    const proxy = await TcpProxy.start(target);
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const { cache } = openCache({ redis: { port: proxy.address.port }, timeoutMs });
+    await cache.claim('first', { leaseMs: 1_000 });
+    await command(former, 'replicaof', '127.0.0.1', String(current.port));
+    target.port = current.port;
+    expect(String(await unavailable(cache, 'second'))).toContain('READONLY');
+    await vi.waitFor(async () => {
+      expect((await cache.claim('second', { leaseMs: 1_000 })).status).toBe('claimed');
+    }, 5_000);
+    expect(await command(current, 'dbsize')).not.toBe('0');
   });
 
   test('that restarts within the timeout is waited for', async () => {
