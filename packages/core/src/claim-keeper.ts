@@ -102,17 +102,24 @@ export class ClaimKeeper {
       this.#cancelTimer = undefined;
       for (const held of this.#held) void this.#renew(held);
       if (this.#held.size > 0) this.#startTimer();
-    }, this.#leaseMs / 3);
+    }, this.#untilNextLookMs());
+  }
+
+  /** A third of a lease; sooner where a lease ends before, which was not renewed. */
+  #untilNextLookMs(): number {
+    const now = this.#clock.now();
+    let waitMs = this.#leaseMs / 3;
+    for (const { expiresAt } of this.#held) waitMs = Math.min(waitMs, Math.max(0, expiresAt - now));
+    return waitMs;
   }
 
   async #renew(held: Held): Promise<void> {
     const asked = this.#clock.now();
-    let ours = false;
+    // From when the lease ends somebody else may have it: that is the longest wait for an answer.
     const leftMs = held.expiresAt - asked;
-    const ask = (): MaybePromise<boolean> => this.#cache.extend(held.token, { leaseMs: this.#leaseMs });
+    let ours = false;
     try {
-      // No longer than the lease lasts: then somebody else may have it. Past that only the store can tell.
-      ours = await this.#bounded(ask, leftMs > 0 ? Math.min(leftMs, this.#timeoutMs) : this.#timeoutMs);
+      ours = leftMs > 0 && (await this.#extend(held.token, Math.min(leftMs, this.#timeoutMs)));
       if (ours) held.expiresAt = asked + this.#leaseMs;
     } catch (error) {
       this.#onError(error);
@@ -120,6 +127,10 @@ export class ClaimKeeper {
       ours = this.#clock.now() < held.expiresAt;
     }
     if (!ours && this.#held.delete(held)) held.onLost();
+  }
+
+  #extend(token: ClaimToken, timeoutMs: number): Promise<boolean> {
+    return this.#bounded(() => this.#cache.extend(token, { leaseMs: this.#leaseMs }), timeoutMs);
   }
 
   async #bounded<T>(

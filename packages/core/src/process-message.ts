@@ -159,7 +159,7 @@ async function runOnce(
   if (claims === undefined) return failureOf(run(consumer, value, work, rules));
 
   const { id } = work.delivery.message;
-  const key = `${consumer.name}:${id}`;
+  const key = `${withoutColons(consumer.name)}:${id}`;
   const claim = await claims.claim(key).catch((error: unknown) => error as MelangeError);
   if (claim instanceof Error) {
     if (claims.onUnavailable === 'retry') return claim;
@@ -198,9 +198,15 @@ async function runOnce(
     return (await claims.confirm(claim.token)) ? undefined : lost;
   } catch (unconfirmed) {
     // The work is done, and trying again would surely do it twice: say so and go on.
+    if (isLost) rules.report(lost, consumer.name);
     rules.report(unconfirmed, consumer.name);
     return undefined;
   }
+}
+
+/** Else the keys of `a` on `b:c` and of `a:b` on `c` were one. */
+function withoutColons(name: string): string {
+  return /[%:]/.test(name) ? name.replace(/[%:]/g, encodeURIComponent) : name;
 }
 
 async function failureOf(running: Promise<void>): Promise<unknown> {
