@@ -1,6 +1,13 @@
 import { BrokerUnavailableError, MelangeError } from '@melange/core';
 
 const longestStopMs = 3_000;
+const settling: ReadonlySet<string> = new Set([
+  'LEADER_NOT_AVAILABLE',
+  'KAFKA_STORAGE_ERROR',
+  'NOT_COORDINATOR_FOR_GROUP',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'GROUP_LOAD_IN_PROGRESS',
+]);
 
 /** Name of a protocol error, such as `UNKNOWN_TOPIC_OR_PARTITION`, wherever in the chain of causes. */
 export function typeOf(error: unknown): string | undefined {
@@ -21,12 +28,12 @@ interface ErrorLike {
   readonly originalError?: ErrorLike;
 }
 
-/** A topic that was made a moment ago, or whose leader changes: soon the answer is another one. */
+/** A topic that was made a moment ago, or a leader or coordinator that moves: soon the answer is another one. */
 export function isSettling(error: unknown): boolean {
   const type = typeOf(error);
   // kafkajs stumbles over partitions without a leader.
   if (type === undefined) return error instanceof TypeError;
-  return type.startsWith('NOT_LEADER') || type === 'LEADER_NOT_AVAILABLE' || type === 'KAFKA_STORAGE_ERROR';
+  return type.startsWith('NOT_LEADER') || settling.has(type);
 }
 
 export function isConnectionProblem(error: unknown): boolean {

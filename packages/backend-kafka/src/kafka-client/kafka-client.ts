@@ -254,14 +254,17 @@ export class KafkaClient {
 
   /** After a failure another one is opened. */
   async #withCluster<Result>(work: (cluster: Cluster) => Promise<Result>): Promise<Result> {
-    this.#cluster ??= this.#openCluster();
-    const opening = this.#cluster;
-    try {
-      return await work(await opening);
-    } catch (error) {
-      if (this.#cluster === opening) this.#cluster = undefined;
-      void opening.then((opened) => opened.disconnect()).catch(() => undefined);
-      throw asMelangeError(error);
+    for (let left = settlingAttempts; ; left -= 1) {
+      this.#cluster ??= this.#openCluster();
+      const opening = this.#cluster;
+      try {
+        return await work(await opening);
+      } catch (error) {
+        if (this.#cluster === opening) this.#cluster = undefined;
+        void opening.then((opened) => opened.disconnect()).catch(() => undefined);
+        if (left === 0 || !isSettling(error)) throw asMelangeError(error);
+        await new Promise((resolve) => setTimeout(resolve, settlingPauseMs));
+      }
     }
   }
 
