@@ -114,4 +114,19 @@ describe.skipIf(reason !== '')(`Kafka and clients that are not ours${reason}`, (
     expect(received.deliveries.map(({ attempt }) => attempt)).toEqual([1, 2]);
     await vi.waitFor(async () => expect((await backend.describeQueue(queue)).depth).toBe(0), soon);
   });
+
+  test('what another client compressed is read, whatever the codec', async () => {
+    const backend = backendFor();
+    const queue = queueName(backend);
+    await backend.declareQueue(queue, { partitions: 1 });
+    const codecs = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
+    const linesOf = (codec: string) =>
+      Array.from({ length: 20 }, (_, n) => `${codec} ${n} ${'compressible '.repeat(20)}`);
+    for (const codec of codecs)
+      await kcat(['-P', '-t', queue, '-z', codec], `${linesOf(codec).join('\n')}\n`);
+    const received = inbox((delivery) => delivery.acknowledge());
+    await backend.subscribe(queue, { maxInFlight: 50 }, received.receive);
+    await arrived(received.deliveries, 100);
+    expect(received.contents()).toEqual(codecs.flatMap(linesOf));
+  });
 });
