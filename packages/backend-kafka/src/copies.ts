@@ -1,7 +1,8 @@
 import { deadLetterCopy } from '@melange/core';
 import type { Entry } from './assignment.ts';
+import { typeOf } from './kafka-client/index.ts';
 import type { KafkaDelivery, Settlements } from './kafka-delivery.ts';
-import { toDeadLetter, toRetry } from './kafka-message-mapper.ts';
+import { toCopy, toDeadLetter, toRetry } from './kafka-message-mapper.ts';
 import type { KafkaPublisher } from './kafka-publisher.ts';
 import { type QueueLayout, retryTopicOf } from './kafka-topology.ts';
 
@@ -26,13 +27,27 @@ export function copiesOf(
   return {
     retry: ({ entry: { record, attempt } }, delayMs) => {
       const copy = toRetry(record, attempt, delayMs > 0 ? Date.now() + delayMs : 0);
-      return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition);
+      return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition, 'compressed');
     },
-    deadLetter: ({ entry: { record, attempt }, message }, options) => {
+    deadLetter: async ({ entry: { record, attempt }, message }, options) => {
       const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
       const target = layout().deadLetterQueue as string;
-      return publisher.publish(target, toDeadLetter(record, copy), publishTimeoutMs, record.partition);
+      const { partition } = record;
+      try {
+        await publisher.publish(
+          target,
+          toDeadLetter(record, copy),
+          publishTimeoutMs,
+          partition,
+          'compressed',
+        );
+      } catch (error) {
+        if (!/TOO_LARGE$/.test(typeOf(error) ?? '')) throw error;
+        // It fills what the broker takes: rather without its reason than to stop the queue.
+        await publisher.publish(target, toCopy(record), publishTimeoutMs, partition, 'as it came');
+      }
     },
-    postpone: ({ record }) => publisher.publish(retryTopic, record, publishTimeoutMs, record.partition),
+    postpone: ({ record }) =>
+      publisher.publish(retryTopic, toCopy(record), publishTimeoutMs, record.partition, 'compressed'),
   };
 }

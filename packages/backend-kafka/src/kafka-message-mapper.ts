@@ -31,6 +31,8 @@ export const KafkaHeader = {
   notBefore: 'melange_not_before',
 } as const;
 
+const nothing = Buffer.alloc(0);
+
 const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), ...Object.values(KafkaHeader)]);
 
 export function toRecord(message: Message): OutgoingRecord {
@@ -71,6 +73,11 @@ export function toDeadLetter(record: IncomingRecord, copy: Message): OutgoingRec
   headers[WireHeader.messageId] ??= Buffer.from(copy.id, 'utf8');
   for (const name of Object.values(DeadLetterHeader)) put(headers, name, copy.headers[name]);
   return { key: record.key, value: record.value, headers };
+}
+
+/** The record as it came, to be sent once more. */
+export function toCopy({ key, value, headers }: OutgoingRecord): OutgoingRecord {
+  return { key, value, headers: copyHeaders(headers) };
 }
 
 /** Never throws: what another client sent is taken as it is. */
@@ -135,8 +142,14 @@ function bytesOf(content: MessageContent): Buffer {
   return typeof content === 'string' ? Buffer.from(content, 'utf8') : Buffer.from(content);
 }
 
+/** kafkajs sends no header without a value: in the copy it is empty, or missing where empty text means something else. */
 function copyHeaders(headers: OutgoingRecord['headers']): Record<string, RecordHeader> {
-  return Object.assign(Object.create(null), headers);
+  const copied: Record<string, RecordHeader> = Object.create(null);
+  for (const [name, value] of Object.entries(headers)) {
+    if (own.has(name) && textOf(value) === undefined) continue;
+    copied[name] = Array.isArray(value) ? value.map((one) => one ?? nothing) : (value ?? nothing);
+  }
+  return copied;
 }
 
 function put(headers: Record<string, RecordHeader>, name: string, value: string | number | undefined): void {

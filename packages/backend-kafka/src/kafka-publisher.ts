@@ -2,8 +2,15 @@ import { type Logger, MelangeError, MessageTooLargeError } from '@melange/core';
 import { type KafkaClient, type KafkaProducer, type OutgoingBatch, typeOf } from './kafka-client/index.ts';
 import type { OutgoingRecord } from './kafka-message-mapper.ts';
 
+/**
+ * `bounded`: refused beyond what Kafka takes by default. Copies of records that other clients made are not, for such a
+ * record is in Kafka already: `compressed` where they are large, and at last `as it came`.
+ */
+export type RecordSize = 'bounded' | 'compressed' | 'as it came';
+
 interface Pending {
   readonly topic: string;
+  readonly isCompressed: boolean;
   readonly record: OutgoingRecord;
   readonly spread: number;
   readonly bytes: number;
@@ -59,9 +66,16 @@ export class KafkaPublisher {
   }
 
   /** Resolves when all replicas have the record. A deadline that passes does not take it back. */
-  publish(topic: string, record: OutgoingRecord, timeoutMs: number, spread: number): Promise<void> {
+  publish(
+    topic: string,
+    record: OutgoingRecord,
+    timeoutMs: number,
+    spread: number,
+    size: RecordSize = 'bounded',
+  ): Promise<void> {
     const bytes = sizeOf(record);
-    if (bytes > largestRecord) {
+    const isLarge = bytes > largestRecord;
+    if (isLarge && size === 'bounded') {
       return Promise.reject(
         new MessageTooLargeError(`The message has ${bytes} bytes; Kafka takes ${largestRecord}.`),
       );
@@ -81,7 +95,8 @@ export class KafkaPublisher {
         resolve: () => settle(resolve),
         reject: (error) => settle(() => reject(error)),
         isSettled: false,
-        isAlone: false,
+        isAlone: isLarge,
+        isCompressed: isLarge && size === 'compressed',
       };
       const timer = setTimeout(() => {
         pending.reject(new MelangeError('PUBLISH_TIMEOUT', `Kafka did not confirm within ${timeoutMs} ms.`));
@@ -142,7 +157,7 @@ export class KafkaPublisher {
     this.#sendingSince = Date.now();
     try {
       this.#producer ??= await this.#client.openProducer();
-      await this.#producer.send(byTopic(batch));
+      await this.#producer.send(byTopic(batch), batch[0]?.isCompressed);
       this.#failedBecause = undefined;
       for (const { resolve } of batch) resolve();
       return undefined;

@@ -1,79 +1,28 @@
 import { gzipSync } from 'node:zlib';
-import {
-  type ConsumeContext,
-  DeadLetterHeader,
-  fixedDelays,
-  type Message,
-  MessageDispatcher,
-  SerializerRegistry,
-  silentLogger,
-} from '@melange/core';
-import { JsonSerializer } from '@melange/serializer-json';
-import { descriptorTypes, ProtobufSerializer } from '@melange/serializer-protobuf';
+import { DeadLetterHeader } from '@melange/core';
 import type { Options } from 'amqplib';
-import { describe, expect, test, vi } from 'vitest';
-import type { RabbitMqBackend } from '../src/index.ts';
+import { describe, expect, test } from 'vitest';
+import {
+  type Consumed,
+  consumed as consumedFrom,
+  type ForeignScene,
+  Order,
+  orderContent,
+} from '../../conformance/test/support/foreign-messages.ts';
 import { publishRaw, type RawHeader } from './support/raw-amqp.ts';
-import { backendFor, inbox, noBroker, queueName, rawChannel, url } from './support/scene.ts';
-
-const soon = { timeout: 15_000, interval: 20 };
-
-const types = descriptorTypes({
-  nested: { shop: { nested: { Order: { fields: { id: { type: 'string', id: 1 } } } } } },
-});
-class Order {
-  static readonly manifest: string = 'shop.Order';
-  readonly id: string = '';
-}
-const orderContent = types.get('shop.Order')?.encode({ id: 'o-1' }) ?? new Uint8Array();
+import { backendFor, noBroker, queueName, rawChannel, url } from './support/scene.ts';
 
 /** A queue with a dead-letter queue, both ended with the test. */
-async function scene(): Promise<{ backend: RabbitMqBackend; queue: string; dead: string }> {
+async function scene(): Promise<ForeignScene> {
   const backend = backendFor();
-  const queue = queueName(backend);
-  const dead = queueName(backend);
+  const [queue, dead] = [queueName(backend), queueName(backend)];
   await backend.declareQueue(queue, { deadLetterQueue: dead });
   return { backend, queue, dead };
 }
 
-/** Consumes until `count` messages were processed or dead-lettered, and then a good one that comes after them. */
-async function consumed(
-  { backend, queue, dead }: Awaited<ReturnType<typeof scene>>,
-  count: number,
-): Promise<{ processed: { value: unknown; context: ConsumeContext }[]; deadLetters: Message[] }> {
-  const serializers = new SerializerRegistry({
-    serializers: {
-      json: new JsonSerializer(),
-      protobuf: new ProtobufSerializer({ types, classes: [Order] }),
-    },
-    default: 'json',
-  });
-  const dispatcher = new MessageDispatcher({
-    backend,
-    serializers,
-    logger: silentLogger,
-    retry: fixedDelays([0]),
-  });
-  const processed: { value: unknown; context: ConsumeContext }[] = [];
-  dispatcher.attachConsumer({
-    name: 'all',
-    accepts: () => true,
-    process: (value, context) => {
-      processed.push({ value, context });
-      if (value === 'fails') throw new Error('always');
-    },
-  });
-  const letters = inbox((delivery) => delivery.acknowledge());
-  await backend.subscribe(dead, { maxInFlight: 10 }, letters.receive);
-  const stop = new AbortController();
-  const loop = dispatcher.consumeLoop(queue, { signal: stop.signal });
-  const handled = () => processed.filter(({ value }) => value !== 'fails').length + letters.deliveries.length;
-  await vi.waitFor(() => expect(handled()).toBe(count), soon);
-  (await rawChannel()).sendToQueue(queue, Buffer.from('"the loop goes on"'));
-  await vi.waitFor(() => expect(processed.at(-1)?.value).toBe('the loop goes on'), soon);
-  stop.abort();
-  await loop;
-  return { processed: processed.slice(0, -1), deadLetters: letters.deliveries.map(({ message }) => message) };
+/** Consumes until so many messages were processed or dead-lettered, and then a good one that comes after them. */
+function consumed(here: ForeignScene, count: number): Promise<Consumed> {
+  return consumedFrom(here, count, (body) => send(here.queue, body));
 }
 
 async function send(queue: string, body: string | Uint8Array, options: Options.Publish = {}): Promise<void> {

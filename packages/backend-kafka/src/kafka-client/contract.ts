@@ -22,7 +22,7 @@ export interface OutgoingBatch {
 
 /** An idempotent producer with acks of all replicas. After a `send` that failed it must be closed, not used. */
 export interface KafkaProducer {
-  send(batches: readonly OutgoingBatch[]): Promise<void>;
+  send(batches: readonly OutgoingBatch[], isCompressed?: boolean): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-import { type Kafka, Partitioners, type Producer } from 'kafkajs';
+import { CompressionTypes, type Kafka, Partitioners, type Producer } from 'kafkajs';
 import type { KafkaProducer, OutgoingBatch } from './contract.ts';
 import { asMelangeError, bounded } from './errors.ts';
 import { retry } from './retry.ts';
@@ -19,7 +19,7 @@ export async function openProducer(kafka: Kafka, timeoutMs: number): Promise<Kaf
     throw asMelangeError(error);
   }
   return {
-    send: (batches) => send(producer, batches, timeoutMs),
+    send: (batches, isCompressed) => send(producer, batches, timeoutMs, isCompressed),
     close: () => bounded(producer.disconnect()),
   };
 }
@@ -40,7 +40,12 @@ function stickyPartitioner(): ReturnType<typeof Partitioners.DefaultPartitioner>
   };
 }
 
-async function send(producer: Producer, batches: readonly OutgoingBatch[], timeout: number): Promise<void> {
+async function send(
+  producer: Producer,
+  batches: readonly OutgoingBatch[],
+  timeout: number,
+  isCompressed = false,
+): Promise<void> {
   const topicMessages = batches.map(({ topic, records }) => ({
     topic,
     messages: records.map(({ record: { key, value, headers }, spread }) => {
@@ -49,7 +54,8 @@ async function send(producer: Producer, batches: readonly OutgoingBatch[], timeo
     }),
   }));
   try {
-    await producer.sendBatch({ acks: -1, timeout, topicMessages });
+    const compression = isCompressed ? CompressionTypes.GZIP : CompressionTypes.None;
+    await producer.sendBatch({ acks: -1, timeout, compression, topicMessages });
   } catch (error) {
     throw asMelangeError(error);
   }
