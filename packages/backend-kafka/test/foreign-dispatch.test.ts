@@ -138,16 +138,15 @@ describe.skipIf(url === '')(`records of plain Kafka clients${url === '' ? ` (${n
     expect(deadLetters[0]?.headers).toEqual({});
   });
 
-  test.skipIf(!hasKcat).each(['gzip', 'snappy', 'lz4', 'zstd'])(
-    `compressed with %s are read${noKcat}`,
-    async (codec) => {
-      const here = await scene();
-      const lines = Array.from({ length: 100 }, (_, index) =>
-        JSON.stringify({ index, text: 'x'.repeat(500) }),
-      );
+  test.skipIf(!hasKcat)(`compressed in any way are read${noKcat}`, async () => {
+    const here = await scene();
+    const sent: string[] = [];
+    for (const codec of ['gzip', 'snappy', 'lz4', 'zstd']) {
+      const lines = Array.from({ length: 50 }, (_, index) => JSON.stringify(codec + index + 'x'.repeat(500)));
       await kcat(['-P', '-t', here.queue, '-z', codec], `${lines.join('\n')}\n`);
-      const { processed } = await consumed(here, 100, go(here));
-      expect(processed.map(({ value }) => JSON.stringify(value))).toEqual(lines);
-    },
-  );
+      sent.push(...lines);
+    }
+    const { processed } = await consumed(here, sent.length, go(here));
+    expect(processed.map(({ value }) => JSON.stringify(value))).toEqual(sent);
+  });
 });
