@@ -2,6 +2,7 @@ import {
   type ConsumeContext,
   type Consumer,
   type DeduplicationCache,
+  deduplicationKey,
   MelangeError,
   type Message,
   type SerializerRegistry,
@@ -59,7 +60,7 @@ async function runOnce(
   const context: ConsumeContext = { messageId, manifest, attempt: 1, headers, key, signal };
   if (cache === undefined) return consumer.process(value, context);
 
-  const claim = await cache.claim(`${consumer.name}:${messageId}`, { leaseMs });
+  const claim = await cache.claim(deduplicationKey(consumer.name, messageId), { leaseMs });
   if (claim.status === 'done') return;
   if (claim.status === 'held') {
     throw new MelangeError(

@@ -46,6 +46,15 @@ export interface DeduplicationCache {
   close(): MaybePromise<void>;
 }
 
+/**
+ * The key of a consumer and a message: `<consumer>:<message id>`. A colon in the consumer's name is `%3A` and a percent
+ * sign `%25`, else the keys of `a` on `b:c` and of `a:b` on `c` were one.
+ */
+export function deduplicationKey(consumer: string, messageId: string): string {
+  const name = /[%:]/.test(consumer) ? consumer.replace(/[%:]/g, encodeURIComponent) : consumer;
+  return `${name}:${messageId}`;
+}
+
 /** Remembers nothing: every delivery is processed. The default of the dispatcher. */
 export class NullCache implements DeduplicationCache {
   claim(key: string): Claim {

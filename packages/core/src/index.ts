@@ -23,6 +23,7 @@ export {
   type Claim,
   type ClaimToken,
   type DeduplicationCache,
+  deduplicationKey,
   type MaybePromise,
   NullCache,
 } from './deduplication-cache.ts';

@@ -2,6 +2,7 @@ import type { AbortScope } from './abort-scope.ts';
 import type { Delivery } from './backend.ts';
 import type { ClaimKeeper } from './claim-keeper.ts';
 import type { ConsumeContext, Consumer } from './consumer.ts';
+import { deduplicationKey } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError, Reject, type RetryLater } from './errors.ts';
 import { channels, traced } from './instrumentation.ts';
 import type { Message } from './message.ts';
@@ -159,7 +160,7 @@ async function runOnce(
   if (claims === undefined) return failureOf(run(consumer, value, work, rules));
 
   const { id } = work.delivery.message;
-  const key = `${withoutColons(consumer.name)}:${id}`;
+  const key = deduplicationKey(consumer.name, id);
   const claim = await claims.claim(key).catch((error: unknown) => error as MelangeError);
   if (claim instanceof Error) {
     if (claims.onUnavailable === 'retry') return claim;
@@ -202,11 +203,6 @@ async function runOnce(
     rules.report(unconfirmed, consumer.name);
     return undefined;
   }
-}
-
-/** Else the keys of `a` on `b:c` and of `a:b` on `c` were one. */
-function withoutColons(name: string): string {
-  return /[%:]/.test(name) ? name.replace(/[%:]/g, encodeURIComponent) : name;
 }
 
 async function failureOf(running: Promise<void>): Promise<unknown> {

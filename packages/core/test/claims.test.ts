@@ -2,7 +2,6 @@ import { runInNewContext } from 'node:vm';
 import { type Claim, type DeduplicationCache, MelangeError, Reject } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { describe, expect, test } from 'vitest';
-import { ClaimKeeper } from '../src/claim-keeper.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
 import { consumer, start, succeed } from './support/processing.ts';
 
@@ -145,132 +144,6 @@ describe('claims', () => {
     expect(clock.pending).toBe(0);
   });
 
-  test('a lease that the cache refuses to renew at once is lost when it ends, not at a later renewal', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    const failing: DeduplicationCache = {
-      ...hanging,
-      claim: (key, options) => cache.claim(key, options),
-      extend: () => {
-        throw new Error('connection refused');
-      },
-    };
-    const signals: AbortSignal[] = [];
-    const slow = consumer('a', (_, { signal }) => {
-      signals.push(signal);
-      return new Promise<void>(() => undefined);
-    });
-    // The one timer of all claims is set by the first: the second is claimed in the middle of its period.
-    const claims = new ClaimKeeper(failing, clock, { leaseMs: 300 }, () => undefined);
-    start([slow], { message: { id: '1' }, rules: { claims } });
-    await settled();
-    await clock.advance(50);
-    start([slow], { message: { id: '2' }, rules: { claims } });
-    await settled();
-    await clock.advance(249);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([false, false]);
-    await clock.advance(1);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
-    await clock.advance(49);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
-    await clock.advance(1);
-    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
-  });
-
-  test('a lease that ended is lost without asking a cache that hangs', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    const failing: DeduplicationCache = {
-      ...hanging,
-      claim: (key, options) => cache.claim(key, options),
-      extend: () => new Promise(() => undefined),
-    };
-    let signal: AbortSignal | undefined;
-    const slow = consumer('a', (_, context) => {
-      signal = context.signal;
-      return new Promise<void>(() => undefined);
-    });
-    start([slow], { cache: failing, clock, deduplication: { leaseMs: 300, timeoutMs: 10 } });
-    await settled();
-    await clock.advance(300);
-    expect(signal?.reason).toMatchObject({ reason: 'lease-lost' });
-  });
-
-  test('a loss is reported also where the confirm fails after it; the work that is done is not done again', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    let finish = (): void => undefined;
-    const slow = consumer(
-      'a',
-      () =>
-        new Promise<void>((resolve) => {
-          finish = resolve;
-        }),
-    );
-    const away: DeduplicationCache = {
-      ...hanging,
-      claim: (key, options) => cache.claim(key, options),
-      extend: () => false,
-      confirm: () => {
-        throw new Error('connection refused');
-      },
-    };
-    const observed = start([slow], { cache: away, clock, deduplication: { leaseMs: 300 } });
-    await settled();
-    await clock.advance(100);
-    finish();
-    expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
-    expect(observed.reports.map(({ error }) => (error as MelangeError).code)).toEqual([
-      'DELIVERY_ABORTED',
-      'CACHE_UNAVAILABLE',
-    ]);
-  });
-
-  test('a message whose successor is done is acknowledged when it comes again, whatever its late handler did', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    const finishing: (() => void)[] = [];
-    const slow = consumer('a', () => new Promise<void>((resolve) => void finishing.push(resolve)));
-    // The first worker's renewals do not arrive; the second worker's do.
-    const cutOff: DeduplicationCache = {
-      ...hanging,
-      claim: (key, options) => cache.claim(key, options),
-      extend: () => new Promise(() => undefined),
-      confirm: (token) => cache.confirm(token),
-      release: (token) => cache.release(token),
-    };
-    const first = start([slow], { cache: cutOff, clock, deduplication: { leaseMs: 300 } });
-    await settled();
-    await clock.advance(300);
-    const second = start([slow], { cache, clock, deduplication: { leaseMs: 300 }, attempt: 2 });
-    await settled();
-    expect(slow.runs).toBe(2);
-    finishing[0]?.();
-    expect(await first.outcome).toMatchObject({ kind: 'retry' });
-    await clock.advance(1_000);
-    finishing[1]?.();
-    expect(await second.outcome).toMatchObject({ kind: 'acknowledge', because: 'processed' });
-    const third = start([slow], { cache, clock, attempt: 3 });
-    expect(await third.outcome).toMatchObject({ kind: 'acknowledge', because: 'processed' });
-    expect(third.duplicates).toEqual(['a']);
-    expect(slow.runs).toBe(2);
-  });
-
-  test('consumers do not meet in the cache, whatever colons their names and the ids have', async () => {
-    const clock = new ManualClock();
-    const cache = new MemoryDeduplicationCache({ clock });
-    const names = ['a', 'a:b', 'a%3Ab', 'a:'];
-    const ids = ['c', 'b:c', ':c'];
-    for (const name of names) {
-      for (const id of ids) {
-        const ran = succeed(name);
-        await start([ran], { cache, clock, message: { id } }).outcome;
-        expect(ran.runs, `"${name}" on "${id}"`).toBe(1);
-      }
-    }
-    expect(cache.claim('a:c', { leaseMs: 1 })).toEqual({ status: 'done' });
-  });
-
   test('a claim that is answered too late is released: nobody works under it', async () => {
     const clock = new ManualClock();
     const cache = new MemoryDeduplicationCache({ clock });
@@ -301,5 +174,20 @@ describe('claims', () => {
     await clock.advance(5_000);
     expect(await observed.outcome).toMatchObject({ kind: 'retry' });
     expect(waiting.runs).toBe(0);
+  });
+
+  test('consumers do not meet in the cache, whatever colons their names and the ids have', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    const names = ['a', 'a:b', 'a%3Ab', 'a:'];
+    const ids = ['c', 'b:c', ':c'];
+    for (const name of names) {
+      for (const id of ids) {
+        const ran = succeed(name);
+        await start([ran], { cache, clock, message: { id } }).outcome;
+        expect(ran.runs, `"${name}" on "${id}"`).toBe(1);
+      }
+    }
+    expect(cache.claim('a:c', { leaseMs: 1 })).toEqual({ status: 'done' });
   });
 });

@@ -1,0 +1,123 @@
+import type { DeduplicationCache, MelangeError } from '@melange/core';
+import { MemoryDeduplicationCache } from '@melange/dedup-memory';
+import { describe, expect, test } from 'vitest';
+import { ClaimKeeper } from '../src/claim-keeper.ts';
+import { ManualClock, settled } from './support/manual-clock.ts';
+import { consumer, start } from './support/processing.ts';
+
+/** A cache that answers claims, and of the rest what a test says. */
+function claimingOnly(clock: ManualClock, rest: Partial<DeduplicationCache>): DeduplicationCache {
+  const cache = new MemoryDeduplicationCache({ clock });
+  return {
+    claim: (key, options) => cache.claim(key, options),
+    extend: (token, options) => cache.extend(token, options),
+    confirm: (token) => cache.confirm(token),
+    release: (token) => cache.release(token),
+    health: () => cache.health(),
+    close: () => cache.close(),
+    ...rest,
+  };
+}
+
+describe('lost leases', () => {
+  test('a lease that the cache refuses to renew at once is lost when it ends, not at a later renewal', async () => {
+    const clock = new ManualClock();
+    const failing = claimingOnly(clock, {
+      extend: () => {
+        throw new Error('connection refused');
+      },
+    });
+    const signals: AbortSignal[] = [];
+    const slow = consumer('a', (_, { signal }) => {
+      signals.push(signal);
+      return new Promise<void>(() => undefined);
+    });
+    // The one timer of all claims is set by the first: the second is claimed in the middle of its period.
+    const claims = new ClaimKeeper(failing, clock, { leaseMs: 300 }, () => undefined);
+    start([slow], { message: { id: '1' }, rules: { claims } });
+    await settled();
+    await clock.advance(50);
+    start([slow], { message: { id: '2' }, rules: { claims } });
+    await settled();
+    await clock.advance(249);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, false]);
+    await clock.advance(1);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    await clock.advance(49);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    await clock.advance(1);
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
+  });
+
+  test('a lease that ended is lost without asking a cache that hangs', async () => {
+    const clock = new ManualClock();
+    const failing = claimingOnly(clock, { extend: () => new Promise(() => undefined) });
+    let signal: AbortSignal | undefined;
+    const slow = consumer('a', (_, context) => {
+      signal = context.signal;
+      return new Promise<void>(() => undefined);
+    });
+    start([slow], { cache: failing, clock, deduplication: { leaseMs: 300, timeoutMs: 10 } });
+    await settled();
+    await clock.advance(300);
+    expect(signal?.reason).toMatchObject({ reason: 'lease-lost' });
+  });
+
+  test('a loss is reported also where the confirm fails after it; the work that is done is not done again', async () => {
+    const clock = new ManualClock();
+    let finish = (): void => undefined;
+    const slow = consumer(
+      'a',
+      () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const away = claimingOnly(clock, {
+      extend: () => false,
+      confirm: () => {
+        throw new Error('connection refused');
+      },
+    });
+    const observed = start([slow], { cache: away, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(100);
+    finish();
+    expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
+    expect(observed.reports.map(({ error }) => (error as MelangeError).code)).toEqual([
+      'DELIVERY_ABORTED',
+      'CACHE_UNAVAILABLE',
+    ]);
+  });
+
+  test('a message whose successor is done is acknowledged when it comes again, whatever its late handler did', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    const finishing: (() => void)[] = [];
+    const slow = consumer('a', () => new Promise<void>((resolve) => void finishing.push(resolve)));
+    // The first worker's renewals do not arrive; the second worker's do.
+    const cutOff: DeduplicationCache = {
+      claim: (key, options) => cache.claim(key, options),
+      extend: () => new Promise(() => undefined),
+      confirm: (token) => cache.confirm(token),
+      release: (token) => cache.release(token),
+      health: () => cache.health(),
+      close: () => cache.close(),
+    };
+    const first = start([slow], { cache: cutOff, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    await clock.advance(300);
+    const second = start([slow], { cache, clock, deduplication: { leaseMs: 300 }, attempt: 2 });
+    await settled();
+    expect(slow.runs).toBe(2);
+    finishing[0]?.();
+    expect(await first.outcome).toMatchObject({ kind: 'retry' });
+    await clock.advance(1_000);
+    finishing[1]?.();
+    expect(await second.outcome).toMatchObject({ kind: 'acknowledge', because: 'processed' });
+    const third = start([slow], { cache, clock, attempt: 3 });
+    expect(await third.outcome).toMatchObject({ kind: 'acknowledge', because: 'processed' });
+    expect(third.duplicates).toEqual(['a']);
+    expect(slow.runs).toBe(2);
+  });
+});
