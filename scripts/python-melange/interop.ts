@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { oursByForm } from './ours.ts';
@@ -27,7 +27,8 @@ async function pythonWithLibrary(): Promise<string> {
   const python = join(folder, process.platform === 'win32' ? 'Scripts/python.exe' : 'bin/python');
   const ready = join(folder, 'ready');
   if (existsSync(ready)) return python;
-  await run('python3', ['-m', 'venv', folder]);
+  // The last thing that making it puts there.
+  if (!existsSync(join(dirname(python), 'pip'))) await run('python3', ['-m', 'venv', folder]);
   const [library = '', aws = ''] = requirements;
   const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--retries', '1'];
   await run(python, [...pip, '--no-deps', '-r', library]);

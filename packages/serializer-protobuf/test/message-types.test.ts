@@ -36,6 +36,15 @@ describe('a defineMessage type bound to a protobuf type', () => {
     }
   });
 
+  test('an empty body is an empty message of its type', () => {
+    const lenient = z.object({ orderId: z.string(), reason: z.string() });
+    class Empty extends defineMessage('shop.v1.OrderCancelled', lenient) {}
+    const serializer = new ProtobufSerializer({ types, classes: [Empty] });
+    for (const body of ['', new Uint8Array()]) {
+      expect(serializer.deserialize(body, Empty.manifest)).toEqual(new Empty({ orderId: '', reason: '' }));
+    }
+  });
+
   test('means the same in JSON: the handler cannot tell', () => {
     const json = new JsonSerializer([OrderCancelled]);
     const arrivals = [protobuf, json].map((serializer) =>

@@ -109,6 +109,8 @@ export const foreignMessages: readonly BackendBehaviour[] = behaviours<BackendCo
         toString: 't',
         empty: '',
         'x.y/z': 'null',
+        // Of a version that is still to come.
+        melange_of_tomorrow: '1',
         // What a broker's client takes at most is for the tests of its adapter.
         long: 'x'.repeat(60_000),
       };
