@@ -15,7 +15,7 @@ import {
   type SubscribeOptions,
   type Subscription,
   TopicNotFoundError,
-  warningLogger,
+  unfailingLogger,
 } from '@melange/core';
 import { copiesOf } from './copies.ts';
 import { kafkaCapabilities } from './kafka-capabilities.ts';
@@ -53,7 +53,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   /** @throws MelangeError `CONFIGURATION` when an option makes no sense. */
   constructor(options: KafkaBackendOptions) {
     this.#settings = settingsOf(options);
-    this.#logger = options.logger ?? warningLogger;
+    this.#logger = unfailingLogger(options.logger);
     this.#client = new KafkaClient(options, this.#settings, this.#logger);
     this.#publisher = new KafkaPublisher(this.#client, this.#logger);
     const publish = async (topic: string, records: readonly Parameters<KafkaPublisher['publish']>[1][]) => {

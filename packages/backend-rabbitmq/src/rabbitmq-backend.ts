@@ -15,7 +15,7 @@ import {
   type SubscribeOptions,
   type Subscription,
   TopicNotFoundError,
-  warningLogger,
+  unfailingLogger,
 } from '@melange/core';
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
@@ -43,7 +43,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
   #closing: Promise<void> | undefined;
 
   constructor(options: RabbitMqBackendOptions) {
-    this.#logger = options.logger ?? warningLogger;
+    this.#logger = unfailingLogger(options.logger);
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
     this.#publishing = new RabbitMqConnection(options, 'publishing', this.#logger);
     this.#consuming = new RabbitMqConnection(options, 'consuming', this.#logger);

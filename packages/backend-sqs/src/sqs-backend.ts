@@ -9,7 +9,7 @@ import {
   type QueueDescription,
   type SubscribeOptions,
   type Subscription,
-  warningLogger,
+  unfailingLogger,
 } from '@melange/core';
 import { AwsClients } from './aws-clients.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -86,7 +86,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     this.#options = options;
     this.#wireFormat = options.wireFormat ?? 'melange';
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
-    this.#logger = options.logger ?? warningLogger;
+    this.#logger = unfailingLogger(options.logger);
     this.#clients = new AwsClients(options);
     this.#topics = new SnsTopics(this.#clients.sns, retried);
     const mayChange = options.topology !== 'look-up';

@@ -141,6 +141,26 @@ describe.skipIf(isMissing)('receiving (skipped without SQS_URL)', () => {
     await deliveries[0]?.acknowledge();
   });
 
+  test('a logger that throws ends nothing', async () => {
+    const fail = (): never => {
+      throw new Error('the log is full');
+    };
+    const logger = { debug: fail, info: fail, warn: fail, error: fail };
+    const { backend, proxy } = await throughProxy({ logger });
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    let refusals = 2;
+    proxy.interfere = ({ action }) => {
+      if (action !== 'ReceiveMessage' || refusals === 0) return undefined;
+      refusals -= 1;
+      return { refuse: refusal('InternalError', 500) };
+    };
+    const { deliveries } = await receive(backend, queue);
+    await backend.publishToQueue(queue, numbered(1));
+    await vi.waitFor(() => expect(deliveries).toHaveLength(1), 5_000);
+    await deliveries[0]?.acknowledge();
+  });
+
   test('a queue deleted under a subscription shows in health, and is received from when it is back', async () => {
     const [backend, other] = [backendAt(url, { waitTimeSeconds: 1 }), backendAt(url)];
     const queue = uniqueName();

@@ -45,7 +45,7 @@ export {
 } from './errors.ts';
 export type { Health, HealthStatus } from './health.ts';
 export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './instrumentation.ts';
-export { type Logger, silentLogger, warningLogger } from './logger.ts';
+export { type Logger, silentLogger, unfailingLogger, warningLogger } from './logger.ts';
 export {
   DeadLetterHeader,
   isReservedHeader,

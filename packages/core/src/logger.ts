@@ -25,3 +25,20 @@ export const warningLogger: Logger = {
 
 /** Writes nothing: for tests that expect errors. */
 export const silentLogger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+
+/**
+ * The logger, in a form that never throws: what it fails at goes to standard error where it matters. For adapters, whose
+ * timers and loops must outlive it. Default: `warningLogger`.
+ */
+export function unfailingLogger(logger: Logger = warningLogger): Logger {
+  const at =
+    (level: keyof Logger) =>
+    (message: string, facts?: Readonly<Record<string, unknown>>): void => {
+      try {
+        logger[level](message, facts);
+      } catch {
+        warningLogger[level](message, facts);
+      }
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}

@@ -7,7 +7,7 @@ import type { Consumer } from './consumer.ts';
 import { isPromise, NullCache } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 import type { Health, HealthStatus } from './health.ts';
-import { type Logger, warningLogger } from './logger.ts';
+import { type Logger, unfailingLogger } from './logger.ts';
 import type {
   ConsumeOptions,
   DispatcherCounters,
@@ -46,7 +46,7 @@ export class MessageDispatcher {
 
   /** @throws MelangeError `CONFIGURATION` for a concurrency below 1, or when there is no backend. */
   constructor(options: MessageDispatcherOptions) {
-    const { concurrency = defaultConcurrency, cache, clock = systemClock, logger = warningLogger } = options;
+    const { concurrency = defaultConcurrency, cache, clock = systemClock, logger } = options;
     if (!Number.isInteger(concurrency) || concurrency < 1) {
       throw new MelangeError(
         'CONFIGURATION',
@@ -56,11 +56,11 @@ export class MessageDispatcher {
     this.#options = options;
     this.#backend = options.backend ?? BackendManager.getDefaultBackend();
     this.#clock = clock;
-    this.#logger = logger;
+    this.#logger = unfailingLogger(logger);
     this.#retry = options.retry ?? exponentialBackoff();
     if (cache !== undefined && !(cache instanceof NullCache)) {
       this.#claims = new ClaimKeeper(cache, clock, options.deduplication ?? {}, (error) =>
-        this.#logError('the deduplication cache failed', { error }),
+        this.#logger.error('the deduplication cache failed', { error }),
       );
     }
   }
@@ -162,7 +162,7 @@ export class MessageDispatcher {
       await running;
     } catch (error) {
       this.#failed.set(queue, textOf(error));
-      this.#logError('a consume loop ended in an error', { queue, error });
+      this.#logger.error('a consume loop ended in an error', { queue, error });
       throw error;
     } finally {
       this.#loops.delete(loop);
@@ -174,7 +174,7 @@ export class MessageDispatcher {
     const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
       const messageId = work?.delivery.message.id;
       const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
-      this.#logError('a message could not be processed', { ...context, error });
+      this.#logger.error('a message could not be processed', { ...context, error });
       this.#guard(() => options.onException?.(error, context));
     };
     return new ConsumeLoop(queue, {
@@ -231,21 +231,13 @@ export class MessageDispatcher {
 
   /** Calls the application: what it throws now, or rejects with later, is logged and changes nothing. */
   #guard(callback: (() => unknown) | undefined): void {
-    const failed = (error: unknown): void => this.#logError('a callback of the application threw', { error });
+    const failed = (error: unknown): void =>
+      this.#logger.error('a callback of the application threw', { error });
     try {
       const result = callback?.();
       if (isPromise(result)) result.then(undefined, failed);
     } catch (error) {
       failed(error);
-    }
-  }
-
-  /** A logger that fails must not stop the work, nor hide what it was told. */
-  #logError(message: string, facts: Readonly<Record<string, unknown>>): void {
-    try {
-      this.#logger.error(message, facts);
-    } catch {
-      warningLogger.error(message, facts);
     }
   }
 }

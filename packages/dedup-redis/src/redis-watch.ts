@@ -1,4 +1,4 @@
-import { type Logger, warningLogger } from '@melange/core';
+import { type Logger, unfailingLogger } from '@melange/core';
 import type { Operation } from './deduplication-script.ts';
 import type { OutcomeObserver } from './operation-queue.ts';
 
@@ -8,8 +8,8 @@ export class RedisWatch implements OutcomeObserver {
   #trouble: { readonly reason: string; readonly isRefusal: boolean } | undefined;
   #foreignKey: string | undefined;
 
-  constructor(logger: Logger = warningLogger) {
-    this.#logger = logger;
+  constructor(logger: Logger | undefined) {
+    this.#logger = unfailingLogger(logger);
   }
 
   /** The last key found to hold what this cache never wrote. */

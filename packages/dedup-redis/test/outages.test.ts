@@ -211,6 +211,20 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     expect(await command(current, 'dbsize')).not.toBe('0');
   });
 
+  test('whose trouble a logger fails at is refused in time all the same', async () => {
+    const server = await privateRedis();
+    const fail = (): never => {
+      throw new Error('the log is full');
+    };
+    const logger = { debug: fail, info: fail, warn: fail, error: fail };
+    const { cache } = openCache({ url: server.url, timeoutMs, logger });
+    await cache.claim('first', { leaseMs: 1_000 });
+    await server.end();
+    await unavailable(cache, 'second');
+    await server.start();
+    await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 5_000);
+  });
+
   test('that restarts within the timeout is waited for', async () => {
     const server = await privateRedis({ settings: { appendonly: 'yes', appendfsync: 'always' } });
     const { cache } = openCache({ url: server.url, timeoutMs: 10_000 });
