@@ -8,9 +8,11 @@ import { type BackendBehaviour, BackendContext, type BackendSuiteOptions } from 
 import { concurrencyAndBackpressure } from './concurrency-and-backpressure.ts';
 import { deadLetter } from './dead-letter.ts';
 import { dispatcher } from './dispatcher.ts';
+import { dispatcherOutcomes } from './dispatcher-outcomes.ts';
 import { faults } from './faults.ts';
 import { foreignMessages } from './foreign-messages.ts';
 import { ordering } from './ordering.ts';
+import { outages } from './outages.ts';
 import { publish } from './publish.ts';
 import { replay } from './replay.ts';
 import { retry } from './retry.ts';
@@ -34,7 +36,9 @@ export const backendBehaviours: readonly BackendBehaviour[] = [
   ...concurrencyAndBackpressure,
   ...shutdown,
   ...faults,
+  ...outages,
   ...dispatcher,
+  ...dispatcherOutcomes,
   ...foreignMessages,
 ];
 

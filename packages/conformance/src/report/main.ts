@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -7,12 +8,12 @@ import { fileURLToPath } from 'node:url';
 import type { ConformanceNote } from '../register.ts';
 import { printTables, type Report, type ReportEntry } from './table.ts';
 
-const usage = `usage: pnpm conformance [--json]
+const usage = `usage: pnpm conformance [--json] [packages]
 
-Runs every conformance.test.ts of the workspace and prints which behaviours each adapter has.
+Runs the conformance.test.ts of those packages, by default of all, and prints which behaviours each adapter has.
   --json   the same as data
   --help   this text
-Exit code: 0 all pass or skip, 1 something fails, 2 the flags are wrong.`;
+Exit code: 0 all pass or skip, 1 something fails, 2 a flag or a package is not known.`;
 
 /** The part of vitest's JSON that is read here. */
 interface VitestResults {
@@ -29,21 +30,25 @@ interface VitestResults {
   }[];
 }
 
+const suiteOf = (name: string): string => `packages/${name}/test/conformance.test.ts`;
 const root = fileURLToPath(new URL('../../../..', import.meta.url));
 
 process.exitCode = await main(process.argv.slice(2));
 
-async function main(flags: readonly string[]): Promise<number> {
+async function main(parameters: readonly string[]): Promise<number> {
+  const flags = parameters.filter((parameter) => parameter.startsWith('-'));
+  const packages = parameters.filter((parameter) => !parameter.startsWith('-'));
   if (flags.includes('--help')) {
     console.log(usage);
     return 0;
   }
-  const wrong = flags.filter((flag) => flag !== '--json');
+  const unknown = packages.filter((name) => !existsSync(join(root, suiteOf(name))));
+  const wrong = [...flags.filter((flag) => flag !== '--json'), ...unknown];
   if (wrong.length > 0) {
     console.error(`unknown: ${wrong.join(' ')}\n${usage}`);
     return 2;
   }
-  const report = read(await runSuites());
+  const report = read(await runSuites(packages));
   console.log(flags.includes('--json') ? JSON.stringify(report, undefined, 2) : printTables(report));
   for (const { status, subject, id, error } of report.entries) {
     if (status === 'fail') console.error(`\n${subject}: ${id}\n${error ?? ''}`);
@@ -54,7 +59,7 @@ async function main(flags: readonly string[]): Promise<number> {
 }
 
 /** Vitest's progress goes to standard error, so that standard output is the report alone. */
-async function runSuites(): Promise<VitestResults> {
+async function runSuites(packages: readonly string[]): Promise<VitestResults> {
   const directory = await mkdtemp(join(tmpdir(), 'melange-conformance-'));
   const file = join(directory, 'results.json');
   try {
@@ -62,7 +67,7 @@ async function runSuites(): Promise<VitestResults> {
     const program = join(dirname(manifest), 'vitest.mjs');
     const arguments_ = [
       'run',
-      'conformance.test',
+      ...(packages.length === 0 ? ['conformance.test'] : packages.map(suiteOf)),
       '--reporter=json',
       '--reporter=dot',
       `--outputFile.json=${file}`,

@@ -1,0 +1,24 @@
+import type { Delivery } from '@melange/core';
+import type { BackendContext } from './backend-context.ts';
+import type { Receiver } from './receiver.ts';
+
+/** `requires` of what breaks connections. */
+export function needsFaults(context: BackendContext): string | undefined {
+  return context.faults === undefined ? 'no connection to a broker that could break' : undefined;
+}
+
+/** Waits until each of them has come, however often. */
+export async function arrivesAtLeastOnce(receiver: Receiver, ids: readonly string[]): Promise<void> {
+  await receiver.until(
+    () => {
+      const seen = new Set(receiver.ids);
+      return ids.every((id) => seen.has(id));
+    },
+    () => `${ids.length} messages (${new Set(receiver.ids).size} came)`,
+  );
+}
+
+/** For receivers that do nothing else. */
+export function acknowledge(delivery: Delivery): Promise<void> {
+  return delivery.acknowledge();
+}
