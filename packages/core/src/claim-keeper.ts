@@ -59,14 +59,18 @@ export class ClaimKeeper {
     this.#onError = onError;
   }
 
-  /** @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time. */
-  async claim(key: string): Promise<OwnClaim | Exclude<Claim, { status: 'claimed' }>> {
+  /**
+   * The promise of the claim only where the cache answers with one.
+   *
+   * @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time.
+   */
+  claim(key: string): MaybePromise<OwnClaim | Exclude<Claim, { status: 'claimed' }>> {
     const expiresAt = this.#clock.now() + this.#leaseMs;
     const ask = (): MaybePromise<Claim> => this.#cache.claim(key, { leaseMs: this.#leaseMs });
     // Nobody knows of a claim whose answer came too late: the message would wait for its lease to end.
     const giveUp = (late: Claim): void => void (late.status === 'claimed' && this.release(late.token));
-    const claim = await this.#bounded(ask, this.#timeoutMs, giveUp);
-    return claim.status === 'claimed' ? { status: 'claimed', token: claim.token, expiresAt } : claim;
+    const claim = this.#bounded(ask, this.#timeoutMs, giveUp);
+    return isPromise(claim) ? claim.then((answer) => until(expiresAt, answer)) : until(expiresAt, claim);
   }
 
   /** Renews the claim until the returned function is called; `onLost` when it is no longer ours. */
@@ -83,8 +87,8 @@ export class ClaimKeeper {
     };
   }
 
-  /** False when the claim was lost before. */
-  confirm(token: ClaimToken): Promise<boolean> {
+  /** False when the claim was lost before. Answers, or throws, as `claim`. */
+  confirm(token: ClaimToken): MaybePromise<boolean> {
     return this.#bounded(() => this.#cache.confirm(token));
   }
 
@@ -129,24 +133,22 @@ export class ClaimKeeper {
     if (!ours && this.#held.delete(held)) held.onLost();
   }
 
-  #extend(token: ClaimToken, timeoutMs: number): Promise<boolean> {
+  #extend(token: ClaimToken, timeoutMs: number): MaybePromise<boolean> {
     return this.#bounded(() => this.#cache.extend(token, { leaseMs: this.#leaseMs }), timeoutMs);
   }
 
-  async #bounded<T>(
+  #bounded<T>(
     ask: () => MaybePromise<T>,
     timeoutMs: number = this.#timeoutMs,
     onLate: (answer: T) => void = () => undefined,
-  ): Promise<T> {
+  ): MaybePromise<T> {
     try {
       const answer = ask();
-      return isPromise(answer) ? await this.#withDeadline(answer, timeoutMs, onLate) : answer;
+      return isPromise(answer)
+        ? this.#withDeadline(answer, timeoutMs, onLate).catch(throwUnavailable)
+        : answer;
     } catch (error) {
-      if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) throw error;
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${reason}`, {
-        cause: error,
-      });
+      throwUnavailable(error);
     }
   }
 
@@ -168,4 +170,15 @@ export class ClaimKeeper {
       });
     });
   }
+}
+
+/** Adds to a claim of ours how long it is one. */
+function until(expiresAt: number, claim: Claim): OwnClaim | Exclude<Claim, { status: 'claimed' }> {
+  return claim.status === 'claimed' ? { status: 'claimed', token: claim.token, expiresAt } : claim;
+}
+
+function throwUnavailable(error: unknown): never {
+  if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) throw error;
+  const reason = error instanceof Error ? error.message : String(error);
+  throw new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${reason}`, { cause: error });
 }

@@ -2,10 +2,11 @@ import { AbortScope } from './abort-scope.ts';
 import type { Delivery, MessagingBackend, SubscribeOptions } from './backend.ts';
 import type { Clock } from './clock.ts';
 import { DeliveryAbortedError, MelangeError } from './errors.ts';
-import { channels, traced } from './instrumentation.ts';
+import { channels, isObserved, traced } from './instrumentation.ts';
 import { type Lane, Lanes } from './lanes.ts';
 import type { Outcome, ProcessingRules, Work } from './process-message.ts';
 import { processMessage } from './process-message.ts';
+import { Slots, type Slotted } from './slots.ts';
 
 /** How the messages of a queue may overtake each other. */
 export type Ordering = 'none' | 'key' | 'queue';
@@ -19,15 +20,15 @@ export interface LoopSettings {
   readonly handlerTimeoutMs: number | undefined;
   /** Pause before a message comes again that could not be settled, in ms. */
   readonly longestDelayMs: number;
-  /** The rules for one delivery: its errors are reported with its facts. */
-  readonly rulesFor: (work: Work, hasDeadLetterQueue: boolean) => ProcessingRules;
+  /** The rules for all its deliveries. */
+  readonly rules: (hasDeadLetterQueue: boolean) => ProcessingRules;
   readonly report: (error: unknown, work: Work | undefined) => void;
   readonly onReceived: () => void;
   /** Called when an attempt is over: settled, or to be repeated in its lane. */
   readonly onOutcome: (outcome: Outcome) => void;
 }
 
-interface LaneWork extends Work {
+interface LaneWork extends Work, Slotted {
   attempt: number;
   /** Given back to the broker: what the handler does now changes nothing there. */
   released: boolean;
@@ -41,10 +42,10 @@ export class ConsumeLoop {
   readonly queue: string;
   readonly #settings: LoopSettings;
   readonly #lanes = new Lanes<LaneWork>();
-  readonly #running = new Set<LaneWork>();
+  readonly #running = new Slots<LaneWork>();
   /** Lanes whose head waits for its retry, with the way to end the wait. */
   readonly #waiting = new Map<Lane<LaneWork>, () => void>();
-  #hasDeadLetterQueue = false;
+  #rules: ProcessingRules;
   #stopping = false;
   #unfinished = 0;
   #onIdle: (() => void) | undefined;
@@ -52,6 +53,7 @@ export class ConsumeLoop {
   constructor(queue: string, settings: LoopSettings) {
     this.queue = queue;
     this.#settings = settings;
+    this.#rules = settings.rules(false);
   }
 
   /** Deliveries received and not settled. */
@@ -93,7 +95,8 @@ export class ConsumeLoop {
     deadlineMs: () => number,
   ): Promise<void> {
     const { backend } = this.#settings;
-    this.#hasDeadLetterQueue = (await backend.describeQueue(this.queue)).deadLetterQueue !== undefined;
+    const { deadLetterQueue } = await backend.describeQueue(this.queue);
+    this.#rules = this.#settings.rules(deadLetterQueue !== undefined);
     if (signal.aborted) return;
     const subscription = await backend.subscribe(this.queue, options, (delivery) => this.#receive(delivery));
     let failure: unknown;
@@ -116,6 +119,7 @@ export class ConsumeLoop {
       attempt: delivery.attempt,
       scope: new AbortScope(delivery),
       released: false,
+      slot: -1,
     };
     this.#unfinished += 1;
     this.#settings.onReceived();
@@ -149,19 +153,16 @@ export class ConsumeLoop {
   }
 
   async #handle(work: LaneWork, lane: Lane<LaneWork>): Promise<void> {
-    const { delivery } = work;
     let retryInPlaceMs: number | undefined;
     try {
-      await traced(
-        channels.receive,
-        () => ({ queue: this.queue, message: delivery.message, attempt: work.attempt }),
-        async () => {
-          const outcome = await this.#process(work);
-          if (work.released) return;
-          if (outcome.kind === 'retry' && lane.key !== undefined) retryInPlaceMs = outcome.delayMs;
-          else await this.#settle(work, outcome);
-        },
-      );
+      if (isObserved(channels.receive)) {
+        const { message } = work.delivery;
+        const trace = { queue: this.queue, message, attempt: work.attempt };
+        const attempt = () => this.#attempt(work, lane);
+        retryInPlaceMs = await traced(channels.receive, () => trace, attempt);
+      } else {
+        retryInPlaceMs = await this.#attempt(work, lane);
+      }
     } catch (error) {
       this.#settings.report(error, work);
       await this.#comeAgain(work);
@@ -179,10 +180,32 @@ export class ConsumeLoop {
     this.#pump();
   }
 
-  async #process(work: LaneWork): Promise<Outcome> {
-    const { handlerTimeoutMs, clock } = this.#settings;
-    const rules = this.#settings.rulesFor(work, this.#hasDeadLetterQueue);
-    if (handlerTimeoutMs === undefined) return processMessage(work, rules);
+  /** Processes and settles the work. Answers after how many ms it is to be repeated in its lane, if it is. */
+  async #attempt(work: LaneWork, lane: Lane<LaneWork>): Promise<number | undefined> {
+    const { handlerTimeoutMs } = this.#settings;
+    const processing =
+      handlerTimeoutMs === undefined
+        ? processMessage(work, this.#rules)
+        : this.#processWithin(handlerTimeoutMs, work);
+    const outcome = await processing;
+    if (work.released) return undefined;
+    if (outcome.kind === 'retry' && lane.key !== undefined) return outcome.delayMs;
+    if (isObserved(channels.settle)) {
+      const trace = { queue: this.queue, message: work.delivery.message, outcome: outcome.kind };
+      await traced(
+        channels.settle,
+        () => trace,
+        () => settle(work, outcome),
+      );
+    } else {
+      await settle(work, outcome);
+    }
+    this.#settings.onOutcome(outcome);
+    return undefined;
+  }
+
+  async #processWithin(handlerTimeoutMs: number, work: LaneWork): Promise<Outcome> {
+    const { clock } = this.#settings;
     const cancel = clock.schedule(
       () =>
         work.scope.abort(
@@ -191,24 +214,10 @@ export class ConsumeLoop {
       handlerTimeoutMs,
     );
     try {
-      return await processMessage(work, rules);
+      return await processMessage(work, this.#rules);
     } finally {
       cancel();
     }
-  }
-
-  async #settle(work: LaneWork, outcome: Outcome): Promise<void> {
-    const { delivery, attempt } = work;
-    await traced(
-      channels.settle,
-      () => ({ queue: this.queue, message: delivery.message, outcome: outcome.kind }),
-      async () => {
-        if (outcome.kind === 'acknowledge') await delivery.acknowledge();
-        else if (outcome.kind === 'retry') await delivery.retry({ delayMs: outcome.delayMs });
-        else if (outcome.kind === 'dead-letter') await delivery.deadLetter({ ...outcome, attempts: attempt });
-      },
-    );
-    this.#settings.onOutcome(outcome);
   }
 
   /**
@@ -244,7 +253,7 @@ export class ConsumeLoop {
   }
 
   #abandon(deadlineMs: number): void {
-    for (const work of this.#running) {
+    for (const work of this.#running.all()) {
       work.scope.abort(
         new DeliveryAbortedError('shutdown', `Not finished within ${deadlineMs} ms of stopping.`),
       );
@@ -277,5 +286,18 @@ export class ConsumeLoop {
         resolve();
       };
     });
+  }
+}
+
+function settle({ delivery, attempt }: LaneWork, outcome: Outcome): Promise<void> {
+  switch (outcome.kind) {
+    case 'acknowledge':
+      return delivery.acknowledge();
+    case 'retry':
+      return delivery.retry({ delayMs: outcome.delayMs });
+    case 'dead-letter':
+      return delivery.deadLetter({ ...outcome, attempts: attempt });
+    case 'acknowledged-early':
+      return Promise.resolve();
   }
 }

@@ -103,6 +103,7 @@ export {
 export { shortened } from './shortened.ts';
 export { SimpleMessageDispatcher } from './simple-message-dispatcher.ts';
 export { consumer, type Handler, SingleDispatchConsumer } from './single-dispatch-consumer.ts';
+export { Slots, type Slotted } from './slots.ts';
 export type {
   SchemaInput,
   SchemaIssue,

@@ -67,7 +67,8 @@ export function traced<Context extends object, Result>(
   return isObserved(channel) ? channel.tracePromise(work, context()) : work();
 }
 
-function isObserved(channel: TracingChannel<never>): boolean {
+/** Whether anybody listens: where nobody does, not even the closures that `traced` takes need to be made. */
+export function isObserved(channel: TracingChannel<never>): boolean {
   const { start, end, asyncStart, asyncEnd, error } = channel;
   return (
     start.hasSubscribers ||

@@ -8,7 +8,7 @@ export interface Lane<Item> {
 export class Lanes<Item> {
   readonly #byKey = new Map<string, Lane<Item>>();
   /** Lanes whose first item may run, in the order in which that became so. */
-  readonly #ready = new Set<Lane<Item>>();
+  readonly #ready: Lane<Item>[] = [];
 
   enter(item: Item, key: string | undefined): void {
     const lane = key === undefined ? undefined : this.#byKey.get(key);
@@ -18,27 +18,23 @@ export class Lanes<Item> {
     }
     const opened: Lane<Item> = { key, items: [item] };
     if (key !== undefined) this.#byKey.set(key, opened);
-    this.#ready.add(opened);
+    this.#ready.push(opened);
   }
 
   /** The lane that is ready longest; from then on it is busy, until it is resumed or advanced. */
   takeReady(): Lane<Item> | undefined {
-    for (const lane of this.#ready) {
-      this.#ready.delete(lane);
-      return lane;
-    }
-    return undefined;
+    return this.#ready.shift();
   }
 
   /** Its first item may run again. */
   resume(lane: Lane<Item>): void {
-    this.#ready.add(lane);
+    this.#ready.push(lane);
   }
 
   /** Its first item has left: the next one may run. */
   advance(lane: Lane<Item>): void {
     lane.items.shift();
-    if (lane.items.length > 0) this.#ready.add(lane);
+    if (lane.items.length > 0) this.#ready.push(lane);
     else if (lane.key !== undefined) this.#byKey.delete(lane.key);
   }
 

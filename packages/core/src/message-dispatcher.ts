@@ -17,6 +17,7 @@ import type {
 } from './message-dispatcher-options.ts';
 import type { Outcome, ProcessingRules, Work } from './process-message.ts';
 import { exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
+import { Router } from './router.ts';
 
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
@@ -42,6 +43,7 @@ export class MessageDispatcher {
   readonly #failed = new Map<string, string>();
   readonly #closing = new AbortController();
   #consumers: readonly Consumer[] = [];
+  #router = new Router([]);
   #deadlineMs: number | undefined;
 
   /** @throws MelangeError `CONFIGURATION` for a concurrency below 1, or when there is no backend. */
@@ -84,12 +86,12 @@ export class MessageDispatcher {
         `A consumer named "${consumer.name}" is attached already.`,
       );
     }
-    this.#consumers = [...this.#consumers, consumer];
+    this.#setConsumers([...this.#consumers, consumer]);
   }
 
   /** Takes the consumer out; messages that it is processing go on. */
   unattachConsumer(consumer: Consumer): void {
-    this.#consumers = this.#consumers.filter((attached) => attached !== consumer);
+    this.#setConsumers(this.#consumers.filter((attached) => attached !== consumer));
   }
 
   /**
@@ -129,6 +131,11 @@ export class MessageDispatcher {
       severity[right.status] > severity[left.status] ? right : left,
     );
     return { ...worst, loops };
+  }
+
+  #setConsumers(consumers: readonly Consumer[]): void {
+    this.#consumers = consumers;
+    this.#router = new Router(consumers);
   }
 
   async #cacheHealth(): Promise<Health> {
@@ -184,8 +191,8 @@ export class MessageDispatcher {
       ordering,
       handlerTimeoutMs,
       longestDelayMs: this.#retry.longestDelayMs,
-      rulesFor: (work, hasDeadLetterQueue) =>
-        this.#rules(queue, hasDeadLetterQueue, (error, consumer) => report(error, work, consumer)),
+      rules: (hasDeadLetterQueue) =>
+        this.#rules(queue, hasDeadLetterQueue, (error, consumer, work) => report(error, work, consumer)),
       report,
       onReceived: () => {
         this.#counters.received += 1;
@@ -199,10 +206,14 @@ export class MessageDispatcher {
 
   #rules(queue: string, hasDeadLetterQueue: boolean, report: ProcessingRules['report']): ProcessingRules {
     const { serializers, middleware = [], earlyAck = false, alwaysAck = false } = this.#options;
+    const router = (): Router => this.#router;
     return {
       queue,
       hasDeadLetterQueue,
-      consumers: this.#consumers,
+      // Those that are attached when a message is processed.
+      get router() {
+        return router();
+      },
       serializers,
       claims: this.#claims,
       retry: this.#retry,

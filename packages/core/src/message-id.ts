@@ -1,3 +1,4 @@
+import { Buffer } from 'node:buffer';
 import { getRandomValues } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
@@ -8,7 +9,8 @@ export type IdSource = () => string;
 /** Fills the bytes with randomness. */
 export type RandomBytes = (bytes: Uint8Array) => void;
 
-const hex: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+/** The two bits of the variant, followed by two random ones. */
+const variants = '89ab';
 
 /** Random bytes are drawn for many ids at once: one system call each would be most of the cost. */
 const pooledIds = 128;
@@ -20,23 +22,33 @@ const pooledIds = 128;
 export function uuidVersion7Source(options?: { clock?: Clock; randomBytes?: RandomBytes }): IdSource {
   const clock = options?.clock ?? systemClock;
   const fill = options?.randomBytes ?? ((bytes: Uint8Array) => void getRandomValues(bytes));
-  const pool = new Uint8Array(10 * pooledIds);
+  const pool = Buffer.alloc(10 * pooledIds);
+  /** The pool as hexadecimal text, of which each id takes pieces. */
+  let digits = '';
   let next = pool.length;
+  let millisecond = Number.NaN;
+  /** Of the present millisecond, which many ids share. */
+  let prefix = '';
   return () => {
     if (next === pool.length) {
       fill(pool);
+      digits = pool.toString('hex');
       next = 0;
     }
     const now = clock.now();
-    const high = Math.floor(now / 0x1_0000_0000) & 0xffff;
-    const low = now >>> 0;
-    const at = (index: number): number => pool[next + index] ?? 0;
-    const text =
-      `${hex[high >>> 8]}${hex[high & 255]}${hex[low >>> 24]}${hex[(low >>> 16) & 255]}-` +
-      `${hex[(low >>> 8) & 255]}${hex[low & 255]}-${hex[0x70 | (at(0) & 15)]}${hex[at(1)]}-` +
-      `${hex[0x80 | (at(2) & 63)]}${hex[at(3)]}-` +
-      `${hex[at(4)]}${hex[at(5)]}${hex[at(6)]}${hex[at(7)]}${hex[at(8)]}${hex[at(9)]}`;
+    if (now !== millisecond) {
+      millisecond = now;
+      prefix = prefixOf(now);
+    }
+    const at = next * 2;
+    const variant = variants[((pool[next + 2] ?? 0) >> 4) & 3];
     next += 10;
-    return text;
+    return `${prefix}${digits.slice(at + 1, at + 4)}-${variant}${digits.slice(at + 5, at + 8)}-${digits.slice(at + 8, at + 20)}`;
   };
+}
+
+/** 48 bits of time and the version. */
+function prefixOf(now: number): string {
+  const time = (Math.floor(now) % 0x1_0000_0000_0000).toString(16).padStart(12, '0');
+  return `${time.slice(0, 8)}-${time.slice(8)}-7`;
 }

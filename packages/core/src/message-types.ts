@@ -2,12 +2,15 @@ import type { MaybePromise } from './deduplication-cache.ts';
 import { MelangeError, SerializationError } from './errors.ts';
 import { type Lift, liftsOf, type MessageClass, schemaOf } from './message-type.ts';
 import { shortened } from './shortened.ts';
+import type { StandardSchema } from './standard-schema.ts';
 import { validate } from './validate.ts';
 
 /** How content of one manifest is read. */
 interface Reading {
   readonly type: MessageClass;
   readonly lift: Lift | undefined;
+  /** Of the type. */
+  readonly schema: StandardSchema | undefined;
 }
 
 /**
@@ -47,11 +50,12 @@ export class MessageTypes {
       this.#readings.set(manifest, reading);
     };
     for (const [manifest, type] of all) {
-      claim(manifest, { type, lift: undefined });
+      claim(manifest, { type, lift: undefined, schema: schemaOf(type) });
       this.#published.set(manifest, type);
       this.#manifests.set(type.prototype as object, manifest);
     }
-    for (const [, type] of all) for (const lift of liftsOf(type)) claim(lift.manifest, { type, lift });
+    for (const [, type] of all)
+      for (const lift of liftsOf(type)) claim(lift.manifest, { type, lift, schema: schemaOf(type) });
   }
 
   /** The manifest that an instance is published under: that of its most specific class, if any is known. */
@@ -105,8 +109,8 @@ export class MessageTypes {
         `The manifest "${shortened(manifest)}" is not known; known: ${this.manifests().join(', ')}.`,
       );
     }
-    const { type, lift } = reading;
-    const schema = schemaOf(type);
+    const { type, lift, schema } = reading;
+    if (lift === undefined && schema === undefined) return instanceOf(type, fields, manifest);
     const present = lift === undefined ? fields : lifted(lift, fields);
     const valid =
       schema === undefined ? present : then(present, (given) => validate(schema, given, manifest));
@@ -136,10 +140,6 @@ function instanceOf(type: MessageClass, fields: unknown, manifest: string): obje
   if (typeof fields !== 'object' || fields === null || Array.isArray(fields)) {
     throw new SerializationError(`The content of "${shortened(manifest)}" is not an object.`);
   }
-  const instance = Object.create(type.prototype as object) as object;
-  for (const [key, value] of Object.entries(fields)) {
-    // Defined rather than assigned: an own `__proto__` must not become the prototype, nor run a setter.
-    Object.defineProperty(instance, key, { value, writable: true, enumerable: true, configurable: true });
-  }
-  return instance;
+  // A spread defines, and does not assign: an own `__proto__` does not become the prototype, nor runs a setter.
+  return { __proto__: type.prototype as object, ...fields } as object;
 }

@@ -2,12 +2,13 @@ import type { AbortScope } from './abort-scope.ts';
 import type { Delivery } from './backend.ts';
 import type { ClaimKeeper } from './claim-keeper.ts';
 import type { ConsumeContext, Consumer } from './consumer.ts';
-import { deduplicationKey } from './deduplication-cache.ts';
+import { deduplicationKey, isPromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError, Reject, type RetryLater } from './errors.ts';
-import { channels, traced } from './instrumentation.ts';
+import { channels, isObserved, traced } from './instrumentation.ts';
 import type { Message } from './message.ts';
 import type { Middleware } from './middleware.ts';
 import type { RetryPolicy } from './retry-policy.ts';
+import type { Router } from './router.ts';
 import type { SerializerRegistry } from './serializer-registry.ts';
 
 /** What becomes of a message. */
@@ -30,7 +31,7 @@ export interface ProcessingRules {
   readonly queue: string;
   /** Whether dead-lettering is possible. */
   readonly hasDeadLetterQueue: boolean;
-  readonly consumers: readonly Consumer[];
+  readonly router: Router;
   readonly serializers: SerializerRegistry;
   /** `undefined` when nothing is deduplicated. */
   readonly claims: ClaimKeeper | undefined;
@@ -41,8 +42,8 @@ export interface ProcessingRules {
   readonly unhandled: 'acknowledge' | 'dead-letter' | 'retry';
   /** 0 to 1, for jitter. */
   readonly random: () => number;
-  /** Every error, with the consumer it came from. Must not throw. */
-  readonly report: (error: unknown, consumer: string | undefined) => void;
+  /** Every error, with the consumer it came from and the work that it stopped. Must not throw. */
+  readonly report: (error: unknown, consumer: string | undefined, work: Work) => void;
   /** Called for a consumer that the cache knows to be done. */
   readonly onDuplicate: (consumer: string) => void;
 }
@@ -64,8 +65,11 @@ interface Failure {
  * One message from decode to outcome: the heart of Melange, in the order of its table of outcomes.
  * Never rejects for what a message, serializer, consumer or cache does.
  */
-export async function processMessage(work: Work, rules: ProcessingRules): Promise<Outcome> {
-  if (!rules.earlyAck) return decide(work, rules);
+export function processMessage(work: Work, rules: ProcessingRules): Promise<Outcome> {
+  return rules.earlyAck ? decideAcknowledged(work, rules) : decide(work, rules);
+}
+
+async function decideAcknowledged(work: Work, rules: ProcessingRules): Promise<Outcome> {
   await work.delivery.acknowledge();
   await decide(work, rules);
   return { kind: 'acknowledged-early' };
@@ -76,9 +80,11 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
 
   let value: unknown;
   try {
-    value = await decode(message, rules.serializers);
+    // Here and below: what is at hand is not waited for, as each wait costs a turn of the queue of promises.
+    const decoded = decode(message, rules.serializers);
+    value = isPromise(decoded) ? await decoded : decoded;
   } catch (error) {
-    rules.report(error, undefined);
+    rules.report(error, undefined, work);
     if (rules.hasDeadLetterQueue)
       return { kind: 'dead-letter', reason: 'undecodable', error, consumer: undefined };
     return { kind: 'acknowledge', because: 'undecodable' };
@@ -87,18 +93,23 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
   let accepted = 0;
   let rejection: Failure | undefined;
   let failure: Failure | undefined;
-  for (const consumer of rules.consumers) {
+  for (const consumer of rules.router.candidatesFor(value)) {
     let error: unknown;
     try {
       if (!consumer.accepts(value, message)) continue;
       accepted += 1;
-      error = await runOnce(consumer, value, work, rules);
+      const { claims } = rules;
+      const running =
+        claims === undefined
+          ? failureOf(consumer, value, work, rules)
+          : runOnce(consumer, value, work, rules, claims);
+      error = await running;
     } catch (thrown) {
       accepted += 1;
       error = thrown;
     }
     if (error === undefined) continue;
-    rules.report(error, consumer.name);
+    rules.report(error, consumer.name, work);
     if (MelangeError.is(error, 'REJECTED')) rejection ??= { error, consumer: consumer.name };
     else if (failure === undefined || saysNothingOfTheMessage(failure.error)) {
       failure = { error, consumer: consumer.name };
@@ -121,7 +132,7 @@ function decode(message: Message, serializers: SerializerRegistry): unknown {
 function unhandled(work: Work, rules: ProcessingRules): Outcome {
   if (rules.unhandled === 'acknowledge') return { kind: 'acknowledge', because: 'unhandled' };
   const error = new Reject(`No consumer accepts the manifest "${work.delivery.message.manifest ?? ''}"`);
-  rules.report(error, undefined);
+  rules.report(error, undefined, work);
   if (rules.unhandled === 'retry') return retried({ error, consumer: undefined }, work, rules);
   if (rules.hasDeadLetterQueue)
     return { kind: 'dead-letter', reason: 'unhandled', error, consumer: undefined };
@@ -155,17 +166,18 @@ async function runOnce(
   value: unknown,
   work: Work,
   rules: ProcessingRules,
+  claims: ClaimKeeper,
 ): Promise<unknown> {
-  const { claims } = rules;
-  if (claims === undefined) return failureOf(run(consumer, value, work, rules));
-
   const { id } = work.delivery.message;
   const key = deduplicationKey(consumer.name, id);
-  const claim = await claims.claim(key).catch((error: unknown) => error as MelangeError);
-  if (claim instanceof Error) {
-    if (claims.onUnavailable === 'retry') return claim;
-    rules.report(claim, consumer.name);
-    return failureOf(run(consumer, value, work, rules));
+  let claim: Awaited<ReturnType<ClaimKeeper['claim']>>;
+  try {
+    const claiming = claims.claim(key);
+    claim = isPromise(claiming) ? await claiming : claiming;
+  } catch (unavailable) {
+    if (claims.onUnavailable === 'retry') return unavailable;
+    rules.report(unavailable, consumer.name, work);
+    return failureOf(consumer, value, work, rules);
   }
   if (claim.status === 'done') {
     rules.onDuplicate(consumer.name);
@@ -178,42 +190,57 @@ async function runOnce(
     );
   }
 
-  const lost = new DeliveryAbortedError(
-    'lease-lost',
-    `The claim of "${consumer.name}" on message ${id} was lost.`,
-  );
-  let isLost = false;
+  let lost: DeliveryAbortedError | undefined;
   const stopKeeping = claims.keep(claim, () => {
-    isLost = true;
+    lost = claimLost(consumer, id);
     work.scope.abort(lost);
   });
-  const error = await failureOf(run(consumer, value, work, rules)).finally(stopKeeping);
+  const error = await failureOf(consumer, value, work, rules);
+  stopKeeping();
   if (error !== undefined) {
     await claims.release(claim.token);
-    if (!isLost) return error;
+    if (lost === undefined) return error;
     // A late Reject is not its to give: somebody else may be at work on the message.
-    if (error !== lost) rules.report(error, consumer.name);
+    if (error !== lost) rules.report(error, consumer.name, work);
     return lost;
   }
   try {
-    return (await claims.confirm(claim.token)) ? undefined : lost;
+    const confirming = claims.confirm(claim.token);
+    const isOurs = isPromise(confirming) ? await confirming : confirming;
+    return isOurs ? undefined : (lost ?? claimLost(consumer, id));
   } catch (unconfirmed) {
     // The work is done, and trying again would surely do it twice: say so and go on.
-    if (isLost) rules.report(lost, consumer.name);
-    rules.report(unconfirmed, consumer.name);
+    if (lost !== undefined) rules.report(lost, consumer.name, work);
+    rules.report(unconfirmed, consumer.name, work);
     return undefined;
   }
 }
 
-async function failureOf(running: Promise<void>): Promise<unknown> {
+/** Made when it happens, for an error with its stack costs more than all else of a message. */
+function claimLost({ name }: Consumer, id: string): DeliveryAbortedError {
+  return new DeliveryAbortedError('lease-lost', `The claim of "${name}" on message ${id} was lost.`);
+}
+
+/** Runs the consumer. Answers what it threw, or `undefined` when it succeeded. */
+async function failureOf(
+  consumer: Consumer,
+  message: unknown,
+  work: Work,
+  rules: ProcessingRules,
+): Promise<unknown> {
   try {
-    await running;
+    const running =
+      rules.middleware.length === 0 && !isObserved(channels.process)
+        ? consumer.process(message, new Context(work, consumer.name, message))
+        : run(consumer, message, work, rules);
+    if (running !== undefined) await running;
     return undefined;
   } catch (error) {
     return error ?? new Error('The consumer threw nothing (undefined or null).');
   }
 }
 
+/** With all that surrounds a run. */
 function run(consumer: Consumer, message: unknown, work: Work, rules: ProcessingRules): Promise<void> {
   const context = new Context(work, consumer.name, message);
   let next = async (): Promise<void> => consumer.process(message, context);

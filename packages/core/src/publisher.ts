@@ -1,11 +1,12 @@
 import type { Capabilities, MessagingBackend, PublishOptions, PublishToQueueOptions } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
 import { type Clock, systemClock } from './clock.ts';
+import { isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
-import { channels, traced } from './instrumentation.ts';
+import { channels, isObserved, type PublishTrace, traced } from './instrumentation.ts';
 import { isReservedHeader, type Message, type MessageHeaders } from './message.ts';
 import { type IdSource, uuidVersion7Source } from './message-id.ts';
-import type { SerializerRegistry } from './serializer-registry.ts';
+import type { SerializedValue, SerializerRegistry } from './serializer-registry.ts';
 
 /** What a publisher is made of. */
 export interface PublisherOptions<Features extends Capabilities> {
@@ -61,8 +62,10 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
     options: EnvelopeOptions & PublishToQueueOptions<Features> = {} as EnvelopeOptions &
       PublishToQueueOptions<Features>,
   ): Promise<string> {
-    const [id] = await this.#send(queue, [await this.#envelopes.seal(value, options)], options);
-    return id as string;
+    const sealing = this.#envelopes.seal(value, options);
+    const message = isPromise(sealing) ? await sealing : sealing;
+    await this.#send(queue, [message], options);
+    return message.id;
   }
 
   /**
@@ -74,12 +77,18 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
     batch: readonly OutgoingMessage<Publishable<Value>>[],
     options: PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
   ): Promise<string[]> {
-    return this.#send(queue, await this.#envelopes.sealAll(batch), options);
+    const messages = await this.#envelopes.sealAll(batch);
+    await this.#send(queue, messages, options);
+    return messages.map(({ id }) => id);
   }
 
-  #send(queue: string, messages: Message[], options: PublishToQueueOptions<Features>): Promise<string[]> {
-    return send({ backend: this.#backend.name, destination: queue, kind: 'queue', messages }, () =>
-      this.#backend.publishToQueue(queue, messages, options),
+  #send(queue: string, messages: Message[], options: PublishToQueueOptions<Features>): Promise<void> {
+    const backend = this.#backend;
+    if (!isObserved(channels.publish)) return backend.publishToQueue(queue, messages, options);
+    return traced(
+      channels.publish,
+      (): PublishTrace => ({ backend: backend.name, destination: queue, kind: 'queue', messages }),
+      () => backend.publishToQueue(queue, messages, options),
     );
   }
 }
@@ -104,8 +113,10 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> {
     value: Publishable<Value>,
     options: EnvelopeOptions & PublishOptions = {},
   ): Promise<string> {
-    const [id] = await this.#send(topic, [await this.#envelopes.seal(value, options)], options);
-    return id as string;
+    const sealing = this.#envelopes.seal(value, options);
+    const message = isPromise(sealing) ? await sealing : sealing;
+    await this.#send(topic, [message], options);
+    return message.id;
   }
 
   /** As `QueuePublisher.publishBatch`. */
@@ -114,12 +125,18 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> {
     batch: readonly OutgoingMessage<Publishable<Value>>[],
     options: PublishOptions = {},
   ): Promise<string[]> {
-    return this.#send(topic, await this.#envelopes.sealAll(batch), options);
+    const messages = await this.#envelopes.sealAll(batch);
+    await this.#send(topic, messages, options);
+    return messages.map(({ id }) => id);
   }
 
-  #send(topic: string, messages: Message[], options: PublishOptions): Promise<string[]> {
-    return send({ backend: this.#backend.name, destination: topic, kind: 'topic', messages }, () =>
-      this.#backend.publishToTopic(topic, messages, options),
+  #send(topic: string, messages: Message[], options: PublishOptions): Promise<void> {
+    const backend = this.#backend;
+    if (!isObserved(channels.publish)) return backend.publishToTopic(topic, messages, options);
+    return traced(
+      channels.publish,
+      (): PublishTrace => ({ backend: backend.name, destination: topic, kind: 'topic', messages }),
+      () => backend.publishToTopic(topic, messages, options),
     );
   }
 }
@@ -136,21 +153,26 @@ class Envelopes {
     this.#ids = options.ids ?? uuidVersion7Source({ clock: this.#clock });
   }
 
-  async seal(value: unknown, envelope: EnvelopeOptions): Promise<Message> {
-    const headers = envelope.headers ?? {};
-    for (const name of Object.keys(headers)) {
-      if (isReservedHeader(name)) {
+  /** The promise of the message only where its serializer answers with one. */
+  seal(value: unknown, envelope: EnvelopeOptions): MaybePromise<Message> {
+    for (const name in envelope.headers) {
+      if (Object.hasOwn(envelope.headers, name) && isReservedHeader(name)) {
         throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is Melange's own; use another name.`);
       }
     }
-    const { content, manifest, serializerId } = await this.#serializers.serialize(value);
+    const serialized = this.#serializers.serialize(value);
+    if (isPromise(serialized)) return serialized.then((result) => this.#message(result, envelope));
+    return this.#message(serialized, envelope);
+  }
+
+  #message({ content, manifest, serializerId }: SerializedValue, envelope: EnvelopeOptions): Message {
     return {
       id: envelope.id ?? this.#ids(),
       content,
       manifest,
       serializerId,
       key: envelope.key,
-      headers,
+      headers: envelope.headers ?? {},
       publishedAt: this.#clock.now(),
     };
   }
@@ -160,12 +182,4 @@ class Envelopes {
     for (const { value, ...envelope } of batch) messages.push(await this.seal(value, envelope));
     return messages;
   }
-}
-
-async function send(
-  trace: { backend: string; destination: string; kind: 'queue' | 'topic'; messages: Message[] },
-  work: () => Promise<void>,
-): Promise<string[]> {
-  await traced(channels.publish, () => trace, work);
-  return trace.messages.map(({ id }) => id);
 }

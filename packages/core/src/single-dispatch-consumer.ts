@@ -9,6 +9,13 @@ export type Handler<Instance extends object> = (
   context: ConsumeContext,
 ) => MaybePromise<void>;
 
+let registrations = 0;
+
+/** How many handlers were ever registered by `on`: whoever remembers where messages go looks again when it grows. */
+export function typeRegistrations(): number {
+  return registrations;
+}
+
 /**
  * Routes by the class of the message: of the types given to `on`, the most specific one that fits wins, and
  * `accepts` follows from them. Extend it and use `@consumer`, or make one and call `on`.
@@ -35,6 +42,7 @@ export class SingleDispatchConsumer implements Consumer {
       );
     }
     this.#handlers.set(type.prototype as object, handler as Handler<never>);
+    registrations += 1;
     return this;
   }
 

@@ -2,6 +2,7 @@ import { type Consumer, type DeduplicationCache, fixedDelays, type Message } fro
 import { AbortScope } from '../../src/abort-scope.ts';
 import { ClaimKeeper, type DeduplicationOptions } from '../../src/claim-keeper.ts';
 import { type Outcome, type ProcessingRules, processMessage } from '../../src/process-message.ts';
+import { Router } from '../../src/router.ts';
 import { ManualClock } from './manual-clock.ts';
 import { RecordingDelivery } from './recording-delivery.ts';
 import { serializers } from './text-serializer.ts';
@@ -30,7 +31,7 @@ export function start(consumers: readonly Consumer[], setting: Setting = {}): Ob
   const rules: ProcessingRules = {
     queue: 'orders',
     hasDeadLetterQueue: true,
-    consumers,
+    router: new Router(consumers),
     serializers,
     claims:
       setting.cache &&
