@@ -110,8 +110,8 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     options: PublishOptions & { readonly delayMs?: number } = {},
   ): Promise<void> {
     this.#assertOpen();
-    const target = this.#queue(queue);
-    await this.#put(queue, messages, () => [target], options.delayMs);
+    const targets = [this.#queue(queue)];
+    await this.#put(queue, messages, () => targets, options.delayMs);
   }
 
   async publishToTopic(

@@ -6,6 +6,7 @@ import {
   deadLetterCopy,
   MelangeError,
   type Message,
+  type Slotted,
 } from '@melange/core';
 import type { Entry } from './entry-list.ts';
 import { copyMessage } from './memory-message-mapper.ts';
@@ -16,11 +17,12 @@ import type { MemorySubscription } from './memory-subscription.ts';
 const pauseAfterFailedDeadLetterMs = 1_000;
 
 /** One handing-over of an entry, settled once. */
-export class MemoryDelivery implements Delivery {
+export class MemoryDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
   /** What the queue holds; `message` is a copy, whatever its handler does to it. */
   readonly entry: Entry;
+  slot = -1;
   readonly #queue: MemoryQueue;
   readonly #subscription: MemorySubscription;
   readonly #cancelLease: (() => void) | undefined;

@@ -1,4 +1,4 @@
-import type { Message } from '@melange/core';
+import type { Message, MessageHeaders } from '@melange/core';
 
 /**
  * What a broker would hold: a copy that shares nothing mutable with its origin. Made when a message is
@@ -12,7 +12,13 @@ export function copyMessage(message: Message): Message {
     manifest: message.manifest,
     serializerId: message.serializerId,
     key: message.key,
-    headers: { ...message.headers },
+    headers: copyHeaders(message.headers),
     publishedAt: message.publishedAt,
   };
+}
+
+/** Most messages have none: then there is nothing to go through. */
+function copyHeaders(headers: MessageHeaders): MessageHeaders {
+  for (const _ in headers) return { ...headers };
+  return {};
 }

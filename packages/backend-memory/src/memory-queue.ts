@@ -1,4 +1,4 @@
-import type { Clock, Logger, Message } from '@melange/core';
+import { type Clock, type Logger, type Message, Slots } from '@melange/core';
 import { type Entry, EntryList } from './entry-list.ts';
 import { MemoryDelivery } from './memory-delivery.ts';
 import { copyMessage } from './memory-message-mapper.ts';
@@ -30,7 +30,7 @@ export class MemoryQueue {
   /** Entries that met their key busy, by key. The earliest becomes ready when the key is free. */
   readonly #parked = new Map<string, EntryList>();
   #parkedCount = 0;
-  readonly #inFlight = new Set<MemoryDelivery>();
+  readonly #inFlight = new Slots<MemoryDelivery>();
   /** Ends the wait of an entry for its time. */
   readonly #delays = new Set<() => void>();
   /** Open intakes, the one to be served next first. */
@@ -124,9 +124,10 @@ export class MemoryQueue {
     this.#delays.clear();
     for (const subscription of [...this.#subscriptions]) subscription.end(error);
     // Those of subscriptions that were closed and still wait for their handlers are among them.
-    const lost = [...this.#inFlight];
-    this.#inFlight.clear();
-    for (const delivery of lost) delivery.lose('shutdown', why);
+    for (const delivery of this.#inFlight.all()) {
+      this.#inFlight.delete(delivery);
+      delivery.lose('shutdown', why);
+    }
   }
 
   #append(entry: Entry): void {
