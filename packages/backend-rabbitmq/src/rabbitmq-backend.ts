@@ -203,7 +203,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
       }
       timeoutMs = Math.max(1, deadlineMs - (Date.now() - startedAt));
     }
-    const publishing = messages.map(async (message) => {
+    const publish = async (message: Message): Promise<void> => {
       try {
         const outgoing = toAmqp(message);
         assertSize(outgoing.content.length);
@@ -211,8 +211,10 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
       } catch (error) {
         failures.push({ messageId: message.id, error });
       }
-    });
-    await Promise.all(publishing);
+    };
+    const [first] = messages;
+    if (messages.length === 1 && first !== undefined) await publish(first);
+    else await Promise.all(messages.map(publish));
     if (failures.length === 0) return;
     const missing = failures.find(({ error }) => isMissing(error));
     if (missing === undefined) throw new PublishError(destination, failures);

@@ -4,6 +4,7 @@ import {
   DeliveryAbortedError,
   MelangeError,
   type Message,
+  type Slotted,
 } from '@melange/core';
 import type { Message as AmqpMessage } from 'amqplib';
 import type { Acknowledger } from './acknowledger.ts';
@@ -25,9 +26,10 @@ export interface Copies {
 const pauseAfterFailureMs = 1_000;
 
 /** One delivery on one channel: it is settled there, or not at all. */
-export class RabbitMqDelivery implements Delivery {
+export class RabbitMqDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
+  slot = -1;
   readonly #received: AmqpMessage;
   readonly #acknowledger: Acknowledger;
   readonly #copies: Copies;

@@ -91,6 +91,7 @@ export function attemptOf({ fields, properties }: AmqpMessage): number {
 
 /** AMQP's properties take 255 bytes; the header of the same meaning has the whole text. */
 function shortString(text: string): string {
+  if (text.length <= 85) return text;
   if (Buffer.byteLength(text) <= 255) return text;
   return Buffer.from(text)
     .subarray(0, 252)
@@ -100,6 +101,10 @@ function shortString(text: string): string {
 
 /** Said before amqplib says it: with the code that means it, and naming the limit. */
 function assertHeaderSize(headers: Readonly<Record<string, unknown>>): void {
+  let characters = 0;
+  for (const name in headers) characters += name.length + String(headers[name]).length + 8;
+  // None takes more than three bytes: most headers are not counted any further.
+  if (characters * 3 <= longestHeaders) return;
   let bytes = 0;
   for (const name in headers) bytes += Buffer.byteLength(name) + Buffer.byteLength(String(headers[name])) + 8;
   if (bytes <= longestHeaders) return;
@@ -109,10 +114,12 @@ function assertHeaderSize(headers: Readonly<Record<string, unknown>>): void {
   );
 }
 
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 function contentOf(content: Buffer, contentType: unknown): MessageContent {
   if (contentType === binaryType) return Uint8Array.from(content);
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+    return decoder.decode(content);
   } catch {
     return Uint8Array.from(content);
   }

@@ -1,7 +1,15 @@
-import { type Logger, MelangeError, QueueNotFoundError, TopicNotFoundError } from '@melange/core';
+import {
+  type Logger,
+  MelangeError,
+  QueueNotFoundError,
+  Slots,
+  type Slotted,
+  TopicNotFoundError,
+} from '@melange/core';
 import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
 import { pause, type RabbitMqConnection, reconnectDelayMs } from './rabbitmq-connection.ts';
 import type { OutgoingMessage } from './rabbitmq-message-mapper.ts';
+import { reusedHeaders } from './reused-headers.ts';
 
 /** Where a message goes: to a queue through the default exchange, or to an exchange. */
 export interface Target {
@@ -11,7 +19,9 @@ export interface Target {
   readonly mandatory: boolean;
 }
 
-interface Pending {
+interface Pending extends Slotted {
+  /** Counts up: what is sent again goes in the order of its first time. */
+  readonly order: number;
   readonly target: Target;
   readonly message: OutgoingMessage;
   readonly timeoutMs: number;
@@ -33,8 +43,9 @@ const pauseAfterNackMs = 100;
 export class RabbitMqPublisher {
   readonly #connection: RabbitMqConnection;
   readonly #logger: Logger;
-  readonly #pending = new Set<Pending>();
+  readonly #pending = new Slots<Pending>();
   #waiting: Pending[] = [];
+  #published = 0;
   #channel: ConfirmChannel | undefined;
   #isOpening = false;
   #isFull = false;
@@ -58,7 +69,10 @@ export class RabbitMqPublisher {
     if (this.#isClosed) return Promise.reject(closedError());
     return new Promise((resolve, reject) => {
       const deadline = Date.now() + timeoutMs;
+      this.#published += 1;
       const pending: Pending = {
+        slot: -1,
+        order: this.#published,
         target,
         message,
         timeoutMs,
@@ -69,10 +83,24 @@ export class RabbitMqPublisher {
         isReturned: false,
       };
       this.#pending.add(pending);
-      this.#waiting.push(pending);
       this.#sweep ??= setInterval(() => this.#expire(), sweepEveryMs);
+      if (this.#channel !== undefined && this.#waiting.length === 0 && this.#canSend) {
+        this.#send(this.#channel, pending);
+        return;
+      }
+      this.#waiting.push(pending);
       this.#flush();
     });
+  }
+
+  get #canSend(): boolean {
+    return !this.#isFull && this.#connection.blockedBecause === undefined;
+  }
+
+  /** What is under way on that channel, in its order. */
+  #sentOn(channel: ConfirmChannel): Pending[] {
+    const sent = this.#pending.all().filter(({ sentOn }) => sentOn === channel);
+    return sent.sort((left, right) => left.order - right.order);
   }
 
   /** Waits for what is under way, up to its deadlines. */
@@ -87,7 +115,7 @@ export class RabbitMqPublisher {
       void this.#open();
       return;
     }
-    if (this.#isFull || this.#connection.blockedBecause !== undefined) return;
+    if (!this.#canSend) return;
     const batch = this.#waiting;
     this.#waiting = [];
     for (let index = 0; index < batch.length; index += 1) {
@@ -105,8 +133,9 @@ export class RabbitMqPublisher {
     pending.sentOn = channel;
     pending.isReturned = false;
     try {
-      const options = { ...message.options, mandatory: target.mandatory };
-      const hasRoom = channel.publish(target.exchange, target.routingKey, message.content, options, (error) =>
+      const { options } = message;
+      const sent = { ...options, headers: reusedHeaders(options.headers), mandatory: target.mandatory };
+      const hasRoom = channel.publish(target.exchange, target.routingKey, message.content, sent, (error) =>
         this.#onConfirm(channel, pending, error),
       );
       if (!hasRoom) this.#isFull = true;
@@ -170,7 +199,7 @@ export class RabbitMqPublisher {
         break;
       } catch (error) {
         if (MelangeError.is(error, 'CLOSED')) {
-          for (const pending of this.#pending) this.#settle(pending, error);
+          for (const pending of this.#pending.all()) this.#settle(pending, error);
           break;
         }
         await pause(reconnectDelayMs(attempt));
@@ -183,10 +212,7 @@ export class RabbitMqPublisher {
   #watch(channel: ConfirmChannel): void {
     channel.on('error', (error: Error) => {
       this.#logger.warn('RabbitMQ closed the channel of the publisher', { reason: error.message });
-      this.#blame(
-        [...this.#pending].filter(({ sentOn }) => sentOn === channel),
-        error,
-      );
+      this.#blame(this.#sentOn(channel), error);
     });
     channel.on('close', () => this.#onLost(channel));
     channel.on('drain', () => {
@@ -195,9 +221,9 @@ export class RabbitMqPublisher {
     });
     channel.on('return', ({ fields, properties }: AmqpMessage) => {
       const { exchange, routingKey } = fields;
-      for (const pending of this.#pending) {
-        const { target, message, sentOn, isReturned } = pending;
-        if (sentOn !== channel || isReturned || target.exchange !== exchange) continue;
+      for (const pending of this.#sentOn(channel)) {
+        const { target, message, isReturned } = pending;
+        if (isReturned || target.exchange !== exchange) continue;
         if (target.routingKey !== routingKey || message.options.messageId !== properties.messageId) continue;
         pending.isReturned = true;
         return;
@@ -229,7 +255,7 @@ export class RabbitMqPublisher {
     if (this.#channel !== channel) return;
     this.#channel = undefined;
     this.#lostInARow += 1;
-    const sentAgain = [...this.#pending].filter(({ sentOn }) => sentOn === channel);
+    const sentAgain = this.#sentOn(channel);
     this.#waiting = [...sentAgain, ...this.#waiting.filter(({ sentOn }) => sentOn !== channel)];
     if (this.#pending.size > 0) void this.#open();
   }
@@ -238,7 +264,7 @@ export class RabbitMqPublisher {
     const now = Date.now();
     const { blockedBecause, lostBecause } = this.#connection;
     const why = blockedBecause === undefined ? lostBecause : `RabbitMQ blocks publishers: ${blockedBecause}`;
-    for (const pending of this.#pending) {
+    for (const pending of this.#pending.all()) {
       if (pending.deadline > now) continue;
       const text = `No confirmation within ${pending.timeoutMs} ms${why === undefined ? '' : ` (${why})`}.`;
       this.#settle(pending, new MelangeError('PUBLISH_TIMEOUT', text));

@@ -3,6 +3,7 @@ import {
   type Logger,
   MelangeError,
   QueueNotFoundError,
+  Slots,
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
@@ -33,7 +34,7 @@ export interface ReceiverSettings {
 interface Session {
   readonly channel: Channel;
   readonly acknowledger: Acknowledger;
-  readonly unsettled: Set<RabbitMqDelivery>;
+  readonly unsettled: Slots<RabbitMqDelivery>;
   isLost: boolean;
 }
 
@@ -91,7 +92,7 @@ export class RabbitMqReceiver implements Subscription {
     const session = this.#session;
     if (session === undefined) return;
     this.#stopIntake(session);
-    for (const delivery of [...session.unsettled]) delivery.lose();
+    for (const delivery of session.unsettled.all()) delivery.lose();
     this.#onChange();
     await this.#leave(session);
   }
@@ -136,7 +137,7 @@ export class RabbitMqReceiver implements Subscription {
       throw asMelangeError(error);
     });
     const acknowledger = new Acknowledger(channel);
-    const session: Session = { channel, acknowledger, unsettled: new Set(), isLost: false };
+    const session: Session = { channel, acknowledger, unsettled: new Slots(), isLost: false };
     let reason = 'the channel was closed';
     channel.on('error', (error: Error) => {
       reason = error.message;
@@ -203,7 +204,7 @@ export class RabbitMqReceiver implements Subscription {
 
   #onLost(session: Session, reason: string): void {
     session.isLost = true;
-    for (const delivery of [...session.unsettled]) delivery.lose();
+    for (const delivery of session.unsettled.all()) delivery.lose();
     if (this.#isClosed || session !== this.#session) return;
     this.#stalledBecause = reason;
     this.#settings.logger.warn('stopped receiving', { queue: this.#settings.queue, reason });
