@@ -1,9 +1,17 @@
 import type { Message as AmqpMessage, Channel } from 'amqplib';
 
+/** While a channel drains: pauses before what is finished is told, and before the rest is, in ms. */
+const drainEveryMs = 20;
+const heldForMs = 1_000;
+
 /**
  * Acknowledges the deliveries of one channel, a turn's worth at a time: one frame with `multiple` for the
  * contiguous prefix of finished deliveries, single frames for those that finished ahead of it. Nothing is held
  * longer than the turn, so that the broker's prefetch window never stays full of finished work.
+ *
+ * RabbitMQ hands at most 32 settlements of a channel at a time to a quorum queue and keeps the others for later
+ * (`rabbit_fifo_client`, its soft limit). A channel that closes takes those with it, and what they settled is
+ * delivered again, finished or not. A channel that drains, to be closed, therefore settles in as few frames as it can.
  */
 export class Acknowledger {
   readonly #channel: Channel;
@@ -13,37 +21,62 @@ export class Acknowledger {
   #next = 1;
   #flushed: Promise<void> | undefined;
   #unsent: number[] = [];
+  #returned: number[] = [];
+  /** What settlements wait for while the channel drains. */
+  #quiet: Promise<void> | undefined;
+  #held: NodeJS.Timeout | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
   }
 
-  /** Whether anything was settled here. */
-  get isUsed(): boolean {
-    return this.#next > 1 || this.#settled.size > 0;
-  }
-
-  /** Resolves when the acknowledgement is written. */
+  /** Resolves when the acknowledgement is written; while the channel drains, when it is next in line to be. */
   acknowledge(tag: number): Promise<void> {
     this.#settled.set(tag, true);
     this.#unsent.push(tag);
     this.#flushed ??= new Promise((resolve) => {
-      setImmediate(() => {
-        this.flush();
+      const send = (): void => {
+        this.#flushed = undefined;
+        if (this.#quiet === undefined) this.flush();
+        else {
+          this.#acknowledgePrefix();
+          this.#hold();
+        }
         resolve();
-      });
+      };
+      if (this.#quiet === undefined) setImmediate(send);
+      else void this.#quiet.then(() => setTimeout(send, drainEveryMs));
     });
     return this.#flushed;
   }
 
   /** Gives the delivery back to its queue. */
   giveBack(tag: number): void {
-    this.#refuse(tag, true);
+    if (this.#quiet === undefined) {
+      this.#refuse(tag, true);
+      return;
+    }
+    this.#returned.push(tag);
+    this.#hold();
   }
 
   /** Has the broker dead-letter the delivery itself. */
   reject(tag: number): void {
     this.#refuse(tag, false);
+  }
+
+  /**
+   * From now on deliveries are settled in few frames, the last of them by `flush`.
+   *
+   * @param quiet resolves when the broker has worked off what was settled until now, and delivers no more.
+   */
+  drain(quiet: Promise<void>): void {
+    this.#quiet = quiet;
+  }
+
+  /** A handler that takes its time must not keep the others' deliveries from the broker. */
+  #hold(): void {
+    this.#held ??= setTimeout(() => this.flush(), heldForMs);
   }
 
   #refuse(tag: number, requeue: boolean): void {
@@ -56,9 +89,22 @@ export class Acknowledger {
     }
   }
 
-  /** Sends what waits. */
+  /** Sends all that waits. */
   flush(): void {
-    this.#flushed = undefined;
+    clearTimeout(this.#held);
+    this.#held = undefined;
+    this.#acknowledgePrefix();
+    for (const tag of this.#unsent) {
+      if (this.#settled.get(tag) !== true) continue;
+      this.#settled.set(tag, false);
+      quietly(() => this.#channel.ack(deliveryOf(tag)));
+    }
+    this.#unsent = [];
+    for (const tag of this.#returned) this.#refuse(tag, true);
+    this.#returned = [];
+  }
+
+  #acknowledgePrefix(): void {
     let last: number | undefined;
     for (
       let unsent = this.#settled.get(this.#next);
@@ -70,12 +116,6 @@ export class Acknowledger {
       this.#next += 1;
     }
     if (last !== undefined) quietly(() => this.#channel.ack(deliveryOf(last), true));
-    for (const tag of this.#unsent) {
-      if (this.#settled.get(tag) !== true) continue;
-      this.#settled.set(tag, false);
-      quietly(() => this.#channel.ack(deliveryOf(tag)));
-    }
-    this.#unsent = [];
   }
 }
 

@@ -91,43 +91,44 @@ export class RabbitMqReceiver implements Subscription {
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
-    this.#stopIntake(session);
+    const quiet = this.#stopIntake(session);
     for (const delivery of session.unsettled.all()) delivery.lose();
     this.#onChange();
-    await this.#leave(session);
+    await this.#leave(session, quiet);
   }
 
   async #finish(): Promise<void> {
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
-    this.#stopIntake(session);
+    const quiet = this.#stopIntake(session);
     while (session.unsettled.size > 0) await this.#change();
-    await this.#leave(session);
+    await this.#leave(session, quiet);
   }
 
   get #isClosed(): boolean {
     return this.#over.signal.aborted;
   }
 
-  #stopIntake({ channel, isLost }: Session): void {
-    if (isLost || this.#options.untilEmpty === true) return;
-    // Not waited for: what still arrives is given back, and the broker may be silent.
-    channel.cancel(consumerTag).catch(() => undefined);
+  /** Resolves when nothing is delivered any more, or when the broker stays silent; what arrives until then is given back. */
+  #stopIntake(session: Session): Promise<void> {
+    const quiet = bounded(this.#quiet(session));
+    session.acknowledger.drain(quiet);
+    return quiet;
   }
 
-  /** Closes the channel when everything that was acknowledged on it is done with. */
-  async #leave({ channel, acknowledger, isLost }: Session): Promise<void> {
+  /** A quorum queue ends a consumer after all that was settled before; a round trip behind it, the channel knows. */
+  async #quiet({ channel, isLost }: Session): Promise<void> {
+    if (isLost) return;
+    if (this.#options.untilEmpty !== true) await channel.cancel(consumerTag);
+    await channel.checkQueue(this.#settings.queue);
+  }
+
+  /** Closes the channel a round trip behind everything that was settled on it. */
+  async #leave({ channel, acknowledger }: Session, quiet: Promise<void>): Promise<void> {
+    await quiet;
     acknowledger.flush();
-    // A channel holds acknowledgements back for a quorum queue that is slow to write, and forgets them when it closes:
-    // what was finished would come again. The queue answers a fetch when it has taken those before it.
-    if (!isLost && acknowledger.isUsed) await bounded(this.#fetchInVain(channel, acknowledger));
     await closeChannel(channel);
-  }
-
-  async #fetchInVain(channel: Channel, acknowledger: Acknowledger): Promise<void> {
-    const message = await channel.get(this.#settings.queue);
-    if (message !== false) acknowledger.giveBack(message.fields.deliveryTag);
   }
 
   async #open(): Promise<void> {

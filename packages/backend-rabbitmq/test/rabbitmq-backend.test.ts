@@ -244,6 +244,25 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
     await consumer.close();
   });
 
+  test('a subscription that closes counts no attempt of the messages that wait', async () => {
+    const backend = backendFor();
+    const queue = queueName(backend);
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, [message('finished'), message('waits')]);
+    const received = inbox();
+    const subscription = await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
+    await vi.waitFor(() => expect(received.deliveries).toHaveLength(1), soon);
+    const closing = subscription.close();
+    await received.deliveries[0]?.acknowledge();
+    await closing;
+    const next = inbox();
+    await backend.subscribe(queue, { maxInFlight: 1 }, next.receive);
+    await vi.waitFor(() => expect(next.deliveries).toHaveLength(1), soon);
+    expect(next.deliveries[0]?.message.content).toBe('waits');
+    expect(next.deliveries[0]?.attempt).toBe(1);
+    await next.deliveries[0]?.acknowledge();
+  });
+
   test('deleting a queue takes its dead-letter exchange and delay queues with it', async () => {
     const backend = backendFor();
     const queue = unique();
