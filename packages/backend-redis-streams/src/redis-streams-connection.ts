@@ -1,0 +1,224 @@
+import { BrokerUnavailableError, type Health, type Logger, MelangeError } from '@melange/core';
+import { Redis, type RedisOptions } from 'ioredis';
+import type { RedisStreamsSettings } from './redis-streams-options.ts';
+import { type ScriptName, scripts, textOf } from './redis-streams-scripts.ts';
+
+/** What scripts take and answer; text and bytes arrive as bytes. */
+export type ScriptParameter = string | number | Buffer;
+
+type ScriptRunner = Readonly<
+  Record<`${ScriptName}Buffer`, (key: string, ...parameters: readonly ScriptParameter[]) => Promise<unknown>>
+>;
+
+/** Redis asks for patience, or is about to become another one. */
+const transient = /^(LOADING|BUSY|TRYAGAIN|MASTERDOWN|READONLY|CLUSTERDOWN)\b/;
+const pauseMs = 100;
+const longestReconnectMs = 1_000;
+const unhealthyAfterMs = 30_000;
+
+/** One connection for scripts and one for wake-ups, made on first use and made again for ever. */
+export class RedisStreamsConnection {
+  readonly #settings: RedisStreamsSettings;
+  readonly #logger: Logger;
+  readonly #client: Redis;
+  readonly #waiting = new Set<() => void>();
+  readonly #channels = new Map<string, Set<() => void>>();
+  #listener: Redis | undefined;
+  #wasUsed = false;
+  #lostAt: number | undefined;
+  #lastError = 'no connection yet';
+  #isClosed = false;
+
+  constructor(settings: RedisStreamsSettings, options: RedisOptions | undefined, logger: Logger) {
+    this.#settings = settings;
+    this.#logger = logger;
+    this.#client = new Redis(settings.url, {
+      connectTimeout: settings.connectTimeoutMs,
+      socketTimeout: settings.requestTimeoutMs,
+      retryStrategy: reconnectDelayMs,
+      ...options,
+      lazyConnect: true,
+      // A command that waits in ioredis outlives its deadline: commands wait here.
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResubscribe: false,
+      replyMapping: 'legacy',
+    });
+    for (const name of Object.keys(scripts) as ScriptName[]) {
+      this.#client.defineCommand(name, { numberOfKeys: 1, lua: textOf(name) });
+    }
+    this.#client.on('error', this.#onError);
+    this.#client.on('ready', this.#onReady);
+    this.#client.on('close', this.#onClose);
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get isReady(): boolean {
+    return !this.#isClosed && this.#client.status === 'ready';
+  }
+
+  /**
+   * Runs a script, again after a lost connection: each does nothing the second time, or adds a copy of the same id.
+   *
+   * @param deadline of `performance.now()`.
+   * @throws BrokerUnavailableError without an answer by the deadline.
+   * @throws MelangeError `CLOSED`.
+   * @throws what Redis answers, as an error whose message is the answer.
+   */
+  async run(script: ScriptName, parameters: readonly ScriptParameter[], deadline: number): Promise<unknown> {
+    for (;;) {
+      await this.#untilReady(deadline);
+      try {
+        return await this.#by(deadline, this.#call(script, parameters));
+      } catch (error) {
+        const isAnswer = isReply(error);
+        if (MelangeError.is(error) || (isAnswer && !transient.test(error.message))) throw error;
+        if (isAnswer) {
+          this.#lastError = error.message;
+          // After a fail-over the address leads to another one.
+          if (error.message.startsWith('READONLY')) this.#client.disconnect(true);
+        }
+        await this.#by(deadline, new Promise((resolve) => setTimeout(resolve, isAnswer ? pauseMs : 1)));
+      }
+    }
+  }
+
+  /** As `run`, whenever there is a connection, and once: who is to know that an answer was lost. */
+  async runOnce(script: ScriptName, parameters: readonly ScriptParameter[]): Promise<unknown> {
+    await this.#untilReady(Number.POSITIVE_INFINITY);
+    return this.#call(script, parameters);
+  }
+
+  /** From now on calls back when there may be something new in the queue. The returned function ends that. */
+  onWake(queue: string, callback: () => void): () => void {
+    const channel = `{${this.#settings.prefix}}:wake:${queue}`;
+    const callbacks = this.#channels.get(channel) ?? new Set();
+    callbacks.add(callback);
+    if (!this.#channels.has(channel)) {
+      this.#channels.set(channel, callbacks);
+      this.#listen(channel);
+    }
+    return () => {
+      callbacks.delete(callback);
+      if (callbacks.size > 0 || this.#channels.get(channel) !== callbacks) return;
+      this.#channels.delete(channel);
+      if (this.#listener?.status === 'ready') this.#listener.unsubscribe(channel).catch(ignore);
+    };
+  }
+
+  health(): Health {
+    if (this.#isClosed) return { status: 'unhealthy', detail: 'closed' };
+    if (!this.#wasUsed || this.#client.status === 'ready') return { status: 'healthy' };
+    const lasts = this.#lostAt !== undefined && performance.now() - this.#lostAt > unhealthyAfterMs;
+    return {
+      status: lasts ? 'unhealthy' : 'degraded',
+      detail: `Redis cannot be reached: ${this.#lastError}`,
+    };
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#client.disconnect();
+    this.#listener?.disconnect();
+    for (const settle of [...this.#waiting]) settle();
+  }
+
+  #listen(channel: string): void {
+    if (this.#listener === undefined) {
+      const listener = this.#client.duplicate();
+      this.#listener = listener;
+      listener.on('error', ignore);
+      listener.on('message', (from: string) => this.#wake(from));
+      listener.on('ready', () => {
+        const channels = [...this.#channels.keys()];
+        if (channels.length === 0) return;
+        // What was published while nobody listened is looked for.
+        const wake = (): void => channels.forEach((one) => void this.#wake(one));
+        listener.subscribe(...channels).then(wake, ignore);
+      });
+      listener.connect().catch(ignore);
+    } else if (this.#listener.status === 'ready') {
+      this.#listener.subscribe(channel).then(() => this.#wake(channel), ignore);
+    }
+  }
+
+  #wake(channel: string): void {
+    for (const callback of [...(this.#channels.get(channel) ?? [])]) callback();
+  }
+
+  #untilReady(deadline: number): Promise<void> {
+    if (this.#isClosed) return Promise.reject(closedError());
+    if (this.#client.status === 'ready') return Promise.resolve();
+    if (!this.#wasUsed) {
+      this.#wasUsed = true;
+      this.#lostAt = performance.now();
+      this.#client.connect().catch(ignore);
+    }
+    const ready = new Promise<void>((resolve, reject) => {
+      const settle = (): void => {
+        this.#waiting.delete(settle);
+        if (this.#isClosed) reject(closedError());
+        else resolve();
+      };
+      this.#waiting.add(settle);
+    });
+    return this.#by(deadline, ready);
+  }
+
+  #call(script: ScriptName, parameters: readonly ScriptParameter[]): Promise<unknown> {
+    const runner = this.#client as unknown as ScriptRunner;
+    return runner[`${script}Buffer`](`{${this.#settings.prefix}}`, ...parameters);
+  }
+
+  /** Rejects at the deadline; what comes later is nobody's concern. */
+  #by<Value>(deadline: number, promise: Promise<Value>): Promise<Value> {
+    if (deadline === Number.POSITIVE_INFINITY) return promise;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(new BrokerUnavailableError(`Redis did not answer in time: ${this.#lastError}.`)),
+        Math.max(0, deadline - performance.now()),
+      );
+      promise.then(resolve, reject).finally(() => clearTimeout(timer));
+    });
+  }
+
+  readonly #onError = (error: Error): void => {
+    // The message alone: ioredis adds the command to its errors, and that of a refused login has the password.
+    this.#lastError = error.message || ((error as NodeJS.ErrnoException).code ?? error.name);
+  };
+
+  readonly #onReady = (): void => {
+    if (this.#lostAt !== undefined && this.#lastError !== '')
+      this.#logger.info('Redis is there.', { prefix: this.#settings.prefix });
+    this.#lostAt = undefined;
+    this.#lastError = 'no answer';
+    for (const settle of [...this.#waiting]) settle();
+  };
+
+  /** The first of several: each attempt to connect that fails closes, too. */
+  readonly #onClose = (): void => {
+    if (this.#isClosed || this.#lostAt !== undefined) return;
+    this.#lostAt = performance.now();
+    this.#logger.warn('Redis was lost; connecting again.', { error: this.#lastError });
+  };
+}
+
+/** Whether it is an answer of Redis, not a lost connection. */
+export function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
+}
+
+/** What is thrown after `close()`. */
+export function closedError(): MelangeError {
+  return new MelangeError('CLOSED', 'The Redis Streams backend is closed.');
+}
+
+function reconnectDelayMs(times: number): number {
+  const delay = Math.min(longestReconnectMs, 25 * 2 ** Math.min(times, 10));
+  return delay * (0.5 + Math.random() / 2);
+}
+
+function ignore(): void {}

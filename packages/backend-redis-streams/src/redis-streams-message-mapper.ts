@@ -1,0 +1,98 @@
+import {
+  MelangeError,
+  type Message,
+  type MessageContent,
+  MessageTooLargeError,
+  WireHeader,
+} from '@melange/core';
+import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
+
+/** Fields and values in turn, as `XADD` takes them and streams give them. */
+export type EntryFields = readonly (string | Buffer)[];
+
+/** Fields of this adapter alone. Names that begin with `melange_` are refused to applications. */
+export const EntryField = { content: 'melange_content', contentType: 'melange_content_type' } as const;
+
+const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), ...Object.values(EntryField)]);
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * @throws MessageTooLargeError when the content is larger than `redisStreamsCapabilities.maxMessageBytes`.
+ * @throws MelangeError `MESSAGE_INVALID` when there are more headers than one entry takes.
+ */
+export function toEntry(message: Message): EntryFields {
+  const { content } = message;
+  const body = typeof content === 'string' ? Buffer.from(content, 'utf8') : Buffer.from(content ?? []);
+  const most = redisStreamsCapabilities.maxMessageBytes;
+  if (body.byteLength > most)
+    throw new MessageTooLargeError(
+      `Message ${message.id} has ${body.byteLength} bytes; at most ${most} are taken.`,
+    );
+  const envelope: Record<string, string | undefined> = {
+    [WireHeader.messageId]: message.id,
+    [WireHeader.manifest]: message.manifest,
+    [WireHeader.serializerId]: message.serializerId?.toString(),
+    [WireHeader.publishedAt]: message.publishedAt?.toString(),
+    [WireHeader.key]: message.key,
+    // Text and bytes must be told apart when they arrive, also where both are empty.
+    [EntryField.contentType]: content === null ? 'none' : typeof content === 'string' ? undefined : 'bytes',
+  };
+  const fields: (string | Buffer)[] = [EntryField.content, body];
+  for (const [name, value] of [...Object.entries(message.headers), ...Object.entries(envelope)]) {
+    if (value !== undefined) fields.push(name, value);
+  }
+  // A script hands an entry to XADD on Lua's stack.
+  if (fields.length > 4_000)
+    throw new MelangeError('MESSAGE_INVALID', `Message ${message.id} has more headers than Redis takes.`);
+  return fields;
+}
+
+/** Never throws: what another client added is taken as it is. @param entryId the id where the message brings none. */
+export function fromEntry(entryId: string, fields: readonly Buffer[]): Message {
+  const headers = new Map<string, string>();
+  let body: Buffer | undefined;
+  for (let index = 0; index + 1 < fields.length; index += 2) {
+    const [field, value] = [String(fields[index]), fields[index + 1] as Buffer];
+    if (field === EntryField.content) body = value;
+    else headers.set(field, value.toString('utf8'));
+  }
+  const entries = [...headers].filter(([name]) => !own.has(name));
+  return {
+    id: headers.get(WireHeader.messageId) ?? entryId,
+    content: contentOf(body, headers.get(EntryField.contentType), entries),
+    manifest: headers.get(WireHeader.manifest),
+    serializerId: numberOf(headers.get(WireHeader.serializerId)),
+    key: headers.get(WireHeader.key),
+    // Defines, where an assignment would set the prototype by a header named `__proto__`.
+    headers: Object.fromEntries(entries),
+    publishedAt: numberOf(headers.get(WireHeader.publishedAt)),
+  };
+}
+
+/** Attempts made before, as written on a retried copy, and the deliveries that Redis counts. */
+export function attemptOf(fields: readonly Buffer[], deliveries: number): number {
+  const at = fields.findIndex((field, index) => index % 2 === 0 && String(field) === WireHeader.attempt);
+  const made = at < 0 ? 0 : (numberOf(String(fields[at + 1])) ?? 0);
+  return (Number.isSafeInteger(made) && made > 0 ? made : 0) + deliveries;
+}
+
+/** Without the field of the content another client wrote the entry: its fields, as JSON, are the content. */
+function contentOf(
+  body: Buffer | undefined,
+  type: string | undefined,
+  entries: readonly (readonly [string, string])[],
+): MessageContent | null {
+  if (body === undefined) return JSON.stringify(Object.fromEntries(entries));
+  if (type === 'none') return null;
+  if (type === 'bytes') return Uint8Array.from(body);
+  try {
+    return utf8.decode(body);
+  } catch {
+    return Uint8Array.from(body);
+  }
+}
+
+function numberOf(text: string | undefined): number | undefined {
+  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(number) ? number : undefined;
+}

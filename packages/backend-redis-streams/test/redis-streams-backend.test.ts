@@ -1,0 +1,200 @@
+import { randomUUID } from 'node:crypto';
+import { TcpProxy } from '@melange/conformance';
+import { type Delivery, type Message, silentLogger } from '@melange/core';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { canStartHere, type PrivateRedis, startRedis } from '../../../apps/brokers/src/index.ts';
+import { RedisStreamsBackend, type RedisStreamsBackendOptions } from '../src/index.ts';
+
+const isHere = canStartHere('redis');
+
+describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be started)', () => {
+  let server: PrivateRedis;
+  let admin: Redis;
+
+  beforeAll(async () => {
+    server = await startRedis({ settings: { appendonly: 'yes', appendfsync: 'always', maxmemory: '64mb' } });
+    admin = new Redis(server.url, { replyMapping: 'legacy' });
+    admin.on('error', () => undefined);
+  });
+  afterAll(async () => {
+    admin.disconnect();
+    await server.stop();
+  });
+
+  const open = (options: Partial<RedisStreamsBackendOptions> = {}) =>
+    new RedisStreamsBackend({ url: server.url, logger: silentLogger, ...options });
+
+  it('takes over what a silent process holds; what that one does then changes nothing', async () => {
+    await using proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
+    const silent = open({ url: `redis://127.0.0.1:${proxy.address.port}`, leaseMs: 400 });
+    const other = open({ leaseMs: 400 });
+    const queue = await declared(other);
+    await other.publishToQueue(queue, [message('1')]);
+    const held = await received(silent, queue, 1);
+    const [late] = held as [Delivery];
+    proxy.stall();
+    const [taken] = (await received(other, queue, 1)) as [Delivery];
+    expect(taken.attempt).toBe(2);
+    await vi.waitFor(() => expect(late.signal.aborted).toBe(true), 10_000);
+    expect(late.signal.reason).toMatchObject({ reason: 'lease-lost' });
+    proxy.resume();
+    await late.acknowledge();
+    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(1);
+    await taken.acknowledge();
+    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(0);
+    await Promise.all([silent.close(), other.close()]);
+  });
+
+  it('keeps a lease alive that is held for longer than it lasts', async () => {
+    const [holder, other] = [open({ leaseMs: 300 }), open({ leaseMs: 300 })];
+    const queue = await declared(holder);
+    await holder.publishToQueue(queue, [message('1')]);
+    const [held] = (await received(holder, queue, 1)) as [Delivery];
+    const taken: Delivery[] = [];
+    await other.subscribe(queue, { maxInFlight: 1 }, (delivery) => void taken.push(delivery));
+    // Four leases: the other one looks for those that ended all the time.
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    expect(taken).toEqual([]);
+    expect(held.signal.aborted).toBe(false);
+    await held.acknowledge();
+    await Promise.all([holder.close(), other.close()]);
+  });
+
+  it('keeps queues, delayed messages, retries and their attempts when Redis is killed', async () => {
+    const backend = open();
+    const queue = await declared(backend);
+    await backend.publishToQueue(queue, [message('retried')]);
+    const [first] = (await received(backend, queue, 1)) as [Delivery];
+    await first.retry({ delayMs: 300 });
+    await backend.publishToQueue(queue, [message('delayed')], { delayMs: 300 });
+    await backend.close();
+    await server.end('SIGKILL');
+    await server.start();
+    const next = open();
+    const again = await received(next, queue, 2);
+    expect(again.map(({ message: { content }, attempt }) => [content, attempt]).sort()).toEqual([
+      ['delayed', 1],
+      ['retried', 2],
+    ]);
+    await next.close();
+  });
+
+  it('hears of messages whose answer was lost at once, not when their lease ends', async () => {
+    await using proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
+    const backend = open({ url: `redis://127.0.0.1:${proxy.address.port}`, pollMs: 60_000 });
+    const publisher = open();
+    const queue = await declared(publisher);
+    const came: Delivery[] = [];
+    await backend.subscribe(queue, { maxInFlight: 5 }, (delivery) => void came.push(delivery));
+    await publisher.publishToQueue(queue, [message('first')]);
+    await vi.waitFor(() => expect(came).toHaveLength(1), 10_000);
+    proxy.stall('to-client');
+    await publisher.publishToQueue(queue, [message('second')]);
+    proxy.cut();
+    proxy.resume();
+    await vi.waitFor(() => expect(came).toHaveLength(2), 10_000);
+    expect(came.map(({ attempt }) => attempt)).toEqual([1, 1]);
+    await Promise.all([backend.close(), publisher.close()]);
+  });
+
+  it('shares round trips: a thousand publishes and acknowledgements take a few dozen scripts', async () => {
+    const backend = open();
+    const queue = await declared(backend);
+    await admin.config('RESETSTAT');
+    const messages = Array.from({ length: 1_000 }, (_, index) => message(String(index)));
+    await Promise.all(messages.map((one) => backend.publishToQueue(queue, [one])));
+    const deliveries = await received(backend, queue, 1_000, 1_000);
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+    expect(await scriptsRun()).toBeLessThan(60);
+    await backend.close();
+  });
+
+  it('takes what another client adds, and wakes up for it', async () => {
+    const backend = open({ pollMs: 60_000 });
+    const queue = await declared(backend);
+    const came: Delivery[] = [];
+    await backend.subscribe(queue, { maxInFlight: 5 }, (delivery) => void came.push(delivery));
+    const fields = ['melange_content', 'hello', 'manifest', 'Greeting', 'traceparent', '00-1-1-01'];
+    const id = await admin.xadd(`{melange}:stream:${queue}`, '*', ...fields);
+    await vi.waitFor(async () => expect(await admin.publish(`{melange}:wake:${queue}`, '')).toBe(1), 10_000);
+    await vi.waitFor(() => expect(came).toHaveLength(1), 10_000);
+    const { content, manifest, headers, ...rest } = (came[0] as Delivery).message;
+    expect({ content, manifest, headers }).toEqual({
+      content: 'hello',
+      manifest: 'Greeting',
+      headers: { traceparent: '00-1-1-01' },
+    });
+    expect(rest.id).toBe(id);
+    await backend.close();
+  });
+
+  it('says that Redis is full, and works again when there is room', async () => {
+    const backend = open();
+    const [queue, full] = [await declared(backend), await declared(backend)];
+    const large = (): Message => ({ ...message(''), content: new Uint8Array(8_000_000) });
+    const fill = async (): Promise<void> => {
+      for (let count = 0; count < 20; count += 1) await backend.publishToQueue(full, [large()]);
+    };
+    await expect(fill()).rejects.toMatchObject({ code: 'PUBLISH_FAILED', cause: { code: 'QUEUE_FULL' } });
+    await backend.deleteQueue(full);
+    await backend.publishToQueue(queue, [message('2')]);
+    const [delivery] = (await received(backend, queue, 1)) as [Delivery];
+    expect(delivery.message.content).toBe('2');
+    await backend.close();
+  });
+
+  it('leaves no consumer behind in a group, neither by closing nor by a crash', async () => {
+    const backend = open({ leaseMs: 50 });
+    const queue = await declared(backend);
+    const stream = `{melange}:stream:${queue}`;
+    await admin.xgroup('CREATECONSUMER', stream, 'melange', 'crashed');
+    const subscription = await backend.subscribe(queue, { maxInFlight: 1 }, () => undefined);
+    await vi.waitFor(async () => expect(await consumersOf(stream)).not.toContain('crashed'), 10_000);
+    await subscription.close();
+    await vi.waitFor(async () => expect(await consumersOf(stream)).toEqual([]), 10_000);
+    await backend.close();
+  });
+
+  async function consumersOf(stream: string): Promise<string[]> {
+    const consumers = (await admin.xinfo('CONSUMERS', stream, 'melange')) as unknown[][];
+    return consumers.map((consumer) => String(consumer[1]));
+  }
+
+  async function scriptsRun(): Promise<number> {
+    const stats = await admin.info('commandstats');
+    return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1]);
+  }
+});
+
+it.each([
+  [{ leaseMs: 0 }, 'leaseMs'],
+  [{ pollMs: Number.NaN }, 'pollMs'],
+  [{ prefix: 'a{b}' }, 'prefix'],
+])('refuses options that make no sense: %j', (options, name) => {
+  expect(() => new RedisStreamsBackend(options)).toThrow(name);
+});
+
+function message(content: string): Message {
+  const envelope = { manifest: 'Test', serializerId: 1, key: undefined, headers: {}, publishedAt: 1 };
+  return { id: randomUUID(), content, ...envelope };
+}
+
+async function declared(backend: RedisStreamsBackend): Promise<string> {
+  const name = `queue-${randomUUID()}`;
+  await backend.declareQueue(name);
+  return name;
+}
+
+/** So many deliveries, unsettled. */
+async function received(
+  backend: RedisStreamsBackend,
+  queue: string,
+  count: number,
+  maxInFlight = 10,
+): Promise<readonly Delivery[]> {
+  const came: Delivery[] = [];
+  await backend.subscribe(queue, { maxInFlight }, (delivery) => void came.push(delivery));
+  await vi.waitFor(() => expect(came.length).toBeGreaterThanOrEqual(count), 15_000);
+  return came;
+}

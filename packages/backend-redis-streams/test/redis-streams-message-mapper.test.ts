@@ -1,0 +1,71 @@
+import type { Message } from '@melange/core';
+import { expect, it } from 'vitest';
+import { attemptOf, type EntryFields, fromEntry, toEntry } from '../src/redis-streams-message-mapper.ts';
+
+const message: Message = {
+  id: 'message-1',
+  content: '{"orderId":"4711"}',
+  manifest: 'OrderPlaced',
+  serializerId: 1,
+  key: 'order-4711',
+  headers: { traceparent: '00-1-2-01', ['__proto__']: 'kept', empty: '' },
+  publishedAt: 1_700_000_000_000,
+};
+
+const bytesOf = (fields: EntryFields): readonly Buffer[] => fields.map((field) => Buffer.from(field));
+
+it.each([
+  ['text', message],
+  ['empty text', { ...message, content: '' }],
+  ['bytes', { ...message, content: Uint8Array.of(0, 255) }],
+  ['no bytes', { ...message, content: new Uint8Array() }],
+  ['a tombstone', { ...message, content: null }],
+  [
+    'no envelope',
+    { ...message, manifest: undefined, serializerId: undefined, publishedAt: undefined, key: undefined },
+  ],
+])('what is added comes back the same: %s', (_, sent) => {
+  expect(fromEntry('1-0', bytesOf(toEntry(sent)))).toEqual(sent);
+});
+
+it('has plain fields that any client can read', () => {
+  const fields = toEntry({ ...message, headers: { traceparent: '00-1-2-01' } }).map(String);
+  expect(fields).toEqual(
+    [
+      ['melange_content', '{"orderId":"4711"}', 'traceparent', '00-1-2-01', 'message_id', 'message-1'],
+      [
+        'manifest',
+        'OrderPlaced',
+        'serializer_id',
+        '1',
+        'published_at',
+        '1700000000000',
+        'melange_key',
+        'order-4711',
+      ],
+    ].flat(),
+  );
+});
+
+it('adds the attempts written on the entry to the deliveries that Redis counts', () => {
+  const fields = bytesOf(toEntry(message));
+  expect(attemptOf(fields, 1)).toBe(1);
+  expect(attemptOf([...fields, ...bytesOf(['melange_attempt', '3'])], 2)).toBe(5);
+  expect(attemptOf([...fields, ...bytesOf(['melange_attempt', 'many'])], 1)).toBe(1);
+});
+
+it('takes what another client added as it is: its fields are the content, the id is that of the entry', () => {
+  expect(fromEntry('7-1', bytesOf(['orderId', '4711']))).toEqual({
+    id: '7-1',
+    content: '{"orderId":"4711"}',
+    manifest: undefined,
+    serializerId: undefined,
+    key: undefined,
+    headers: { orderId: '4711' },
+    publishedAt: undefined,
+  });
+});
+
+it('refuses what is too large, before it is sent', () => {
+  expect(() => toEntry({ ...message, content: new Uint8Array(16_777_217) })).toThrow('16777217 bytes');
+});
