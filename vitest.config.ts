@@ -25,6 +25,7 @@ const longest = [
   'dedup-redis/test/conformance',
   'backend-sqs/test/conformance',
   'backend-rabbitmq/test/conformance',
+  'backend-redis-streams/test/conformance',
   'conformance/test/mutants',
 ];
 

@@ -1,6 +1,7 @@
 import { kafkaCapabilities } from '@melange/backend-kafka';
 import { memoryCapabilities } from '@melange/backend-memory';
 import { rabbitMqCapabilities } from '@melange/backend-rabbitmq';
+import { redisStreamsCapabilities } from '@melange/backend-redis-streams';
 import { sqsCapabilities } from '@melange/backend-sqs';
 import { capabilitiesTable } from '../../../packages/conformance/src/report/capabilities-table.ts';
 import { type Interfaces, optionsTable } from './options-table.ts';
@@ -24,6 +25,7 @@ function generated(name: string, argument: string | undefined, interfaces: Inter
       RabbitMQ: rabbitMqCapabilities,
       'SQS/SNS': sqsCapabilities,
       Kafka: kafkaCapabilities,
+      'Redis Streams': redisStreamsCapabilities,
     });
   }
   throw new Error(`Nothing generates the part "${name}".`);

@@ -1,6 +1,7 @@
 import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
+import { RedisStreamsBackend } from '@melange/backend-redis-streams';
 import { SqsBackend } from '@melange/backend-sqs';
 import { bringUp, release } from '@melange/brokers';
 import { MelangeError, type MessagingBackend, silentLogger } from '@melange/core';
@@ -49,6 +50,8 @@ const makers: Readonly<Record<BackendName, Maker>> = {
     new RabbitMqBackend({ url: await addressOf('rabbitmq', used, log), logger: silentLogger }),
   kafka: async (used, log) =>
     new KafkaBackend({ brokers: [await addressOf('kafka', used, log)], logger: silentLogger }),
+  'redis-streams': async (used, log) =>
+    new RedisStreamsBackend({ url: await addressOf('redis', used, log), logger: silentLogger }),
   sqs: async (used, log) => {
     const endpoint = await addressOf('sqs', used, log);
     const { AWS_REGION: region = 'us-east-1', AWS_ACCESS_KEY_ID: given } = process.env;
