@@ -20,6 +20,16 @@ const brokerHeaders = /^x-(death|first-death-|last-death-|delivery-count|acquire
 const envelope: ReadonlySet<string> = new Set(Object.values(WireHeader));
 
 /**
+ * By these the broker sends a message to further queues, and of another type than a list it closes the channel for
+ * them: they travel under names of ours.
+ */
+const routing: ReadonlyMap<string, string> = new Map([
+  ['CC', 'melange_header_CC'],
+  ['BCC', 'melange_header_BCC'],
+]);
+const fromRouting: ReadonlyMap<string, string> = new Map([...routing].map(([name, ours]) => [ours, name]));
+
+/**
  * @param attemptsMade carried by the copies that are retried; none on a first publication.
  * @throws MelangeError `UNSUPPORTED` for a tombstone.
  */
@@ -27,7 +37,13 @@ export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage
   const { content } = message;
   if (content === null)
     throw new MelangeError('UNSUPPORTED', 'RabbitMQ carries no tombstones: give the message content.');
-  const headers: Record<string, unknown> = { ...message.headers, [WireHeader.messageId]: message.id };
+  const headers: Record<string, unknown> = { ...message.headers };
+  for (const [name, ours] of routing) {
+    if (!Object.hasOwn(headers, name)) continue;
+    headers[ours] = headers[name];
+    delete headers[name];
+  }
+  headers[WireHeader.messageId] = message.id;
   if (message.manifest !== undefined) headers[WireHeader.manifest] = message.manifest;
   if (message.serializerId !== undefined) headers[WireHeader.serializerId] = message.serializerId;
   if (message.publishedAt !== undefined) headers[WireHeader.publishedAt] = message.publishedAt;
@@ -62,7 +78,8 @@ export function fromAmqp({ content, properties }: AmqpMessage): Message {
   const received: Record<string, unknown> = properties.headers ?? {};
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(received)) {
-    if (!envelope.has(name) && !brokerHeaders.test(name)) headers[name] = textOf(value);
+    if (!envelope.has(name) && !brokerHeaders.test(name))
+      headers[fromRouting.get(name) ?? name] = textOf(value);
   }
   const text = (name: string): string | undefined =>
     received[name] === undefined || received[name] === null ? undefined : textOf(received[name]);

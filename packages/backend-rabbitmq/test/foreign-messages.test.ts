@@ -9,6 +9,7 @@ import {
   Order,
   orderContent,
 } from '../../conformance/test/support/foreign-messages.ts';
+import type { RabbitMqBackend } from '../src/index.ts';
 import { publishRaw, type RawHeader } from './support/raw-amqp.ts';
 import { backendFor, noBroker, queueName, rawChannel, url } from './support/scene.ts';
 
@@ -134,6 +135,20 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
     expect(Object.getPrototypeOf(processed[0]?.context.headers)).toBe(Object.prototype);
     // The last one counts, and says pickle.
     expect(deadLetters[0]).toMatchObject({ content: '"odd"', serializerId: 2 });
+  });
+
+  test('that were sent to several queues by their headers are retried and dead-lettered once', async () => {
+    const here = await scene();
+    const other = queueName(here.backend as RabbitMqBackend);
+    await here.backend.declareQueue(other);
+    const headers = { CC: [other], BCC: [other] };
+    for (const body of ['"fails"', 'undecodable']) await send(here.queue, body, { headers });
+    const { processed, deadLetters } = await consumed(here, 2);
+    expect(processed.map(({ value }) => value)).toEqual(['fails', 'fails']);
+    expect(deadLetters.map(({ content }) => content).sort()).toEqual(['"fails"', 'undecodable']);
+    // As their sender had it: a copy of ours goes to no queue besides.
+    expect(await here.backend.describeQueue(other)).toMatchObject({ depth: 2 });
+    for (const { headers: kept } of deadLetters) expect(kept.CC).toBe(JSON.stringify([other]));
   });
 
   test.each([64, 100])(

@@ -62,6 +62,14 @@ describe('a message on its way out', () => {
     expect(attemptOf(arrived(copy))).toBe(3);
   });
 
+  test('a header by which the broker would route travels under another name', () => {
+    const headers = { CC: 'accounting', BCC: 'audit', cc: 'lower case' };
+    const outgoing = toAmqp({ ...message, headers });
+    expect(Object.keys(outgoing.options.headers)).not.toContain('CC');
+    expect(Object.keys(outgoing.options.headers)).not.toContain('BCC');
+    expect(fromAmqp(arrived(outgoing)).headers).toEqual(headers);
+  });
+
   test('a tombstone is refused', () => {
     expect(() => toAmqp({ ...message, content: null })).toThrow(
       expect.objectContaining({ code: 'UNSUPPORTED' }),

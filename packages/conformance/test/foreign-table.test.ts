@@ -94,6 +94,9 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
     [`${rabbitMq}foreign-messages.test.ts`, 'with a header of %i kB are processed, retried'],
     [`${sqs}foreign-messages.test.ts`, 'one of 64 kB are processed, retried and dead-lettered whole'],
   ],
+  '`CC` and `BCC` headers (RabbitMQ)': [
+    [`${rabbitMq}foreign-messages.test.ts`, 'that were sent to several queues by their headers'],
+  ],
   'headers named `__proto__`, `constructor`': [
     [behaviours, "constructor: 'c'"],
     [`${rabbitMq}foreign-messages.test.ts`, "['__proto__', 'S'"],
