@@ -23,11 +23,8 @@ const envelope: ReadonlySet<string> = new Set(Object.values(WireHeader));
  * By these the broker sends a message to further queues, and of another type than a list it closes the channel for
  * them: they travel under names of ours.
  */
-const routing: ReadonlyMap<string, string> = new Map([
-  ['CC', 'melange_header_CC'],
-  ['BCC', 'melange_header_BCC'],
-]);
-const fromRouting: ReadonlyMap<string, string> = new Map([...routing].map(([name, ours]) => [ours, name]));
+const routingHeaders: readonly string[] = ['CC', 'BCC'];
+const ourPrefix = 'melange_header_';
 
 /**
  * @param attemptsMade carried by the copies that are retried; none on a first publication.
@@ -38,9 +35,9 @@ export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage
   if (content === null)
     throw new MelangeError('UNSUPPORTED', 'RabbitMQ carries no tombstones: give the message content.');
   const headers: Record<string, unknown> = { ...message.headers };
-  for (const [name, ours] of routing) {
-    if (!Object.hasOwn(headers, name)) continue;
-    headers[ours] = headers[name];
+  for (const name of routingHeaders) {
+    if (headers[name] === undefined) continue;
+    headers[ourPrefix + name] = headers[name];
     delete headers[name];
   }
   headers[WireHeader.messageId] = message.id;
@@ -78,8 +75,7 @@ export function fromAmqp({ content, properties }: AmqpMessage): Message {
   const received: Record<string, unknown> = properties.headers ?? {};
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(received)) {
-    if (!envelope.has(name) && !brokerHeaders.test(name))
-      headers[fromRouting.get(name) ?? name] = textOf(value);
+    if (!envelope.has(name) && !brokerHeaders.test(name)) headers[ownName(name)] = textOf(value);
   }
   const text = (name: string): string | undefined =>
     received[name] === undefined || received[name] === null ? undefined : textOf(received[name]);
@@ -92,6 +88,13 @@ export function fromAmqp({ content, properties }: AmqpMessage): Message {
     headers,
     publishedAt: numberOf(text(WireHeader.publishedAt)),
   };
+}
+
+/** The name that a header had before it was sent. */
+function ownName(name: string): string {
+  if (!name.startsWith(ourPrefix)) return name;
+  const own = name.slice(ourPrefix.length);
+  return routingHeaders.includes(own) ? own : name;
 }
 
 /**
