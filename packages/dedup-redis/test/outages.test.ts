@@ -236,17 +236,25 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     expect((await cache.claim('key', { leaseMs: 1_000 })).status).toBe('done');
   });
 
-  test('that answers too late has the claim taken back, so that the message need not wait for its lease', async () => {
-    const server = await privateRedis();
-    const { cache } = openCache({ url: server.url, timeoutMs });
-    await cache.claim('first', { leaseMs: 1_000 });
-    server.pause();
-    await unavailable(cache, 'late');
-    server.resume();
-    await vi.waitFor(async () => {
-      expect((await cache.claim('late', { leaseMs: 60_000 })).status).toBe('claimed');
-    }, 5_000);
-  });
+  test.each(['the same worker', 'another worker'])(
+    'that answers too late has the claim taken back, so that %s need not wait for its lease',
+    async (who) => {
+      const server = await privateRedis();
+      const { cache, namespace } = openCache({ url: server.url, timeoutMs });
+      const { cache: another } = openCache({ url: server.url, timeoutMs, namespace });
+      await Promise.all([
+        cache.claim('first', { leaseMs: 1_000 }),
+        another.claim('first', { leaseMs: 1_000 }),
+      ]);
+      server.pause();
+      await unavailable(cache, 'late');
+      server.resume();
+      await vi.waitFor(async () => {
+        const claim = await (who === 'another worker' ? another : cache).claim('late', { leaseMs: 60_000 });
+        expect(claim.status).toBe('claimed');
+      }, 5_000);
+    },
+  );
 
   test('that is full still confirms, extends and releases what is under way', async () => {
     const server = await privateRedis();
