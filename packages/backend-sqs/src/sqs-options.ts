@@ -65,8 +65,9 @@ export interface SqsQueueOptions extends QueueOptions {
    */
   readonly maxReceiveCount?: number;
   /**
-   * Further attributes of the queue, under SQS's names, such as `MessageRetentionPeriod` or `KmsMasterKeyId`. A
-   * queue that exists with other values is a `TopologyConflictError`.
+   * Further attributes of the queue, under SQS's names, such as `KmsMasterKeyId`, or a `MessageRetentionPeriod` other
+   * than the 14 days that a queue and its dead-letter queue are made with. A queue that exists with other values is a
+   * `TopologyConflictError`.
    */
   readonly attributes?: Readonly<Record<string, string>>;
 }

@@ -179,6 +179,8 @@ export class SqsTopology {
     const maxReceiveCount = options.maxReceiveCount ?? defaultMaxReceiveCount;
     const Attributes: Record<string, string> = {
       MaximumMessageSize: '1048576',
+      // As long as SQS can, in seconds: after its default of four days what nobody has processed is gone.
+      MessageRetentionPeriod: '1209600',
       ...(isFifo(name) && { FifoQueue: 'true' }),
       ...(deadLetterArn !== undefined && {
         RedrivePolicy: JSON.stringify({ deadLetterTargetArn: deadLetterArn, maxReceiveCount }),

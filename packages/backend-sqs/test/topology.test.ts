@@ -148,6 +148,17 @@ describe.skipIf(isMissing)('queues and topics (skipped without SQS_URL)', () => 
     expect(dead.deliveries[0]?.message.id).toBe(sent?.id);
   });
 
+  test('a queue and its dead-letter queue keep messages for as long as SQS can, unless told otherwise', async () => {
+    const [queue, deadLetterQueue, hasty] = [uniqueName(), uniqueName(), uniqueName()];
+    const backend = backendAt(url);
+    await backend.declareQueue(queue, { deadLetterQueue });
+    await backend.declareQueue(hasty, { attributes: { MessageRetentionPeriod: '60' } });
+    const seconds = (await Promise.all([queue, deadLetterQueue, hasty].map(attributesOf))).map(
+      ({ MessageRetentionPeriod }) => Number(MessageRetentionPeriod),
+    );
+    expect(seconds).toEqual([14 * 86_400, 14 * 86_400, 60]);
+  });
+
   test('a queue that exists with other attributes is a conflict, and stays as it is', async () => {
     const queue = uniqueName();
     const backend = backendAt(url);
