@@ -6,8 +6,6 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-rabbitmq/src/rabbitmq-connection.ts':
     'the states of one connection, which share all fields',
-  'packages/backend-sqs/src/sqs-backend.ts': 'one method for each of the contract, and no logic besides',
-  'packages/backend-sqs/test/failures.test.ts': 'one case for each failure of the service, on one set-up',
   'packages/conformance/src/backend/faults.ts': 'a list of behaviours',
   'packages/core/src/consume-loop.ts': 'one idea, one line over',
   'packages/core/test/message-dispatcher.test.ts': 'one case for each option of the dispatcher',

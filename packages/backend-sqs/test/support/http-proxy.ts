@@ -84,6 +84,20 @@ export class HttpProxy implements AsyncDisposable {
   }
 }
 
+/** The interference for the first so many calls of an action. */
+export function first(
+  count: number,
+  action: string,
+  interfere: (call: Call) => Interference | undefined,
+): (call: Call) => Interference | undefined {
+  let left = count;
+  return (call) => {
+    if (call.action !== action || left === 0) return undefined;
+    left -= 1;
+    return interfere(call);
+  };
+}
+
 /** A refusal as SQS sends it; `queryCode` is its code in the older protocol, which comes in a header. */
 export function refusal(code: string, status = 400, queryCode?: string): Answer {
   return {

@@ -37,6 +37,18 @@ export async function throughProxy(
   return { backend, proxy };
 }
 
+/** A queue of its own, and a backend that reaches it through a proxy. */
+export async function queueThroughProxy(options?: SqsBackendOptions): Promise<{
+  readonly backend: SqsBackend;
+  readonly proxy: HttpProxy;
+  readonly queue: string;
+}> {
+  const { backend, proxy } = await throughProxy(options);
+  const queue = uniqueName();
+  await backend.declareQueue(queue);
+  return { backend, proxy, queue };
+}
+
 /** A name that nobody else uses. */
 export function uniqueName(suffix = ''): string {
   return `test-${randomUUID()}${suffix}`;
