@@ -28,10 +28,19 @@ export class UsageError extends Error {
 /** Part of the names of queues. RabbitMQ keeps `amq.` for itself. */
 const runIdForm = /^[\w-]{1,64}$/;
 
-/** @throws UsageError */
-export function readArguments(parameters: readonly string[]): RunOptions {
+/**
+ * @param environment `MELANGE_BACKEND` there is the default of `--backend`.
+ * @throws UsageError
+ */
+export function readArguments(
+  parameters: readonly string[],
+  environment: Readonly<Record<string, string | undefined>> = {},
+): RunOptions {
   const values = parse(parameters);
-  const general = backend('--backend', values.backend ?? 'memory');
+  const general =
+    values.backend === undefined
+      ? backend('MELANGE_BACKEND', environment.MELANGE_BACKEND || 'memory')
+      : backend('--backend', values.backend);
   const backends = {
     orders: backend('--orders-backend', values['orders-backend'] ?? general),
     payments: backend('--payments-backend', values['payments-backend'] ?? general),

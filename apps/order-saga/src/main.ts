@@ -10,7 +10,7 @@ process.exitCode = await main(process.argv.slice(2));
 /** 0: every order is accounted for; 1: some are not; 2: it could not run. */
 async function main(parameters: readonly string[]): Promise<number> {
   try {
-    const options = readArguments(parameters);
+    const options = readArguments(parameters, process.env);
     const { backends, close } = await openBackends(options, console.log);
     try {
       const { service } = options;

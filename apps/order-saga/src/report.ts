@@ -8,26 +8,32 @@ export interface Progress {
   done(): void;
 }
 
-/** A spinner on a terminal; a line for each tenth where the output is piped. */
+/** A spinner on a terminal; a line for each tenth where the output is piped, or the terminal cannot draw one. */
 export function startProgress(orders: number): Progress {
-  if (!process.stdout.isTTY) {
-    let lastTenth = 0;
-    return {
-      update(ended) {
-        const tenth = Math.floor((ended / orders) * 10);
-        if (tenth > lastTenth) console.log(`${ended} of ${orders} orders ended`);
-        lastTenth = Math.max(lastTenth, tenth);
-      },
-      done: () => undefined,
-    };
-  }
+  return (process.stdout.isTTY && startSpinner(orders)) || startLines(orders);
+}
+
+function startSpinner(orders: number): Progress | undefined {
   // With its default ora makes the terminal raw, and Ctrl-C then reaches nobody.
   const spinner = ora({ text: 'placing orders', discardStdin: false }).start();
+  if (!spinner.isSpinning) return undefined;
   return {
     update(ended, placed) {
       spinner.text = `${placed} placed, ${ended} of ${orders} ended`;
     },
     done: () => void spinner.stop(),
+  };
+}
+
+function startLines(orders: number): Progress {
+  let lastTenth = 0;
+  return {
+    update(ended) {
+      const tenth = Math.floor((ended / orders) * 10);
+      if (tenth > lastTenth) console.log(`${ended} of ${orders} orders ended`);
+      lastTenth = Math.max(lastTenth, tenth);
+    },
+    done: () => undefined,
   };
 }
 

@@ -1,40 +1,14 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { MemoryBackend } from '@melange/backend-memory';
 import { canStartHere, startRabbitMq } from '@melange/brokers';
 import { MelangeError, PublishError, Reject } from '@melange/core';
 import { Ledger, readArguments, runSystem } from '@melange/order-saga';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { figures, main, orderSaga } from './support/run.ts';
 
-const run = promisify(execFile);
-const main = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const rabbitMqUrl = process.env.RABBITMQ_URL ?? '';
-
-interface Ended {
-  readonly status: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-async function orderSaga(parameters: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
-  try {
-    const options = { env: { ...process.env, ...env } };
-    const ended = await run(process.execPath, ['--import', 'tsx', main, ...parameters], options);
-    return { status: 0, ...ended };
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-    return { status: code, stdout, stderr };
-  }
-}
-
-/** The numbers of the table by their names. */
-function figures(stdout: string): Record<string, number> {
-  const rows = stdout.matchAll(/│ ([a-z- ]+?) +│ (\d+)/g);
-  return Object.fromEntries([...rows].map(([, name, value]) => [name, Number(value)]));
-}
 
 /** Takes every message, and reports each fifth as not confirmed. */
 class ForgetfulBackend extends MemoryBackend {
@@ -143,32 +117,6 @@ describe('memory', () => {
     const backends = { orders: backend, payments: refusing, saga: backend };
     const report = await runSystem(options, backends, () => undefined);
     expect(report).toMatchObject({ completed: 0, deadLettered: 3, wrong: [] });
-  });
-});
-
-describe('what cannot run', () => {
-  test.each([
-    ['--orders', 'many'],
-    ['--orders', '0'],
-    ['--failure-rate', '1.5'],
-    ['--backend', 'pigeon'],
-    ['--service', 'orders'],
-    ['--service', 'saga', '--backend', 'rabbitmq'],
-    ['--run-id', 'a b'],
-    ['--nonsense'],
-  ])('%s %s is one line and status 2', async (...parameters) => {
-    const { status, stderr } = await orderSaga(parameters.filter((parameter) => parameter !== undefined));
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/^order-saga: .*\n$/);
-  });
-
-  test('a broker that does not answer is one line without credentials and status 2', async () => {
-    const { status, stderr } = await orderSaga(['--backend', 'rabbitmq'], {
-      RABBITMQ_URL: 'amqp://user:secret@127.0.0.1:1',
-    });
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/^order-saga: .*\n$/);
-    expect(stderr).not.toContain('secret');
   });
 });
 
