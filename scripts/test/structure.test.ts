@@ -46,6 +46,22 @@ describe('a package', () => {
   });
 });
 
+describe('a README', () => {
+  const headings = ['Install', 'Use', 'Options', 'Guarantees and limits', 'Test locally'];
+
+  it.each(packages)(
+    'of $folder says in one sentence what it is, and the rest under known headings',
+    (one) => {
+      const text = read(`packages/${one.folder}/README.md`);
+      const [title, , sentence] = text.split('\n');
+      expect(title).toBe(`# ${one.manifest.name}`);
+      expect(sentence).toMatch(/\w/);
+      expect([...text.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading)).toEqual(headings);
+      expect(text.split('\n').length - 1).toBeLessThanOrEqual(120);
+    },
+  );
+});
+
 describe('the core', () => {
   it('depends on nothing', () => {
     const core = packages.find(({ folder }) => folder === 'core');
@@ -86,6 +102,8 @@ describe('a file', () => {
   it(`has at most ${maximumLines} lines, or a reason`, () => {
     const long = code.filter((file) => linesOf(file) > maximumLines);
     expect(long.filter((file) => longFiles[file] === undefined)).toEqual([]);
+    // A reason that is not needed any more goes.
+    expect(Object.keys(longFiles).filter((file) => !long.includes(file))).toEqual([]);
   });
 
   it('holds no path of a machine and no host of a registry', () => {
