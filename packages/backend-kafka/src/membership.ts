@@ -259,6 +259,10 @@ export class Membership implements GroupListener {
       if (assigned[topic]?.includes(partition) !== true) continue;
       trackers.set(`${topic}/${partition}`, trackerFrom(topic, partition, offset, metadata));
     }
+    this.#missing.checkCommitted(
+      commits.filter(({ topic, partition }) => trackers.has(`${topic}/${partition}`)),
+      this.#layout.bindings,
+    );
     this.#assignment = new Assignment(trackers, onReady);
     this.#commits.follow(this.#assignment);
     onReady();

@@ -1,7 +1,15 @@
 import type { Logger } from '@melange/core';
-import type { KafkaClient } from './kafka-client/index.ts';
+import type { Commit, KafkaClient } from './kafka-client/index.ts';
+import type { QueueLayout } from './kafka-topology.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 import type { Progress } from './progress.ts';
+
+/** Offsets that may be missing: from one on, up to another. */
+interface Gap {
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+}
 
 /**
  * Kafka deletes by age and size, consumed or not. kafkajs then goes on where the log begins, without a word: here it is
@@ -12,12 +20,29 @@ export class MissingRecords {
   readonly #client: KafkaClient;
   readonly #progress: Progress;
   readonly #logger: Logger;
+  /** Up to which offset it was said, by partition. */
+  readonly #reported = new Map<string, number>();
 
   constructor(queue: string, client: KafkaClient, progress: Progress, logger: Logger) {
     this.#queue = queue;
     this.#client = client;
     this.#progress = progress;
     this.#logger = logger;
+  }
+
+  /** To be called with what a group had committed, before kafkajs forgets it and commits where the log begins. */
+  checkCommitted(commits: readonly Commit[], bindings: QueueLayout['bindings']): void {
+    const known = commits.filter(({ offset }) => offset >= 0);
+    for (const name of new Set(known.map(({ topic }) => topic))) {
+      const gaps = known
+        .filter(({ topic }) => topic === name)
+        .map(({ partition, offset }) => ({
+          partition,
+          from: Math.max(offset, bindings.get(name)?.from[partition] ?? 0),
+          to: Number.POSITIVE_INFINITY,
+        }));
+      this.#look(name, gaps);
+    }
   }
 
   /**
@@ -33,19 +58,30 @@ export class MissingRecords {
       this.#logger.warn('A topic was made anew or cut off: its records are read from the start', facts);
       tracker.restart();
     } else if (isKnown && first > position) {
-      this.#report(topic, partition, Math.max(position, since), first).catch((error) => {
-        this.#logger.warn('Offsets are missing in a partition, and why was not found', { ...facts, error });
-      });
+      this.#look(topic, [{ partition, from: Math.max(position, since), to: first }]);
     }
   }
 
+  #look(topic: string, gaps: readonly Gap[]): void {
+    this.#report(topic, gaps).catch((error) => {
+      const facts = { queue: this.#queue, topic, error };
+      this.#logger.warn('Whether a log still has its records could not be found out', facts);
+    });
+  }
+
   /** Markers of transactions and compaction leave gaps as well, after the beginning of the log. */
-  async #report(topic: string, partition: number, from: number, to: number): Promise<void> {
-    const low = (await this.#client.rangesOf(topic))?.get(partition)?.low ?? 0;
-    const deleted = Math.min(low, to) - from;
-    if (deleted <= 0) return;
-    this.#progress.lost(`${deleted} record(s) of ${topic}/${partition} from offset ${from} on`);
-    const facts = { queue: this.#queue, topic, partition, from, deleted };
-    this.#logger.error('Kafka deleted records before they were consumed: raise the retention', facts);
+  async #report(topic: string, gaps: readonly Gap[]): Promise<void> {
+    const ranges = await this.#client.rangesOf(topic);
+    for (const { partition, from, to } of gaps) {
+      const place = `${topic}/${partition}`;
+      const end = Math.min(ranges?.get(partition)?.low ?? 0, to);
+      const start = Math.max(from, this.#reported.get(place) ?? 0);
+      const deleted = end - start;
+      if (deleted <= 0) continue;
+      this.#reported.set(place, end);
+      this.#progress.lost(`${deleted} record(s) of ${place} from offset ${start} on`);
+      const facts = { queue: this.#queue, topic, partition, from: start, deleted };
+      this.#logger.error('Kafka deleted records before they were consumed: raise the retention', facts);
+    }
   }
 }
