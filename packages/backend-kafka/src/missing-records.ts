@@ -4,10 +4,12 @@ import type { QueueLayout } from './kafka-topology.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 import type { Progress } from './progress.ts';
 
-/** Offsets that may be missing: from one on, up to another. */
+const nothingCommitted = -1;
+
+/** Offsets that may be missing: from one on, where it is known, up to another. */
 interface Gap {
   readonly partition: number;
-  readonly from: number;
+  readonly from: number | undefined;
   readonly to: number;
 }
 
@@ -30,15 +32,18 @@ export class MissingRecords {
     this.#logger = logger;
   }
 
-  /** To be called with what a group had committed, before kafkajs forgets it and commits where the log begins. */
+  /**
+   * To be called with what a group had committed when partitions are assigned. kafkajs may have been quicker, and have
+   * committed -2, which stands for the beginning of the log, in place of the offset that was not there any more.
+   */
   checkCommitted(commits: readonly Commit[], bindings: QueueLayout['bindings']): void {
-    const known = commits.filter(({ offset }) => offset >= 0);
+    const known = commits.filter(({ offset }) => offset !== nothingCommitted);
     for (const name of new Set(known.map(({ topic }) => topic))) {
       const gaps = known
         .filter(({ topic }) => topic === name)
         .map(({ partition, offset }) => ({
           partition,
-          from: Math.max(offset, bindings.get(name)?.from[partition] ?? 0),
+          from: offset < 0 ? undefined : Math.max(offset, bindings.get(name)?.from[partition] ?? 0),
           to: Number.POSITIVE_INFINITY,
         }));
       this.#look(name, gaps);
@@ -75,12 +80,18 @@ export class MissingRecords {
     for (const { partition, from, to } of gaps) {
       const place = `${topic}/${partition}`;
       const end = Math.min(ranges?.get(partition)?.low ?? 0, to);
-      const start = Math.max(from, this.#reported.get(place) ?? 0);
-      const deleted = end - start;
-      if (deleted <= 0) continue;
+      const start = Math.max(from ?? 0, this.#reported.get(place) ?? 0);
+      if (end <= start) continue;
       this.#reported.set(place, end);
-      this.#progress.lost(`${deleted} record(s) of ${place} from offset ${start} on`);
-      const facts = { queue: this.#queue, topic, partition, from: start, deleted };
+      const count = from === undefined ? 'records' : `${end - start} record(s)`;
+      this.#progress.lost(`${count} of ${place} before offset ${end}`);
+      const facts = {
+        queue: this.#queue,
+        topic,
+        partition,
+        ...(from !== undefined && { from: start }),
+        before: end,
+      };
       this.#logger.error('Kafka deleted records before they were consumed: raise the retention', facts);
     }
   }
