@@ -3,7 +3,11 @@ import { rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { canRun, documentedExample } from '../../conformance/test/support/documented-example.ts';
+import {
+  canRun,
+  documentedExample,
+  toolTimeoutMs,
+} from '../../conformance/test/support/documented-example.ts';
 import { arrived, backendFor, inbox, noBroker, queueName, unique, url } from './support/scene.ts';
 
 const hasPika = await canRun('python3', '-c', 'import pika');
@@ -36,23 +40,27 @@ describe.skipIf(url === '')(`docs/wire-format.md${url === '' ? ` (${noBroker})` 
     });
   });
 
-  test.skipIf(!hasPika)(`the example of Python's pika publishes what is read${noPika}`, async () => {
-    const backend = backendFor();
-    const queue = queueName(backend);
-    await backend.declareQueue(queue);
-    const names = { 'amqp://guest:guest@localhost:5672/%2f': url, '"orders"': JSON.stringify(queue) };
-    await promisify(execFile)('python3', ['-c', await documentedExample('RabbitMQ', 'python', names)]);
-    const received = inbox((delivery) => delivery.acknowledge());
-    await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
-    await arrived(received.deliveries, 1);
-    expect(received.deliveries[0]?.message).toEqual({
-      id: expect.stringMatching(/^[0-9a-f-]{36}$/),
-      content: '{"orderId": "o-1"}',
-      manifest: 'OrderPlaced',
-      serializerId: 1,
-      key: undefined,
-      headers: {},
-      publishedAt: undefined,
-    });
-  });
+  test.skipIf(!hasPika)(
+    `the example of Python's pika publishes what is read${noPika}`,
+    { timeout: toolTimeoutMs },
+    async () => {
+      const backend = backendFor();
+      const queue = queueName(backend);
+      await backend.declareQueue(queue);
+      const names = { 'amqp://guest:guest@localhost:5672/%2f': url, '"orders"': JSON.stringify(queue) };
+      await promisify(execFile)('python3', ['-c', await documentedExample('RabbitMQ', 'python', names)]);
+      const received = inbox((delivery) => delivery.acknowledge());
+      await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
+      await arrived(received.deliveries, 1);
+      expect(received.deliveries[0]?.message).toEqual({
+        id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        content: '{"orderId": "o-1"}',
+        manifest: 'OrderPlaced',
+        serializerId: 1,
+        key: undefined,
+        headers: {},
+        publishedAt: undefined,
+      });
+    },
+  );
 });

@@ -4,7 +4,11 @@ import { CreateTopicCommand, SNSClient } from '@aws-sdk/client-sns';
 import { GetQueueUrlCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { Message } from '@melange/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { canRun, documentedExample } from '../../conformance/test/support/documented-example.ts';
+import {
+  canRun,
+  documentedExample,
+  toolTimeoutMs,
+} from '../../conformance/test/support/documented-example.ts';
 import { client } from './support/broker.ts';
 import { backendAt, drain, isMissing, sharedUrl, uniqueName } from './support/scene.ts';
 
@@ -67,29 +71,37 @@ describe.skipIf(isMissing)('docs/wire-format.md (skipped without SQS_URL)', () =
     expect(await read()).toEqual([expected]);
   });
 
-  test.skipIf(!hasAwsCli)(`the AWS CLI sends what is read${noAwsCli}`, async () => {
-    const { QueueUrl, TopicArn, read } = await scene();
-    const env = { ...environment, QUEUE_URL: QueueUrl, TOPIC_ARN: TopicArn };
-    // Some versions look at no variable for the address.
-    const aws = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n';
-    await promisify(execFile)('bash', ['-ec', aws + (await documentedExample('SQS', 'sh', {}))], { env });
-    expect(await read()).toEqual([expected]);
-    await promisify(execFile)('bash', ['-ec', aws + (await documentedExample('SNS', 'sh', {}))], { env });
-    expect(await read()).toEqual([{ ...expected, id: expect.stringMatching(/./) }]);
-  });
+  test.skipIf(!hasAwsCli)(
+    `the AWS CLI sends what is read${noAwsCli}`,
+    { timeout: toolTimeoutMs },
+    async () => {
+      const { QueueUrl, TopicArn, read } = await scene();
+      const env = { ...environment, QUEUE_URL: QueueUrl, TOPIC_ARN: TopicArn };
+      // Some versions look at no variable for the address.
+      const aws = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }\n';
+      await promisify(execFile)('bash', ['-ec', aws + (await documentedExample('SQS', 'sh', {}))], { env });
+      expect(await read()).toEqual([expected]);
+      await promisify(execFile)('bash', ['-ec', aws + (await documentedExample('SNS', 'sh', {}))], { env });
+      expect(await read()).toEqual([{ ...expected, id: expect.stringMatching(/./) }]);
+    },
+  );
 
-  test.skipIf(!hasBoto3)(`boto3 sends what is read, protobuf too${noBoto3}`, async () => {
-    const { QueueUrl, read } = await scene();
-    const code = await documentedExample('SQS', 'python', { QUEUE_URL: JSON.stringify(QueueUrl) });
-    await promisify(execFile)('python3', ['-c', code], { env: environment });
-    expect(await read()).toEqual([
-      {
-        ...expected,
-        id: expect.stringMatching(/^[0-9a-f-]{36}$/),
-        content: Uint8Array.from(Buffer.from('0a036f2d31', 'hex')),
-        manifest: 'shop.v1.OrderPlaced',
-        serializerId: 3,
-      },
-    ]);
-  });
+  test.skipIf(!hasBoto3)(
+    `boto3 sends what is read, protobuf too${noBoto3}`,
+    { timeout: toolTimeoutMs },
+    async () => {
+      const { QueueUrl, read } = await scene();
+      const code = await documentedExample('SQS', 'python', { QUEUE_URL: JSON.stringify(QueueUrl) });
+      await promisify(execFile)('python3', ['-c', code], { env: environment });
+      expect(await read()).toEqual([
+        {
+          ...expected,
+          id: expect.stringMatching(/^[0-9a-f-]{36}$/),
+          content: Uint8Array.from(Buffer.from('0a036f2d31', 'hex')),
+          manifest: 'shop.v1.OrderPlaced',
+          serializerId: 3,
+        },
+      ]);
+    },
+  );
 });

@@ -5,6 +5,9 @@ import { expect } from 'vitest';
 
 const documentation = new URL('../../../../docs/wire-format.md', import.meta.url);
 
+/** For tests that start a tool written in Python, which takes its time on a busy machine, in ms. */
+export const toolTimeoutMs = 120_000;
+
 /**
  * A block of docs/wire-format.md: the first one in this language of the section.
  *
