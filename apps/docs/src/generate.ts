@@ -1,12 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { withGeneratedParts } from './generated-parts.ts';
+import { readSources, withGeneratedParts } from './generated-parts.ts';
 import { readPages, root } from './markdown-page.ts';
-import { readInterfaces } from './options-table.ts';
 
-const interfaces = await readInterfaces();
-for (const { path, text } of await readPages()) {
-  const generated = withGeneratedParts(text, interfaces);
+const pages = await readPages();
+const sources = await readSources(pages);
+for (const { path, text } of pages) {
+  const generated = withGeneratedParts(text, sources);
   if (generated === text) continue;
   await writeFile(join(root, path), generated);
   console.log(`wrote the generated parts of ${path}`);
