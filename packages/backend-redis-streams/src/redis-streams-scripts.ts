@@ -32,8 +32,26 @@ local function finish(id)
 end
 `;
 
+/** Name of a script. */
+export type ScriptName =
+  | 'declareQueue'
+  | 'declareTopic'
+  | 'describeQueue'
+  | 'deleteQueue'
+  | 'deleteTopic'
+  | 'publishToQueue'
+  | 'publishToTopic'
+  | 'take'
+  | 'pending'
+  | 'acknowledge'
+  | 'retry'
+  | 'deadLetter'
+  | 'release'
+  | 'renew'
+  | 'leave';
+
 /** What Redis runs, each in one atomic step. The first argument is the queue or topic. */
-export const scripts = {
+export const scripts: Readonly<Record<ScriptName, string>> = {
   /** queue, dead-letter queue or '', manifests as JSON or '*', topics… */
   declareQueue: `
     local function make(queue, deadLetterQueue)
@@ -259,10 +277,7 @@ export const scripts = {
     if not pending.err and #pending == 0 then
       redis.call('XGROUP', 'DELCONSUMER', streamKey(name), '${group}', ARGV[2])
     end`,
-} as const;
-
-/** Name of a script. */
-export type ScriptName = keyof typeof scripts;
+};
 
 /** The whole text of a script. */
 export function textOf(name: ScriptName): string {
