@@ -38,6 +38,7 @@ export class Assignment {
   /** Entries of the retry topic that are not due, with their timers. */
   readonly #waiting = new Map<Entry, NodeJS.Timeout>();
   readonly #onIdle: (() => void)[] = [];
+  #working = 0;
   #sequence = 0;
   isLost = false;
 
@@ -117,12 +118,23 @@ export class Assignment {
   /** The delivery needs nothing of this process any more. */
   leaveBusy(delivery: KafkaDelivery): void {
     this.busy.delete(delivery);
-    if (this.busy.size === 0) this.#becomeIdle();
+    this.#lookIfIdle();
   }
 
-  /** Resolves when nothing is busy, or the deadline has passed. */
+  /** Works on records that are nobody's delivery: given up in the middle, they would be there twice. */
+  async working(work: () => Promise<void>): Promise<void> {
+    this.#working += 1;
+    try {
+      await work();
+    } finally {
+      this.#working -= 1;
+      this.#lookIfIdle();
+    }
+  }
+
+  /** Resolves when nothing is busy or worked on, or the deadline has passed. */
   idle(deadlineMs: number): Promise<void> {
-    if (this.busy.size === 0) return Promise.resolve();
+    if (this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
@@ -138,7 +150,7 @@ export class Assignment {
     this.drop();
     for (const delivery of this.busy) delivery.lose(reason, why);
     this.busy.clear();
-    this.#becomeIdle();
+    this.#lookIfIdle();
   }
 
   /** Forgets what was not handed over: it is still at the broker. */
@@ -153,8 +165,12 @@ export class Assignment {
     this.#parkedCount = 0;
   }
 
-  #becomeIdle(): void {
-    for (const done of this.#onIdle.splice(0)) done();
+  get #isIdle(): boolean {
+    return this.busy.size === 0 && this.#working === 0;
+  }
+
+  #lookIfIdle(): void {
+    if (this.#isIdle) for (const done of this.#onIdle.splice(0)) done();
   }
 
   #append(entry: Entry): void {

@@ -9,6 +9,16 @@ const mostBuffered = 1_000;
 /** What is due this soon is waited for. */
 const soonMs = 2_000;
 
+/** From one round of postponing to the next. */
+const shortestPauseMs = 1_000;
+const longestPauseMs = 60_000;
+
+/** The last round of postponing, and how long the next one waits after it. */
+interface Round {
+  readonly at: number;
+  readonly pauseMs: number;
+}
+
 /** Fetches no more of a partition while too much of it is at hand or unfinished, and goes on when that is done. */
 export class Backpressure {
   readonly #retryTopic: string;
@@ -16,6 +26,7 @@ export class Backpressure {
   readonly #copies: Copies;
   readonly #member: () => GroupMember | undefined;
   readonly #onFinished: () => void;
+  readonly #rounds = new WeakMap<PartitionTracker, Round>();
 
   /** @param onFinished called when something need not be delivered from here any more. */
   constructor(
@@ -41,7 +52,7 @@ export class Backpressure {
       if (!isPaused && (tooMuch || size >= this.#maxTrackedOffsets)) {
         tracker.isPaused = true;
         this.#member()?.pause(topic, partition);
-        if (!tooMuch && topic === this.#retryTopic) void this.#postpone(assignment, tracker);
+        if (!tooMuch && topic === this.#retryTopic) this.#postponeInTime(assignment, tracker);
       } else if (isPaused && little && size <= this.#maxTrackedOffsets * 0.8) {
         tracker.isPaused = false;
         this.#member()?.resume(topic, partition);
@@ -55,11 +66,25 @@ export class Backpressure {
       if (isPaused) this.#member()?.resume(topic, partition);
   }
 
+  /** Each round writes all of them again: the more rounds there were, the longer it is to the next one. */
+  #postponeInTime(assignment: Assignment, tracker: PartitionTracker): void {
+    const now = Date.now();
+    const last = this.#rounds.get(tracker);
+    const isFirst = last === undefined || now - last.at > last.pauseMs * 2;
+    const at = isFirst ? now : Math.max(now, last.at + last.pauseMs);
+    const pauseMs = isFirst ? shortestPauseMs : Math.min(longestPauseMs, last.pauseMs * 2);
+    this.#rounds.set(tracker, { at, pauseMs });
+    const timer = setTimeout(() => {
+      if (!assignment.isLost && tracker.isPaused) void this.#postpone(assignment, tracker);
+    }, at - now);
+    timer.unref();
+  }
+
   /** What waits for long must not keep what is due sooner from being read: it goes to the end of its topic. */
   async #postpone(assignment: Assignment, tracker: PartitionTracker): Promise<void> {
     const postponed = assignment.takeWaiting(tracker, Date.now() + soonMs);
-    await Promise.all(
-      postponed.map(async (entry) => {
+    const postponing = postponed.map((entry) =>
+      assignment.working(async () => {
         try {
           await this.#copies.postpone(entry);
           tracker.finish(entry.record.offset);
@@ -68,6 +93,7 @@ export class Backpressure {
         }
       }),
     );
+    await Promise.all(postponing);
     this.#onFinished();
     if (!assignment.isLost) this.apply(assignment);
   }

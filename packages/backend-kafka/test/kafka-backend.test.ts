@@ -5,6 +5,7 @@ import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   arrived,
   backendFor,
+  foreignAdmin,
   inbox,
   message,
   noBroker,
@@ -139,6 +140,10 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
     await arrived(received.deliveries, 62);
     expect(received.contents().at(-1)).toBe('short');
     expect(received.deliveries.at(-1)?.attempt).toBe(2);
+    // Nor are they written again and again. The time itself is what is tested.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    const [retries] = await (await foreignAdmin()).fetchTopicOffsets(`${queue}.retry`);
+    expect(Number(retries?.high)).toBeLessThanOrEqual(61 + 60 * 4);
     // None of those that were put off is gone.
     await backend.close();
     const { depth } = await backendFor().describeQueue(queue);
