@@ -53,9 +53,10 @@ describe('a README', () => {
     'of $folder says in one sentence what it is, and the rest under known headings',
     (one) => {
       const text = read(`packages/${one.folder}/README.md`);
-      const [title, , sentence] = text.split('\n');
+      const [title, sentence] = text.split('\n\n');
       expect(title).toBe(`# ${one.manifest.name}`);
-      expect(sentence).toMatch(/\w/);
+      expect(sentence).toMatch(/^[A-Z].*[^.]\.$/s);
+      expect(sentence).not.toMatch(/[.!?]\s+[A-Z]/);
       expect([...text.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading)).toEqual(headings);
       expect(text.split('\n').length - 1).toBeLessThanOrEqual(120);
     },

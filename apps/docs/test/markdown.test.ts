@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { promisify } from 'node:util';
@@ -79,29 +79,3 @@ function leadsSomewhere(from: string, target: string): boolean {
   if (!existsSync(join(root, path))) return false;
   return anchor === '' || (byPath.get(path)?.anchors.has(anchor) ?? false);
 }
-
-const headings = ['Install', 'Use', 'Options', 'Guarantees and limits', 'Test locally'];
-
-describe.for(pages.filter(({ path }) => /^packages\/[^/]+\/README\.md$/.test(path)))(
-  '$path',
-  ({ text, headings: found }) => {
-    test('has the headings of every package', () => {
-      expect(found.filter(([level]) => level === 2).map(([, heading]) => heading)).toEqual(headings);
-    });
-
-    test('has one sentence under its title, and at most 120 lines', () => {
-      const [title, sentence] = text.split('\n\n');
-      expect(title).toMatch(/^# @melange\/[\w-]+$/);
-      expect(sentence).toMatch(/^[A-Z].*[^.]\.$/s);
-      expect(sentence).not.toMatch(/[.!?]\s+[A-Z]/);
-      expect(text.trimEnd().split('\n').length).toBeLessThanOrEqual(120);
-    });
-  },
-);
-
-test('every package has a README', () => {
-  const without = readdirSync(join(root, 'packages')).filter(
-    (name) => !byPath.has(`packages/${name}/README.md`),
-  );
-  expect(without).toEqual([]);
-});
