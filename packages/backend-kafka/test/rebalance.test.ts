@@ -17,7 +17,8 @@ describe.skipIf(url === '')(`rebalances of Kafka${url === '' ? ` (${noBroker})` 
     let processed = 0;
     const receive = async (delivery: Delivery): Promise<void> => {
       const { key = '', content } = delivery.message;
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      // Some outlast the requests of a rebalance, so that only waiting for them keeps them from being repeated.
+      await new Promise((resolve) => setTimeout(resolve, Number(content) % 50 === 0 ? 150 : 2));
       if (content !== 'probe') {
         order.set(key, [...(order.get(key) ?? []), Number(content)]);
         processed += 1;
