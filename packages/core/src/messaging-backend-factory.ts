@@ -1,10 +1,10 @@
 import type { MessagingBackend, QueueOptions } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
-import { type MessageClass, manifestOf } from './message-type.ts';
+import { type MessageClass, manifestsOf } from './message-type.ts';
 
 /** As `QueueOptions`, with message classes beside manifests in the filter. */
 export interface InitQueueOptions extends Omit<QueueOptions, 'filter'> {
-  /** Manifests or message classes that the queue wants from its topics. Default: all. */
+  /** Manifests or message classes, with the earlier forms that they read, that the queue wants from its topics. Default: all. */
   readonly filter?: readonly (string | MessageClass)[];
 }
 
@@ -31,7 +31,7 @@ export class MessagingBackendFactory {
         ? settings
         : {
             ...settings,
-            filter: filter.map((entry) => (typeof entry === 'string' ? entry : manifestOf(entry))),
+            filter: filter.flatMap((entry) => (typeof entry === 'string' ? [entry] : manifestsOf(entry))),
           },
     );
   }

@@ -1,5 +1,5 @@
 import { MemoryBackend } from '@melange/backend-memory';
-import { BackendManager, defineMessage, MessagingBackendFactory, TopicPublisher } from '@melange/core';
+import { BackendManager, defineMessage, lift, MessagingBackendFactory, TopicPublisher } from '@melange/core';
 import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { serializers } from './support/text-serializer.ts';
@@ -23,6 +23,18 @@ test('initQueue makes a queue with its topics, its filter and its dead-letter qu
   await new TopicPublisher({ backend, serializers }).publish('shop', { n: 1 });
   expect(await backend.describeQueue('orders')).toMatchObject({ depth: 1 });
   expect(await backend.describeQueue('placed')).toMatchObject({ depth: 0 });
+});
+
+test('a class in a filter lets the earlier forms through that it reads', async () => {
+  const earlier = z.object({ id: z.string() });
+  class OrderPaid extends defineMessage('OrderPaid.v2', z.object({ orderId: z.string() }), {
+    alsoReads: [lift('json', earlier, ({ id }) => ({ orderId: id }))],
+  }) {}
+  await using backend = new MemoryBackend();
+  await new MessagingBackendFactory(backend).initQueue('paid', { topics: ['shop'], filter: [OrderPaid] });
+  // Published with the manifest `json`, as a service does that was not upgraded yet.
+  await new TopicPublisher({ backend, serializers }).publish('shop', { id: '4711' });
+  expect(await backend.describeQueue('paid')).toMatchObject({ depth: 1 });
 });
 
 test('initTopic makes a topic, on the default backend unless another is given', async () => {
