@@ -21,7 +21,10 @@ describe.skipIf(!isRedisHere)('beyond a single Redis (skipped without redis-serv
   test('a cluster keeps keys of all slots, survives SCRIPT FLUSH, and follows slots that move', async () => {
     const nodes = await cluster();
     const [first, second] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
-    const { cache } = openCache({ cluster: { nodes: [{ host: '127.0.0.1', port: first.port }] } });
+    const { cache } = openCache({
+      cluster: { nodes: [{ host: '127.0.0.1', port: first.port }] },
+      timeoutMs: 20_000,
+    });
     const keys = Array.from({ length: 200 }, (_, n) => `key-${n}`);
     const claims = await Promise.all(keys.map((key) => cache.claim(key, { leaseMs: 60_000 })));
     expect(claims.every(({ status }) => status === 'claimed')).toBe(true);
@@ -58,7 +61,7 @@ describe.skipIf(!isRedisHere)('beyond a single Redis (skipped without redis-serv
     client.on('error', () => undefined);
     onTestFinished(() => client.disconnect());
     const { cache } = openCache({ client, timeoutMs: 300 });
-    await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 10_000);
+    await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 20_000);
     for (const node of nodes) node.pause();
     const start = performance.now();
     const outcomes = await Promise.allSettled(
@@ -67,7 +70,7 @@ describe.skipIf(!isRedisHere)('beyond a single Redis (skipped without redis-serv
     expect(outcomes.every(({ status }) => status === 'rejected')).toBe(true);
     expect(performance.now() - start).toBeLessThan(1_300);
     for (const node of nodes) node.resume();
-    await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 10_000);
+    await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 20_000);
   });
 
   test('Sentinels lead to the new primary after a fail-over, which knows what was done', async () => {
@@ -75,7 +78,7 @@ describe.skipIf(!isRedisHere)('beyond a single Redis (skipped without redis-serv
     const replica = await privateRedis({ settings: { replicaof: `127.0.0.1 ${primary.port}` } });
     await vi.waitFor(async () => {
       expect(await command(replica, 'info', 'replication')).toContain('master_link_status:up');
-    }, 10_000);
+    }, 20_000);
     const sentinel = await privateRedis({ sentinel: true });
     await command(sentinel, 'sentinel', 'monitor', 'orders', '127.0.0.1', String(primary.port), '1');
     await command(sentinel, 'sentinel', 'set', 'orders', 'down-after-milliseconds', '500');
@@ -88,7 +91,7 @@ describe.skipIf(!isRedisHere)('beyond a single Redis (skipped without redis-serv
     const claim = await cache.claim('key', { leaseMs: 60_000 });
     if (claim.status !== 'claimed') throw new Error(claim.status);
     await cache.confirm(claim.token);
-    await vi.waitFor(async () => expect(await command(replica, 'dbsize')).toBe('1'), 5_000);
+    await vi.waitFor(async () => expect(await command(replica, 'dbsize')).toBe('1'), 20_000);
     await primary.end('SIGKILL');
     await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), {
       timeout: 25_000,

@@ -39,7 +39,7 @@ export interface CacheSuiteOptions {
 export type CacheBehaviour = Behaviour<CacheContext>;
 
 /** Long enough that no lease ends by itself between two calls, short enough to wait for. */
-export const leaseMs = 400;
+export const leaseMs = 600;
 
 /** How long done is remembered in the suite: longer than several leases. */
 export const ttlMs = 2_000;
