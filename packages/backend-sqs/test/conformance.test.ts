@@ -16,15 +16,16 @@ if (shared === undefined) {
   if (own !== undefined) afterAll(() => own.stop());
   const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
-  // What a broken connection carried comes again when its visibility is over: sooner than the suite loses patience.
-  const options = { visibilityTimeoutSeconds: 3, connectTimeoutMs: 2_000 };
+  const options = { visibilityTimeoutSeconds: 10, connectTimeoutMs: 2_000 };
   describeBackend({
     name: 'sqs',
     create: () => ({ backend: connect(url, options), another: () => connect(url, options) }),
     capabilities: sqsCapabilities,
     faults: {
       target: { host, port: Number(port) },
-      create: (address) => connect(`http://${address.host}:${address.port}`, options),
+      // What a broken connection carried comes again when its visibility is over: sooner than the suite loses patience.
+      create: ({ host, port }) =>
+        connect(`http://${host}:${port}`, { ...options, visibilityTimeoutSeconds: 4 }),
       ...(own !== undefined && { restart: () => own.restart() }),
     },
   });

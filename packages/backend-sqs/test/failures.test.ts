@@ -1,5 +1,5 @@
 import { MelangeError, PublishError } from '@melange/core';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { SqsBackend } from '../src/index.ts';
 import { client } from './support/broker.ts';
 import {
@@ -13,6 +13,7 @@ import {
 } from './support/http-proxy.ts';
 import {
   drain,
+  eventually,
   isMissing,
   message,
   numbered,
@@ -250,7 +251,7 @@ test.skipIf(isMissing)(
       detail: expect.stringContaining('SQS'),
     });
     proxy.interfere = () => undefined;
-    await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }));
+    await eventually(async () => expect(await backend.health()).toEqual({ status: 'healthy' }));
   },
 );
 

@@ -1,11 +1,12 @@
 import { GetQueueUrlCommand, ReceiveMessageCommand, SQSClient } from '@aws-sdk/client-sqs';
 import type { Delivery } from '@melange/core';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { client } from './support/broker.ts';
 import { entriesOf, failEntries, type HttpProxy } from './support/http-proxy.ts';
 import {
   backendAt,
   drain,
+  eventually,
   isMissing,
   message,
   numbered,
@@ -50,7 +51,7 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
       await receive(backendAt(url), queue, {}, handle),
     ];
     const count = (): number => receivers.reduce((sum, { deliveries }) => sum + deliveries.length, 0);
-    await vi.waitFor(() => expect(count()).toBe(60), 10_000);
+    await eventually(() => expect(count()).toBe(60));
     expect(problems).toEqual([]);
     for (const numbers of seen.values())
       expect(numbers).toEqual([...numbers].sort((left, right) => left - right));
@@ -63,7 +64,7 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
     const { deliveries } = await receive(backend, queue, {}, (delivery) =>
       delivery.message.key === 'key-0' ? undefined : delivery.acknowledge(),
     );
-    await vi.waitFor(() => expect(deliveries).toHaveLength(7));
+    await eventually(() => expect(deliveries).toHaveLength(7));
     const held = deliveries.filter((delivery) => delivery.message.key === 'key-0');
     expect(held.map((delivery) => delivery.message.content)).toEqual(['0']);
   });
@@ -76,7 +77,7 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
         ? delivery.retry({ delayMs: 1_000 })
         : delivery.acknowledge(),
     );
-    await vi.waitFor(() => expect(deliveries).toHaveLength(7), 5_000);
+    await eventually(() => expect(deliveries).toHaveLength(7));
     const ofKey = contents().filter((content) => Number(content) % 2 === 0);
     expect(ofKey).toEqual(['0', '0', '2', '4']);
     expect(contents().indexOf('5')).toBeLessThan(contents().lastIndexOf('0'));
@@ -85,11 +86,11 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
   test('of one key that came in one receive are handed over one by one, and kept while they wait', async () => {
     const { backend, proxy, queue } = await groupInOneReceive({ visibilityTimeoutSeconds: 2 });
     const { deliveries, contents } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
-    await vi.waitFor(() => expect(proxy.count('ChangeMessageVisibilityBatch')).toBeGreaterThan(2), 5_000);
+    await eventually(() => expect(deliveries).toHaveLength(1));
+    await eventually(() => expect(proxy.count('ChangeMessageVisibilityBatch')).toBeGreaterThan(2));
     expect(contents()).toEqual(['0']);
     for (let count = 1; count <= 5; count += 1) {
-      await vi.waitFor(() => expect(deliveries).toHaveLength(count));
+      await eventually(() => expect(deliveries).toHaveLength(count));
       await deliveries[count - 1]?.acknowledge();
     }
     expect(contents()).toEqual(['0', '1', '2', '3', '4']);
@@ -101,7 +102,7 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
     async (when) => {
       const { backend, proxy, queue, handles } = await groupInOneReceive();
       const { deliveries, subscription } = await receive(backend, queue);
-      await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+      await eventually(() => expect(deliveries).toHaveLength(1));
       const closed = when === 'when it closes' ? subscription.close() : undefined;
       await deliveries[0]?.retry({ delayMs: 5_000 });
       await closed;
@@ -124,7 +125,7 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
     const sent = message('x', { key: 'customer-7' });
     await backend.publishToQueue(queue, [sent]);
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await eventually(() => expect(deliveries).toHaveLength(1));
     await deliveries[0]?.deadLetter({ reason: 'test' });
     const sqs = new SQSClient({ ...client, endpoint: url });
     const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: deadLetterQueue }));
@@ -208,7 +209,7 @@ test.skipIf(isMissing)(
     await backend.publishToQueue(queue, numbered(5));
     answerInOneGroup(proxy);
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(5));
+    await eventually(() => expect(deliveries).toHaveLength(5));
     await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
   },
 );

@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type SqsBackend, sqsCapabilities } from '../src/index.ts';
 import type { HttpProxy } from './support/http-proxy.ts';
 import {
   backendAt,
+  eventually,
   isMissing,
   numbered,
   receive,
@@ -61,7 +62,7 @@ describe.skipIf(isMissing)(
         await prepared();
         await others().publishToQueue(queue, numbered(3));
         const { deliveries } = await receive(backend, queue);
-        await vi.waitFor(() => expect(deliveries).toHaveLength(3));
+        await eventually(() => expect(deliveries).toHaveLength(3));
         await deliveries[0]?.acknowledge();
         await deliveries[1]?.retry({ delayMs: 60_000 });
         await deliveries[2]?.deadLetter({ reason: 'test' });

@@ -1,7 +1,8 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { entriesOf, failEntries, first, refusal } from './support/http-proxy.ts';
 import {
   drain,
+  eventually,
   isMissing,
   message,
   numbered,
@@ -19,7 +20,7 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
       failEntries(call, ({ Id }) => Id === '0', { Code: 'InternalError', SenderFault: false }),
     );
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(10));
+    await eventually(() => expect(deliveries).toHaveLength(10));
     await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
     const sizes = proxy.calls
       .filter(({ action }) => action === 'DeleteMessageBatch')
@@ -37,7 +38,7 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
         ? { refuse: refusal('ServiceUnavailable', 503) }
         : undefined;
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await eventually(() => expect(deliveries).toHaveLength(1));
     await deliveries[0]?.acknowledge();
     expect(Date.now()).toBeGreaterThanOrEqual(until);
     expect(deliveries).toHaveLength(1);
@@ -51,9 +52,9 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
       refuse: refusal('AccessDeniedException', 403),
     }));
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await eventually(() => expect(deliveries).toHaveLength(1));
     await expect(deliveries[0]?.acknowledge()).rejects.toMatchObject({ code: 'CONFIGURATION' });
-    await vi.waitFor(() => expect(deliveries).toHaveLength(2), 5_000);
+    await eventually(() => expect(deliveries).toHaveLength(2));
     expect(deliveries[1]?.attempt).toBe(2);
     await deliveries[1]?.acknowledge();
   });
@@ -67,12 +68,12 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
     proxy.interfere = ({ action }) =>
       isBroken && action === 'SendMessageBatch' ? { refuse: refusal('InternalError', 500) } : undefined;
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await eventually(() => expect(deliveries).toHaveLength(1));
     await expect(deliveries[0]?.deadLetter({ reason: 'test' })).rejects.toMatchObject({
       code: 'PUBLISH_FAILED',
     });
     isBroken = false;
-    await vi.waitFor(() => expect(deliveries).toHaveLength(2), 5_000);
+    await eventually(() => expect(deliveries).toHaveLength(2));
     await deliveries[1]?.deadLetter({ reason: 'test' });
     expect(await drain(backend, deadLetterQueue)).toHaveLength(1);
   });
@@ -88,7 +89,7 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
     const sent = { ...empty, content: 'x'.repeat(room) };
     await backend.publishToQueue(queue, [sent]);
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(1));
+    await eventually(() => expect(deliveries).toHaveLength(1));
     await deliveries[0]?.deadLetter({ reason: 'test' });
     const [copy] = await drain(backend, deadLetterQueue);
     expect(copy?.id).toBe(sent.id);

@@ -10,12 +10,13 @@ import {
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { client } from './support/broker.ts';
 import { refusal } from './support/http-proxy.ts';
 import {
   backendAt,
   drain,
+  eventually,
   isMissing,
   message,
   numbered,
@@ -143,7 +144,7 @@ describe.skipIf(isMissing)('queues and topics (skipped without SQS_URL)', () => 
     await backend.publishToQueue(queue, [sent as never]);
     const { deliveries } = await receive(backend, queue, {}, (delivery) => delivery.release());
     const dead = await receive(backend, deadLetterQueue);
-    await vi.waitFor(() => expect(dead.deliveries).toHaveLength(1), 5_000);
+    await eventually(() => expect(dead.deliveries).toHaveLength(1));
     expect(deliveries).toHaveLength(2);
     expect(dead.deliveries[0]?.message.id).toBe(sent?.id);
   });
@@ -255,7 +256,7 @@ describe.skipIf(isMissing)('topology: look-up (skipped without SQS_URL)', () => 
     await backend.publishToQueue(queue, numbered(1));
     await backend.publishToTopic(topic, numbered(1));
     const { deliveries } = await receive(backend, queue);
-    await vi.waitFor(() => expect(deliveries).toHaveLength(2));
+    await eventually(() => expect(deliveries).toHaveLength(2));
     await deliveries[0]?.acknowledge();
     await deliveries[1]?.deadLetter({ reason: 'test' });
     const made = proxy.calls.filter(

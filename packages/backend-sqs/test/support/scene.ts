@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Delivery, Message } from '@melange/core';
-import { afterEach } from 'vitest';
+import { afterEach, vi } from 'vitest';
 import type { SqsBackend, SqsBackendOptions } from '../../src/index.ts';
 import { connect } from './broker.ts';
 import { HttpProxy } from './http-proxy.ts';
@@ -47,6 +47,11 @@ export async function queueThroughProxy(options?: SqsBackendOptions): Promise<{
   const queue = uniqueName();
   await backend.declareQueue(queue);
   return { backend, proxy, queue };
+}
+
+/** Waits for what comes sooner or later: how soon is not what is tested, and a busy machine takes its time. */
+export async function eventually(check: () => unknown): Promise<void> {
+  await vi.waitFor(check, { timeout: 20_000, interval: 20 });
 }
 
 /** A name that nobody else uses. */
