@@ -30,31 +30,35 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     const silent = open({ url: `redis://127.0.0.1:${proxy.address.port}`, leaseMs: 400 });
     const other = open({ leaseMs: 400 });
     const queue = await declared(other);
-    await other.publishToQueue(queue, [message('1')]);
-    const held = await received(silent, queue, 1);
-    const [late] = held as [Delivery];
+    await other.publishToQueue(queue, [message('1'), message('2')]);
+    const [late, unaware] = (await received(silent, queue, 2)) as [Delivery, Delivery];
+    expect([late.attempt, unaware.attempt]).toEqual([1, 1]);
     proxy.stall();
-    const [taken] = (await received(other, queue, 1)) as [Delivery];
-    expect(taken.attempt).toBe(2);
+    // On its way before the lease ends, and at Redis long after.
+    const settled = Promise.allSettled([unaware.acknowledge()]);
+    const both = await received(other, queue, 2);
+    expect(both.map(({ attempt }) => attempt)).toEqual([2, 2]);
     await vi.waitFor(() => expect(late.signal.aborted).toBe(true), 10_000);
     expect(late.signal.reason).toMatchObject({ reason: 'lease-lost' });
     proxy.resume();
+    await settled;
     await late.acknowledge();
+    await silent.publishToQueue(queue, [message('3')]);
+    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(3);
+    await Promise.all(both.map((delivery) => delivery.acknowledge()));
     expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(1);
-    await taken.acknowledge();
-    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(0);
     await Promise.all([silent.close(), other.close()]);
   });
 
   it('keeps a lease alive that is held for longer than it lasts', async () => {
-    const [holder, other] = [open({ leaseMs: 300 }), open({ leaseMs: 300 })];
+    const [holder, other] = [open({ leaseMs: 1_500 }), open({ leaseMs: 1_500 })];
     const queue = await declared(holder);
     await holder.publishToQueue(queue, [message('1')]);
     const [held] = (await received(holder, queue, 1)) as [Delivery];
     const taken: Delivery[] = [];
     await other.subscribe(queue, { maxInFlight: 1 }, (delivery) => void taken.push(delivery));
-    // Four leases: the other one looks for those that ended all the time.
-    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    // Longer than two leases: the other one looks for those that ended.
+    await new Promise((resolve) => setTimeout(resolve, 3_500));
     expect(taken).toEqual([]);
     expect(held.signal.aborted).toBe(false);
     await held.acknowledge();
@@ -82,7 +86,7 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
 
   it('hears of messages whose answer was lost at once, not when their lease ends', async () => {
     await using proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
-    const backend = open({ url: `redis://127.0.0.1:${proxy.address.port}`, pollMs: 60_000 });
+    const backend = open({ url: `redis://127.0.0.1:${proxy.address.port}`, pollMs: 100 });
     const publisher = open();
     const queue = await declared(publisher);
     const came: Delivery[] = [];
@@ -91,11 +95,38 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     await vi.waitFor(() => expect(came).toHaveLength(1), 10_000);
     proxy.stall('to-client');
     await publisher.publishToQueue(queue, [message('second')]);
+    const given = async () => ((await admin.xpending(`{melange}:stream:${queue}`, 'melange')) as [number])[0];
+    await vi.waitFor(async () => expect(await given()).toBe(2), 10_000);
     proxy.cut();
     proxy.resume();
     await vi.waitFor(() => expect(came).toHaveLength(2), 10_000);
     expect(came.map(({ attempt }) => attempt)).toEqual([1, 1]);
     await Promise.all([backend.close(), publisher.close()]);
+  });
+
+  it('is woken by what is published, retried, dead-lettered and released', async () => {
+    const [backend, other] = [open({ pollMs: 60_000 }), open()];
+    const [topic, deadLetterQueue] = [`topic-${randomUUID()}`, await declared(other)];
+    const queue = `queue-${randomUUID()}`;
+    await other.declareQueue(queue, { topics: [topic], deadLetterQueue });
+    const [came, dead]: [Delivery[], Delivery[]] = [[], []];
+    await backend.subscribe(queue, { maxInFlight: 1 }, (delivery) => void came.push(delivery));
+    await backend.subscribe(deadLetterQueue, { maxInFlight: 1 }, (delivery) => void dead.push(delivery));
+    const next = async (): Promise<Delivery> => {
+      await vi.waitFor(() => expect(came).toHaveLength(1), 10_000);
+      return came.pop() as Delivery;
+    };
+    // Until the subscriptions are waiting, and have nothing to take.
+    await other.publishToQueue(queue, [message('1')]);
+    await (await next()).acknowledge();
+    await other.publishToQueue(queue, [message('2')]);
+    await (await next()).acknowledge();
+    await other.publishToTopic(topic, [message('3')]);
+    await (await next()).retry({ delayMs: 50 });
+    await (await next()).release();
+    await (await next()).deadLetter({ reason: 'test' });
+    await vi.waitFor(() => expect(dead).toHaveLength(1), 10_000);
+    await Promise.all([backend.close(), other.close()]);
   });
 
   it('shares round trips: a thousand publishes and acknowledgements take a few dozen scripts', async () => {
