@@ -1,4 +1,4 @@
-import type { AbortReason } from '@melange/core';
+import { type AbortReason, Slots } from '@melange/core';
 import type { KafkaDelivery } from './kafka-delivery.ts';
 import { attemptOf, type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
@@ -23,7 +23,7 @@ const longestTimerMs = 2_147_483_647;
 export class Assignment {
   readonly trackers: ReadonlyMap<string, PartitionTracker>;
   /** Handed over and not settled, or settled and the copy of it still under way. */
-  readonly busy: Set<KafkaDelivery> = new Set();
+  readonly busy: Slots<KafkaDelivery> = new Slots();
   readonly #onReady: () => void;
   /** In their order from `#head` on. */
   #arrived: (Entry | undefined)[] = [];
@@ -148,8 +148,10 @@ export class Assignment {
   /** The partitions are gone: what is busy is aborted, and comes again to whoever has them. */
   lose(reason: AbortReason, why: string): void {
     this.drop();
-    for (const delivery of this.busy) delivery.lose(reason, why);
-    this.busy.clear();
+    for (const delivery of this.busy.all()) {
+      this.busy.delete(delivery);
+      delivery.lose(reason, why);
+    }
     this.#lookIfIdle();
   }
 

@@ -5,6 +5,7 @@ import {
   DeliveryAbortedError,
   MelangeError,
   type Message,
+  type Slotted,
 } from '@melange/core';
 import type { Assignment, Entry } from './assignment.ts';
 import { fromRecord } from './kafka-message-mapper.ts';
@@ -21,11 +22,12 @@ export interface Settlements {
 }
 
 /** One handing-over of a record, settled once. */
-export class KafkaDelivery implements Delivery {
+export class KafkaDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
   readonly entry: Entry;
   readonly assignment: Assignment;
+  slot = -1;
   readonly #settlements: Settlements;
   readonly #subscription: KafkaSubscription;
   #state: 'open' | 'settled' | 'lost' = 'open';
@@ -38,12 +40,16 @@ export class KafkaDelivery implements Delivery {
     settlements: Settlements,
     subscription: KafkaSubscription,
   ) {
-    this.message = fromRecord(entry.record);
+    this.message = fromRecord(entry.record, entry.key);
     this.attempt = entry.attempt;
     this.entry = entry;
     this.assignment = assignment;
     this.#settlements = settlements;
     this.#subscription = subscription;
+  }
+
+  get isAborted(): boolean {
+    return this.#state === 'lost';
   }
 
   get signal(): AbortSignal {

@@ -80,14 +80,18 @@ export function toCopy({ key, value, headers }: OutgoingRecord): OutgoingRecord 
   return { key, value, headers: copyHeaders(headers) };
 }
 
-/** Never throws: what another client sent is taken as it is. */
-export function fromRecord(record: IncomingRecord): Message {
+/**
+ * Never throws: what another client sent is taken as it is.
+ *
+ * @param key what `keyOf` says of it, where that is known already.
+ */
+export function fromRecord(record: IncomingRecord, key: string | undefined = keyOf(record)): Message {
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(record.headers)) {
+  for (const name of Object.keys(record.headers)) {
     if (own.has(name)) continue;
     // Defined, so that a name that objects have is an ordinary one.
     Object.defineProperty(headers, name, {
-      value: textOf(value) ?? '',
+      value: textOf(record.headers[name]) ?? '',
       enumerable: true,
       configurable: true,
       writable: true,
@@ -98,7 +102,7 @@ export function fromRecord(record: IncomingRecord): Message {
     content: contentOf(record),
     manifest: textOf(record.headers[WireHeader.manifest]),
     serializerId: numberOf(textOf(record.headers[WireHeader.serializerId])),
-    key: keyOf(record),
+    key,
     headers: headers as MessageHeaders,
     publishedAt: numberOf(textOf(record.headers[WireHeader.publishedAt])),
   };

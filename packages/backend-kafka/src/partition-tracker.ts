@@ -16,7 +16,6 @@ export class PartitionTracker {
   /** Offsets from the first unfinished one on, in order; slots before `#head` are done with. */
   #tracked: Tracked[] = [];
   #head = 0;
-  readonly #byOffset = new Map<number, Tracked>();
   /** Finished in an earlier life of the partition. */
   readonly #finishedBefore: Set<number>;
   #position: number;
@@ -64,9 +63,7 @@ export class PartitionTracker {
     if (offset < this.#position) return false;
     this.#isKnown = true;
     this.#position = offset + 1;
-    const tracked = { offset, isFinished: false };
-    this.#tracked.push(tracked);
-    this.#byOffset.set(offset, tracked);
+    this.#tracked.push({ offset, isFinished: false });
     if (!this.#finishedBefore.delete(offset)) return true;
     this.finish(offset);
     return false;
@@ -84,16 +81,14 @@ export class PartitionTracker {
   restart(): void {
     this.#tracked = [];
     this.#head = 0;
-    this.#byOffset.clear();
     this.#finishedBefore.clear();
     this.#position = 0;
   }
 
   finish(offset: number): void {
-    const tracked = this.#byOffset.get(offset);
-    if (tracked === undefined) return;
+    const tracked = this.#find(offset);
+    if (tracked === undefined || tracked.isFinished) return;
     tracked.isFinished = true;
-    this.#byOffset.delete(offset);
     this.#isDirty = true;
     while (this.#tracked[this.#head]?.isFinished === true) this.#head += 1;
     // Only when most slots are done with: each is then moved a constant number of times.
@@ -117,6 +112,20 @@ export class PartitionTracker {
 
   commitFailed(): void {
     this.#isDirty = true;
+  }
+
+  /** By halves: offsets ascend, with gaps. */
+  #find(offset: number): Tracked | undefined {
+    let low = this.#head;
+    let high = this.#tracked.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const tracked = this.#tracked[middle] as Tracked;
+      if (tracked.offset === offset) return tracked;
+      if (tracked.offset < offset) low = middle + 1;
+      else high = middle - 1;
+    }
+    return undefined;
   }
 
   *#finished(): Generator<number> {

@@ -125,7 +125,7 @@ export class QueueConsumer implements Settlements {
     const subscriptions = [...this.#subscriptions];
     const closed = this.close();
     for (const subscription of subscriptions) subscription.end(error);
-    for (const delivery of [...(assignment?.busy ?? [])])
+    for (const delivery of assignment?.busy.all() ?? [])
       if (delivery.lose('shutdown', 'The backend was closed.')) this.#leaveBusy(delivery);
     await closed;
   }
@@ -174,8 +174,7 @@ export class QueueConsumer implements Settlements {
   #leaveBusy(delivery: KafkaDelivery): void {
     const { assignment } = delivery;
     assignment.leaveBusy(delivery);
-    if (assignment === this.#membership.assignment) this.#madeRoom(assignment);
-    else this.#schedulePump();
+    this.#schedulePump();
   }
 
   #madeRoom(assignment: Assignment): void {
@@ -198,14 +197,14 @@ export class QueueConsumer implements Settlements {
   #pump(): void {
     const { assignment } = this.#membership;
     if (assignment === undefined || assignment.isLost) return;
+    // Once for all that were finished since.
+    this.#backpressure.apply(assignment);
     for (let handedOver = 0; handedOver < deliveriesPerTurn; handedOver += 1) {
       const subscription = this.#subscriptions.find(({ hasRoom }) => hasRoom);
       if (subscription === undefined) return;
       const entry = assignment.take();
       if (entry === undefined) return;
-      // Behind the other subscriptions, so that none takes everything.
-      this.#subscriptions.splice(this.#subscriptions.indexOf(subscription), 1);
-      this.#subscriptions.push(subscription);
+      this.#servedNow(subscription);
       const delivery = new KafkaDelivery(entry, assignment, this, subscription);
       assignment.busy.add(delivery);
       subscription.delivering();
@@ -213,6 +212,13 @@ export class QueueConsumer implements Settlements {
       if (assignment.isLost) return;
     }
     this.#schedulePump();
+  }
+
+  /** Behind the other subscriptions, so that none takes everything. */
+  #servedNow(subscription: KafkaSubscription): void {
+    if (this.#subscriptions.length === 1) return;
+    this.#subscriptions.splice(this.#subscriptions.indexOf(subscription), 1);
+    this.#subscriptions.push(subscription);
   }
 
   #handOver(subscription: KafkaSubscription, delivery: Delivery): void {

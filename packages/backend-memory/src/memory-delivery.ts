@@ -40,6 +40,10 @@ export class MemoryDelivery implements Delivery, Slotted {
     if (leaseMs !== undefined) this.#cancelLease = clock.schedule(() => this.#expire(leaseMs), leaseMs);
   }
 
+  get isAborted(): boolean {
+    return this.#state === 'lost';
+  }
+
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();

@@ -51,6 +51,10 @@ export class RabbitMqDelivery implements Delivery, Slotted {
     this.#onSettled = onSettled;
   }
 
+  get isAborted(): boolean {
+    return this.#state === 'lost';
+  }
+
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();

@@ -196,6 +196,8 @@ export interface Delivery {
   readonly attempt: number;
   /** Aborted with a `DeliveryAbortedError` when the delivery is no longer ours. Made on first use. */
   readonly signal: AbortSignal;
+  /** Whether `signal` is, or would be, aborted: told without making it. Default: `signal` is made and asked. */
+  readonly isAborted?: boolean;
   /** The work is done: the message leaves the broker. */
   acknowledge(): Promise<void>;
   /** Comes again as `attempt + 1` after `delayMs` (default: 0). The message is never absent from the broker. */

@@ -141,7 +141,7 @@ export class ConsumeLoop {
       const lane = this.#lanes.takeReady();
       if (lane === undefined) return;
       const work = lane.items[0] as LaneWork;
-      if (lane.key !== undefined && work.delivery.signal.aborted) {
+      if (lane.key !== undefined && isAborted(work.delivery)) {
         // Lost to a reconnect while it waited here: it comes again, behind the others of its lane.
         this.#finish();
         this.#lanes.advance(lane);
@@ -300,4 +300,8 @@ function settle({ delivery, attempt }: LaneWork, outcome: Outcome): Promise<void
     case 'acknowledged-early':
       return Promise.resolve();
   }
+}
+
+function isAborted(delivery: Delivery): boolean {
+  return delivery.isAborted ?? delivery.signal.aborted;
 }

@@ -18,19 +18,26 @@ export function requestOf(commits: readonly Commit[]): CommitRequest {
 }
 
 export function recordOf(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  const headers: Record<string, RecordHeader> = Object.create(null);
-  for (const [name, value] of Object.entries(message.headers ?? {})) {
-    // kafkajs takes what every object has under a name for an earlier header of that name.
-    headers[name] = Array.isArray(value)
-      ? (value as unknown[]).filter((one): one is Buffer | null => one === null || Buffer.isBuffer(one))
-      : ((value as Buffer | undefined) ?? null);
-  }
   return {
     topic,
     partition,
     offset: Number(message.offset),
     key: message.key,
     value: message.value,
-    headers,
+    headers: headersOf(message.headers ?? {}),
   };
+}
+
+function headersOf(received: NonNullable<KafkaMessage['headers']>): Readonly<Record<string, RecordHeader>> {
+  // Most have each name once, and are taken as they are: all who read them look at own names alone.
+  if (Object.keys(received).every((name) => Buffer.isBuffer(received[name])))
+    return received as Readonly<Record<string, Buffer>>;
+  const headers: Record<string, RecordHeader> = Object.create(null);
+  for (const [name, value] of Object.entries(received)) {
+    // kafkajs takes what every object has under a name for an earlier header of that name.
+    headers[name] = Array.isArray(value)
+      ? (value as unknown[]).filter((one): one is Buffer | null => one === null || Buffer.isBuffer(one))
+      : ((value as Buffer | undefined) ?? null);
+  }
+  return headers;
 }
