@@ -3,10 +3,12 @@ import {
   type Delivery,
   type Health,
   type Logger,
+  type MaybePromise,
   MelangeError,
   type Message,
   type MessagingBackend,
   PublishError,
+  type PublishFailure,
   type PublishOptions,
   type QueueDescription,
   QueueNotFoundError,
@@ -111,7 +113,8 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   ): Promise<void> {
     this.#assertOpen();
     const targets = [this.#queue(queue)];
-    await this.#put(queue, messages, () => targets, options.delayMs);
+    const putting = this.#put(queue, messages, () => targets, options.delayMs);
+    if (putting !== undefined) await putting;
   }
 
   async publishToTopic(
@@ -201,21 +204,33 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     };
   }
 
-  async #put(
+  /** The promise of having put them only where somebody takes them in place of their queue. */
+  #put(
+    destination: string,
+    messages: readonly Message[],
+    targetsOf: (message: Message) => MemoryQueue[],
+    delayMs?: number,
+  ): MaybePromise<void> {
+    if (this.#interceptors.size > 0) return this.#putOrIntercept(destination, messages, targetsOf, delayMs);
+    const failures: PublishFailure[] = [];
+    for (const message of messages) {
+      const targets = targetsOf(message);
+      if (this.#isTakenBy(targets, message, failures))
+        for (const target of targets) target.put(message, delayMs);
+    }
+    if (failures.length > 0) throw new PublishError(destination, failures);
+  }
+
+  async #putOrIntercept(
     destination: string,
     messages: readonly Message[],
     targetsOf: (message: Message) => MemoryQueue[],
     delayMs?: number,
   ): Promise<void> {
-    const failures: { messageId: string; error: unknown }[] = [];
+    const failures: PublishFailure[] = [];
     for (const message of messages) {
       const targets = targetsOf(message);
-      // All queues of a topic or none: a message that is refused must be one that may be published again.
-      const full = targets.find(({ size }) => size >= this.#maxMessages);
-      if (full !== undefined) {
-        failures.push({ messageId: message.id, error: this.#fullError(full) });
-        continue;
-      }
+      if (!this.#isTakenBy(targets, message, failures)) continue;
       for (const target of targets) {
         const interceptor = this.#interceptors.get(target.name);
         if (interceptor === undefined) {
@@ -227,6 +242,16 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
       }
     }
     if (failures.length > 0) throw new PublishError(destination, failures);
+  }
+
+  /** By all queues of a topic or none: a message that is refused must be one that may be published again. */
+  #isTakenBy(targets: readonly MemoryQueue[], { id }: Message, failures: PublishFailure[]): boolean {
+    for (const target of targets) {
+      if (target.size < this.#maxMessages) continue;
+      failures.push({ messageId: id, error: this.#fullError(target) });
+      return false;
+    }
+    return true;
   }
 
   #newQueue(name: string, deadLetterQueue: string | undefined): MemoryQueue {
