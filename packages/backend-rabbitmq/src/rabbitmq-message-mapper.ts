@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
 import type { Message as AmqpMessage, Options } from 'amqplib';
@@ -74,19 +75,22 @@ export function routingKeyOf(manifest: string | undefined): string {
 export function fromAmqp({ content, properties }: AmqpMessage): Message {
   const received: Record<string, unknown> = properties.headers ?? {};
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(received)) {
-    if (!envelope.has(name) && !brokerHeaders.test(name)) headers[ownName(name)] = textOf(value);
+  for (const name of Object.keys(received)) {
+    if (envelope.has(name) || (name.startsWith('x-') && brokerHeaders.test(name))) continue;
+    headers[ownName(name)] = textOf(received[name]);
   }
   const text = (name: string): string | undefined =>
     received[name] === undefined || received[name] === null ? undefined : textOf(received[name]);
+  const number = (name: string): number | undefined =>
+    typeof received[name] === 'number' ? finite(received[name]) : numberOf(text(name));
   return {
     id: text(WireHeader.messageId) ?? properties.messageId ?? randomUUID(),
     content: contentOf(content, properties.contentType),
     manifest: text(WireHeader.manifest),
-    serializerId: numberOf(text(WireHeader.serializerId)),
+    serializerId: number(WireHeader.serializerId),
     key: text(WireHeader.key),
     headers,
-    publishedAt: numberOf(text(WireHeader.publishedAt)),
+    publishedAt: number(WireHeader.publishedAt),
   };
 }
 
@@ -134,19 +138,16 @@ function assertHeaderSize(headers: Readonly<Record<string, unknown>>): void {
   );
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 function contentOf(content: Buffer, contentType: unknown): MessageContent {
   if (contentType === binaryType) return Uint8Array.from(content);
-  try {
-    return decoder.decode(content);
-  } catch {
-    return Uint8Array.from(content);
-  }
+  return isUtf8(content) ? content.toString('utf8') : Uint8Array.from(content);
 }
 
 function numberOf(text: string | undefined): number | undefined {
-  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
+  return finite(text === undefined || text.trim() === '' ? Number.NaN : Number(text));
+}
+
+function finite(number: number): number | undefined {
   return Number.isFinite(number) ? number : undefined;
 }
 

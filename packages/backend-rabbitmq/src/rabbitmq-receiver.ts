@@ -35,6 +35,7 @@ interface Session {
   readonly channel: Channel;
   readonly acknowledger: Acknowledger;
   readonly unsettled: Slots<RabbitMqDelivery>;
+  readonly onSettled: (delivery: RabbitMqDelivery) => void;
   isLost: boolean;
 }
 
@@ -138,7 +139,12 @@ export class RabbitMqReceiver implements Subscription {
       throw asMelangeError(error);
     });
     const acknowledger = new Acknowledger(channel);
-    const session: Session = { channel, acknowledger, unsettled: new Slots(), isLost: false };
+    const unsettled = new Slots<RabbitMqDelivery>();
+    const onSettled = (delivery: RabbitMqDelivery): void => {
+      unsettled.delete(delivery);
+      this.#onChange();
+    };
+    const session: Session = { channel, acknowledger, unsettled, onSettled, isLost: false };
     let reason = 'the channel was closed';
     channel.on('error', (error: Error) => {
       reason = error.message;
@@ -171,11 +177,8 @@ export class RabbitMqReceiver implements Subscription {
       session.acknowledger.giveBack(message.fields.deliveryTag);
       return;
     }
-    const { acknowledger, unsettled } = session;
-    const delivery = new RabbitMqDelivery(message, acknowledger, this.#settings.copies, (settled) => {
-      unsettled.delete(settled);
-      this.#onChange();
-    });
+    const { acknowledger, unsettled, onSettled } = session;
+    const delivery = new RabbitMqDelivery(message, acknowledger, this.#settings.copies, onSettled);
     unsettled.add(delivery);
     try {
       this.#receive(delivery);
