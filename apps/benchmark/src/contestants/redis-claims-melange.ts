@@ -2,7 +2,7 @@ import { RedisDeduplicationCache } from '@melange/dedup-redis';
 import type { Contestant } from '../contestant.ts';
 import { inFlight } from '../in-flight.ts';
 
-const leaseMs = 30_000;
+const leaseMs = 600_000;
 
 const contestant: Contestant = async ({ address, queue, warmUp, messages, inFlight: limit }, meter) => {
   const cache = new RedisDeduplicationCache({ url: address, namespace: queue });

@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import type { Contestant } from '../contestant.ts';
 
-const leaseMs = '30000';
+const leaseMs = '600000';
 
 /** One claim after the other: `SET NX PX`. */
 const contestant: Contestant = async ({ address, queue, warmUp, messages }, meter) => {

@@ -2,7 +2,7 @@ import { Redis } from 'ioredis';
 import type { Contestant } from '../contestant.ts';
 import { inFlight } from '../in-flight.ts';
 
-const leaseMs = '30000';
+const leaseMs = '600000';
 
 /** `SET NX PX`, what is asked for in one turn in one pipeline. */
 const contestant: Contestant = async ({ address, queue, warmUp, messages, inFlight: limit }, meter) => {

@@ -5,7 +5,7 @@ export const redisClaims: Table = {
   name: 'redis-claims',
   title: 'Redis: claims',
   about:
-    'A claim of a key for 30 seconds. ioredis: `SET NX PX`, one after the other, or 100 in flight. Melange: `RedisDeduplicationCache.claim`, 100 in flight, all default.',
+    'A claim of a key for ten minutes. ioredis: `SET NX PX`, one after the other, or 100 in flight. Melange: `RedisDeduplicationCache.claim`, 100 in flight, all default.',
   broker: 'redis',
   messages: 50_000,
   warmUp: 5_000,
