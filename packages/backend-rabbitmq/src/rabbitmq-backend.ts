@@ -1,5 +1,4 @@
 import {
-  type DeadLetterOptions,
   type Delivery,
   deadLetterCopy,
   type Health,
@@ -20,7 +19,7 @@ import {
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import { type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
+import { type OutgoingMessage, routingKeyOf, toAmqp, toAmqpCopy } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
 import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
@@ -253,15 +252,15 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     return {
       queue,
       hasDeadLetterQueue: () => this.#topology.hasDeadLetterQueue(queue),
-      retryLater: (message, attemptsMade, delayMs) => {
-        const copy = toAmqp(message, attemptsMade);
+      retryLater: ({ message, properties }, attemptsMade, delayMs) => {
+        const copy = toAmqpCopy(message, properties, attemptsMade);
         if (delayMs > 0) return this.#publishDelayed(queue, delayMs, copy, timeoutMs);
         return this.#publisher.publish({ exchange: '', routingKey: queue, mandatory: true }, copy, timeoutMs);
       },
-      deadLetter: (message: Message, attempt: number, options: DeadLetterOptions) => {
+      deadLetter: ({ message, properties }, attempt, options) => {
         const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
         const target = { exchange: deadLetterExchange(queue), routingKey: '', mandatory: true };
-        return this.#publisher.publish(target, toAmqp(copy), timeoutMs);
+        return this.#publisher.publish(target, toAmqpCopy(copy, properties), timeoutMs);
       },
     };
   }

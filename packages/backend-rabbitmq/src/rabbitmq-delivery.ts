@@ -6,17 +6,23 @@ import {
   type Message,
   type Slotted,
 } from '@melange/core';
-import type { Message as AmqpMessage } from 'amqplib';
+import type { Message as AmqpMessage, MessageProperties } from 'amqplib';
 import type { Acknowledger } from './acknowledger.ts';
 import { pause } from './rabbitmq-connection.ts';
 import { attemptOf, fromAmqp } from './rabbitmq-message-mapper.ts';
 
+/** What the broker delivered, whatever the handler did to its copy. */
+export interface Original {
+  readonly message: Message;
+  readonly properties: MessageProperties;
+}
+
 /** What a delivery needs of the backend to leave its queue for another. */
 export interface Copies {
   /** Resolves when the copy is confirmed where it waits for its retry. */
-  retryLater(message: Message, attemptsMade: number, delayMs: number): Promise<void>;
+  retryLater(original: Original, attemptsMade: number, delayMs: number): Promise<void>;
   /** Resolves when the copy is confirmed in the dead-letter queue. */
-  deadLetter(message: Message, attempt: number, options: DeadLetterOptions): Promise<void>;
+  deadLetter(original: Original, attempt: number, options: DeadLetterOptions): Promise<void>;
   /** Whether the queue has a dead-letter queue; rejects when the broker does not tell. */
   hasDeadLetterQueue(): Promise<boolean>;
   readonly queue: string;
@@ -111,9 +117,9 @@ export class RabbitMqDelivery implements Delivery, Slotted {
     );
   }
 
-  /** What the broker delivered, whatever the handler did to its copy. */
-  #original(): Message {
-    return { ...fromAmqp(this.#received), id: this.message.id };
+  #original(): Original {
+    const { properties } = this.#received;
+    return { message: { ...fromAmqp(this.#received), id: this.message.id }, properties };
   }
 
   /** Whether there is something to settle. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
-import type { Message as AmqpMessage, Options } from 'amqplib';
+import type { Message as AmqpMessage, MessageProperties, Options } from 'amqplib';
 
 /** A message as amqplib sends it. */
 export interface OutgoingMessage {
@@ -59,6 +59,30 @@ export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage
       headers,
     },
   };
+}
+
+/** What another client may have set, and the reader of a copy may need: how to read the content, and whom to answer. */
+const foreignProperties = [
+  'contentType',
+  'contentEncoding',
+  'correlationId',
+  'replyTo',
+  'type',
+  'appId',
+  'timestamp',
+  'priority',
+] as const;
+
+/** A copy of what was received with these properties, to be retried or dead-lettered; else as `toAmqp`. */
+export function toAmqpCopy(
+  message: Message,
+  received: MessageProperties,
+  attemptsMade?: number,
+): OutgoingMessage {
+  const { content, options } = toAmqp(message, attemptsMade);
+  const kept: Record<string, unknown> = {};
+  for (const name of foreignProperties) if (received[name] !== undefined) kept[name] = received[name];
+  return { content, options: { ...options, ...kept } };
 }
 
 /** Routing key of a manifest, the same for bindings, in which the wildcards of topic exchanges mean themselves. */

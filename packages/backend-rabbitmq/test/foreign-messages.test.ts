@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { DeadLetterHeader } from '@melange/core';
-import type { Options } from 'amqplib';
-import { describe, expect, test } from 'vitest';
+import type { GetMessage, Options } from 'amqplib';
+import { describe, expect, test, vi } from 'vitest';
 import {
   type Consumed,
   consumed as consumedFrom,
@@ -11,7 +11,9 @@ import {
 } from '../../conformance/test/support/foreign-messages.ts';
 import type { RabbitMqBackend } from '../src/index.ts';
 import { publishRaw, type RawHeader } from './support/raw-amqp.ts';
-import { backendFor, noBroker, queueName, rawChannel, url } from './support/scene.ts';
+import { backendFor, inbox, noBroker, queueName, rawChannel, url } from './support/scene.ts';
+
+const soon = { timeout: 15_000, interval: 20 };
 
 /** A queue with a dead-letter queue, both ended with the test. */
 async function scene(): Promise<ForeignScene> {
@@ -55,6 +57,35 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
     expect(processed[0]?.value).toEqual({ orderId: 'o-1' });
     expect(processed[0]?.context).toMatchObject({ messageId: 'e-1', headers: cloudEvent });
     expect(Buffer.from(deadLetters[0]?.content as Uint8Array).equals(compressed)).toBe(true);
+  });
+
+  test('keep what says how to read and answer them, on copies that are retried and dead-lettered', async () => {
+    const { backend, queue, dead } = await scene();
+    const properties = {
+      contentType: 'application/json',
+      contentEncoding: 'identity',
+      correlationId: 'c-1',
+      replyTo: 'answers',
+      type: 'shop.order.placed',
+      appId: 'shop',
+      timestamp: 1_764_000_000,
+      priority: 3,
+    };
+    await send(queue, '{"orderId":"o-1"}', { ...properties, messageId: 'm-1', expiration: '3600000' });
+    const received = inbox((delivery) =>
+      delivery.attempt === 1
+        ? delivery.retry({ delayMs: 10 })
+        : delivery.deadLetter({ reason: 'rejected', error: new Error('no') }),
+    );
+    await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
+    const raw = await rawChannel();
+    const copy = await vi.waitFor(async () => {
+      const got = await raw.get(dead, { noAck: true });
+      expect(got).not.toBe(false);
+      return got as GetMessage;
+    }, soon);
+    expect(copy.properties).toMatchObject({ ...properties, messageId: 'm-1', expiration: undefined });
+    expect(copy.content.toString()).toBe('{"orderId":"o-1"}');
   });
 
   test('with the documented headers are read as what they say, numbers as numbers or text', async () => {
