@@ -198,6 +198,36 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
   }
 });
 
+it.skipIf(!isHere)(
+  'follows Sentinels to the new primary, where its queues are (skipped as above)',
+  async () => {
+    const primary = await startRedis();
+    const replica = await startRedis({ settings: { replicaof: `127.0.0.1 ${primary.port}` } });
+    const sentinel = await startRedis({ sentinel: true });
+    const [watch, copy] = [new Redis(sentinel.url), new Redis(replica.url)];
+    const sentinels = [{ host: '127.0.0.1', port: sentinel.port }];
+    const backend = new RedisStreamsBackend({ redis: { sentinels, name: 'main' }, logger: silentLogger });
+    try {
+      await watch.call('sentinel', 'monitor', 'main', '127.0.0.1', String(primary.port), '1');
+      await watch.call('sentinel', 'set', 'main', 'down-after-milliseconds', '500');
+      const queue = await declared(backend);
+      await backend.publishToQueue(queue, [message('before')]);
+      await vi.waitFor(async () => expect(await copy.xlen(`{melange}:stream:${queue}`)).toBe(1), 20_000);
+      const known = async () => String(await watch.call('sentinel', 'replicas', 'main'));
+      await vi.waitFor(async () => expect(await known()).toContain(String(replica.port)), 20_000);
+      await primary.end('SIGKILL');
+      await backend.publishToQueue(queue, [message('after')]);
+      const came = await received(backend, queue, 2);
+      expect(came.map(({ message: { content } }) => content)).toEqual(['before', 'after']);
+    } finally {
+      await backend.close();
+      for (const client of [watch, copy]) client.disconnect();
+      for (const server of [sentinel, replica, primary]) await server.stop();
+    }
+  },
+  90_000,
+);
+
 it.each([
   [{ leaseMs: 0 }, 'leaseMs'],
   [{ pollMs: Number.NaN }, 'pollMs'],
