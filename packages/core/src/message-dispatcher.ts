@@ -181,7 +181,8 @@ export class MessageDispatcher {
     const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
       const messageId = work?.delivery.message.id;
       const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
-      this.#logger.error('a message could not be processed', { ...context, error });
+      if (isOrdinary(error)) this.#logger.info('a message waits', { ...context, error });
+      else this.#logger.error('a message could not be processed', { ...context, error });
       this.#guard(() => options.onException?.(error, context));
     };
     return new ConsumeLoop(queue, {
@@ -251,6 +252,11 @@ export class MessageDispatcher {
       failed(error);
     }
   }
+}
+
+/** What a handler asked for, and a duplicate that meets its twin at work: nobody has to be woken up for it. */
+function isOrdinary(error: unknown): boolean {
+  return MelangeError.is(error, 'RETRY_LATER') || MelangeError.is(error, 'CLAIM_HELD');
 }
 
 const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
