@@ -8,7 +8,7 @@ export const rabbitMqConsume: Table = {
     'Persistent messages of a durable quorum queue, prefetch 100. Melange: `concurrency: 100`, all else default.',
   broker: 'rabbitmq',
   messages: 100_000,
-  warmUp: 10_000,
+  warmUp: 20_000,
   inFlight: 100,
   contenders: [
     { name: 'amqplib', file: 'rabbitmq-consume-naive' },
@@ -30,7 +30,7 @@ export const rabbitMqPublish: Table = {
     'Persistent messages to a durable quorum queue, 100 in flight, each waited for until the broker confirmed it. Melange: `QueuePublisher.publish`, all default.',
   broker: 'rabbitmq',
   messages: 50_000,
-  warmUp: 5_000,
+  warmUp: 20_000,
   inFlight: 100,
   contenders: [
     { name: 'amqplib', file: 'rabbitmq-publish-naive' },
