@@ -15,8 +15,11 @@ export interface OutcomeObserver {
   onFailure(operation: Operation | undefined, reason: string): void;
 }
 
-/** So that one script does not keep Redis from others for long: about a third of a millisecond. */
-const longestBatch = 128;
+/**
+ * Redis works on one script while the answers of the one before are handled here: 100 claims at once take a third less
+ * time in two scripts than in one. No script keeps Redis from others for long either: some 150 microseconds.
+ */
+const longestBatch = 50;
 
 /** A moment for ioredis to notice that its connection went, before the operations are sent again. */
 const resendAfterMs = 10;
