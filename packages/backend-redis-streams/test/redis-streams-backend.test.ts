@@ -36,7 +36,9 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     proxy.stall();
     // On its way before the lease ends, and at Redis long after.
     const settled = Promise.allSettled([unaware.acknowledge()]);
-    const both = await received(other, queue, 2);
+    const taken = await received(other, queue, 2);
+    // What comes later goes to either of the two.
+    const both = taken.slice(0, 2);
     expect(both.map(({ attempt }) => attempt)).toEqual([2, 2]);
     await vi.waitFor(() => expect(late.signal.aborted).toBe(true), 10_000);
     expect(late.signal.reason).toMatchObject({ reason: 'lease-lost' });
