@@ -41,7 +41,9 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
   const port = options.port ?? (await freePort());
   const url = `redis://127.0.0.1:${port}`;
   const directory = await mkdtemp(join(tmpdir(), 'melange-redis-'));
-  const settings = { save: '', appendonly: 'no', ...options.settings };
+  const settings: Record<string, string> = { save: '', appendonly: 'no', ...options.settings };
+  // Redis's own choice, 10,000 above its port, is among those that systems give to connections: it may be taken.
+  if (settings['cluster-enabled'] === 'yes') settings['cluster-port'] ??= String(await freePort());
   const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory];
   let pid = 0;
 

@@ -2,9 +2,12 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import setup from '../src/vitest-setup.ts';
 
 const lines: string[] = [];
+const variables = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL'];
 
 beforeEach(() => {
   lines.length = 0;
+  // The setup sets and deletes them: stubbed, they are as they were again after each test.
+  for (const variable of variables) vi.stubEnv(variable, process.env[variable]);
   vi.spyOn(console, 'log').mockImplementation((line) => void lines.push(String(line)));
 });
 
@@ -66,9 +69,7 @@ describe('with an address where nothing answers', () => {
   });
 });
 
-const needed = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL'];
-
-test.skipIf(needed.some((variable) => process.env[variable] === undefined))(
+test.skipIf(variables.some((variable) => process.env[variable] === undefined))(
   'says in a line each which brokers are used and where they came from (skipped without them)',
   async () => {
     vi.stubEnv('MELANGE_BROKERS', undefined);
