@@ -38,6 +38,8 @@ export class Assignment {
   /** Entries of the retry topic that are not due, with their timers. */
   readonly #waiting = new Map<Entry, NodeJS.Timeout>();
   readonly #onIdle: (() => void)[] = [];
+  #onRoom: (() => void) | undefined;
+  #most = 0;
   #working = 0;
   #sequence = 0;
   isLost = false;
@@ -81,6 +83,7 @@ export class Assignment {
   take(): Entry | undefined {
     for (;;) {
       const entry = this.#first();
+      if (this.#onRoom !== undefined && this.buffered < this.#most) this.#onRoom();
       if (entry?.key === undefined) return entry;
       if (!this.#busyKeys.has(entry.key)) {
         this.#busyKeys.add(entry.key);
@@ -145,6 +148,20 @@ export class Assignment {
     });
   }
 
+  /** Resolves when fewer are at hand, when all are dropped, or the deadline has passed. One at a time waits. */
+  room(most: number, deadlineMs: number): Promise<void> {
+    this.#most = most;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#onRoom = undefined;
+        resolve();
+      };
+      const timer = setTimeout(done, deadlineMs);
+      this.#onRoom = done;
+    });
+  }
+
   /** The partitions are gone: what is busy is aborted, and comes again to whoever has them. */
   lose(reason: AbortReason, why: string): void {
     this.drop();
@@ -165,6 +182,7 @@ export class Assignment {
     this.#returned.length = 0;
     this.#parked.clear();
     this.#parkedCount = 0;
+    this.#onRoom?.();
   }
 
   get #isIdle(): boolean {

@@ -4,8 +4,10 @@ import type { GroupMember } from './kafka-client/index.ts';
 import { retryTopicOf } from './kafka-topology.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 
-/** Records at hand beyond which no more are fetched. */
+/** Records at hand beyond which no more are taken in. */
 const mostBuffered = 1_000;
+/** Longest wait for room: heartbeats wait as long. */
+const longestWaitMs = 200;
 /** What is due this soon is waited for. */
 const soonMs = 2_000;
 
@@ -43,16 +45,25 @@ export class Backpressure {
     this.#onFinished = onFinished;
   }
 
+  /**
+   * To be awaited before records are taken in, so that the next fetch is under way while these are processed. Only where
+   * handlers take long are partitions paused: kafkajs looks for those that were resumed from time to time.
+   */
+  async room(assignment: Assignment, { isPaused }: PartitionTracker): Promise<void> {
+    if (isPaused || assignment.buffered < mostBuffered) return;
+    await assignment.room(mostBuffered, longestWaitMs);
+    if (assignment.isLost || assignment.buffered < mostBuffered) return;
+    for (const tracker of assignment.trackers.values()) this.#pause(tracker);
+  }
+
   /** To be called when records arrived, and when some were finished. */
   apply(assignment: Assignment): void {
-    const tooMuch = assignment.buffered >= mostBuffered;
     const little = assignment.buffered <= mostBuffered / 2;
     for (const tracker of assignment.trackers.values()) {
       const { topic, partition, isPaused, size } = tracker;
-      if (!isPaused && (tooMuch || size >= this.#maxTrackedOffsets)) {
-        tracker.isPaused = true;
-        this.#member()?.pause(topic, partition);
-        if (!tooMuch && topic === this.#retryTopic) this.#postponeInTime(assignment, tracker);
+      if (!isPaused && size >= this.#maxTrackedOffsets) {
+        this.#pause(tracker);
+        if (topic === this.#retryTopic) this.#postponeInTime(assignment, tracker);
       } else if (isPaused && little && size <= this.#maxTrackedOffsets * 0.8) {
         tracker.isPaused = false;
         this.#member()?.resume(topic, partition);
@@ -64,6 +75,12 @@ export class Backpressure {
   release(assignment: Assignment): void {
     for (const { isPaused, topic, partition } of assignment.trackers.values())
       if (isPaused) this.#member()?.resume(topic, partition);
+  }
+
+  #pause(tracker: PartitionTracker): void {
+    if (tracker.isPaused) return;
+    tracker.isPaused = true;
+    this.#member()?.pause(tracker.topic, tracker.partition);
   }
 
   /** Each round writes all of them again: the more rounds there were, the longer it is to the next one. */

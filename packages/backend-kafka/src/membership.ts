@@ -20,6 +20,8 @@ export interface MembershipContext {
   readonly logger: Logger;
   /** Records may be there to hand over. */
   readonly onReady: () => void;
+  /** To be awaited before records are taken in. */
+  readonly room: (assignment: Assignment, tracker: PartitionTracker) => Promise<void>;
   /** Records arrived. */
   readonly onArrived: (assignment: Assignment) => void;
   /** The partitions of an assignment are somebody else's now. */
@@ -176,6 +178,8 @@ export class Membership implements GroupListener {
     const assignment = this.#assignment;
     const tracker = assignment?.tracker(topic, partition);
     if (assignment === undefined || tracker === undefined || assignment.isLost) return;
+    if (records.length > 0) await this.#context.room(assignment, tracker);
+    if (assignment.isLost) return;
     const since = this.#layout.bindings.get(topic)?.from[partition] ?? 0;
     this.#missing.check(tracker, records[0]?.offset ?? lastOffset + 1, highWatermark, since);
     if (assignment.lag === 0) this.#context.progress.made();

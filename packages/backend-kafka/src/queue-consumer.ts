@@ -52,6 +52,7 @@ export class QueueConsumer implements Settlements {
       logger,
       progress: this.#progress,
       onReady: () => this.#schedulePump(),
+      room: (assignment, tracker) => this.#backpressure.room(assignment, tracker),
       onArrived: (assignment) => this.#madeRoom(assignment),
       onLost: (assignment) => this.#backpressure.release(assignment),
     });

@@ -1,0 +1,91 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Assignment } from '../src/assignment.ts';
+import { Backpressure } from '../src/backpressure.ts';
+import type { Copies } from '../src/copies.ts';
+import type { GroupMember } from '../src/kafka-client/index.ts';
+import { PartitionTracker } from '../src/partition-tracker.ts';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+const nothing = async (): Promise<void> => undefined;
+const copies: Copies = { retry: nothing, deadLetter: nothing, postpone: nothing };
+
+/** Two partitions, and as many records of the first one at hand. */
+function scene(atHand: number) {
+  const paused = new Set<number>();
+  const member: GroupMember = {
+    start: nothing,
+    stop: nothing,
+    commit: nothing,
+    pause: (_topic, partition) => void paused.add(partition),
+    resume: (_topic, partition) => void paused.delete(partition),
+  };
+  const trackers = [0, 1].map((partition) => new PartitionTracker('orders', partition, 0, new Set()));
+  const [tracker] = trackers as [PartitionTracker, PartitionTracker];
+  const assignment = new Assignment(
+    new Map(trackers.map((one) => [`orders/${one.partition}`, one])),
+    () => undefined,
+  );
+  for (let offset = 0; offset < atHand; offset += 1) {
+    tracker.receive(offset);
+    const place = { topic: 'orders', partition: 0, offset };
+    assignment.add({ ...place, key: null, value: Buffer.from('1'), headers: {} }, tracker);
+  }
+  const take = (count: number): void => {
+    for (let taken = 0; taken < count; taken += 1) {
+      const entry = assignment.take();
+      if (entry !== undefined) assignment.finish(entry);
+    }
+  };
+  const backpressure = new Backpressure(
+    'orders',
+    10_000,
+    copies,
+    () => member,
+    () => undefined,
+  );
+  return { paused, tracker, assignment, take, backpressure };
+}
+
+test('room that is made soon is waited for, and nothing is paused: the next fetch need not wait', async () => {
+  const { paused, tracker, assignment, take, backpressure } = scene(3_000);
+  let hasRoom = false;
+  const waiting = backpressure.room(assignment, tracker).then(() => {
+    hasRoom = true;
+  });
+  take(2_000);
+  await Promise.resolve();
+  expect(hasRoom).toBe(false);
+  take(1);
+  await waiting;
+  expect(paused).toEqual(new Set());
+});
+
+test('where no room is made, partitions are paused until half of it is', async () => {
+  const { paused, tracker, assignment, take, backpressure } = scene(3_000);
+  const waiting = backpressure.room(assignment, tracker);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await waiting;
+  expect(paused).toEqual(new Set([0, 1]));
+  // What was fetched already is taken in at once.
+  await backpressure.room(assignment, tracker);
+  take(2_400);
+  backpressure.apply(assignment);
+  expect(paused).toEqual(new Set([0, 1]));
+  take(100);
+  backpressure.apply(assignment);
+  expect(paused).toEqual(new Set());
+});
+
+test('what is dropped makes room: a rebalance is not kept waiting', async () => {
+  const { paused, tracker, assignment, backpressure } = scene(3_000);
+  const waiting = backpressure.room(assignment, tracker);
+  assignment.drop();
+  await waiting;
+  expect(paused).toEqual(new Set());
+});
