@@ -49,8 +49,9 @@ const config: ViteUserConfig = defineConfig({
     // cores that are always there. What stops, restarts or fills up a broker starts one for itself.
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Long, for a busy machine: what they end hangs.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
   },
 });
 

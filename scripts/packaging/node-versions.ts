@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { cachedInstallation } from '../../apps/brokers/src/cached-installation.ts';
+import { cachedInstallation } from '../../apps/brokers/src/cache.ts';
 
 /** Majors of Node that Melange supports: those that CI runs, and the packages are tried on. */
 export const nodeMajors = ['20', '22', '24'] as const;

@@ -1,7 +1,8 @@
 import type { Broker, BrokerResult, StartedBroker } from './broker.ts';
-import { hasDockerEngine, isThereByCompose, startByCompose, stopByCompose } from './compose.ts';
+import { byCompose, hasDockerEngine, isOfCompose } from './compose.ts';
 import { exclusively } from './lock.ts';
 import { reasonOf, until } from './processes.ts';
+import { untilReady } from './ready.ts';
 import { addUser, forget, keep, readState, remember, removeUser } from './state.ts';
 import { brokers, whyUnknown } from './table.ts';
 
@@ -38,7 +39,7 @@ export function bringUp(names: readonly string[], options: BringUpOptions = {}):
       results.push(result);
     }
     return results;
-  });
+  }, log);
 }
 
 /** Where a broker answers now, without starting anything. */
@@ -81,8 +82,8 @@ export function release(names: readonly string[]): Promise<string[]> {
 async function stopRecorded(name: string): Promise<boolean> {
   const started = (await readState())[name];
   if (started === undefined) return false;
-  if (started.handle.compose !== undefined) await stopByCompose(started.handle);
-  else await brokers.get(name)?.stop(started.handle);
+  const broker = brokers.get(name);
+  if (broker !== undefined) await asStarted(broker, started).stop(started.handle);
   await forget(name);
   return true;
 }
@@ -95,13 +96,16 @@ async function provide(broker: Broker, log: Log): Promise<BrokerResult> {
   const recorded = await recordedOne(broker, log);
   if (recorded !== undefined) return recorded;
   const reasons: string[] = [];
-  for (const [origin, start] of await waysToStart(broker)) {
+  for (const [origin, way] of await waysToStart(broker)) {
     log(`${name}: starting (${origin})`);
     try {
-      const started = await start();
+      const started = await way.start();
+      // Before it answers: whoever is interrupted while it waits leaves a broker that `down` knows.
       await remember(name, started);
+      await untilReady(way, started);
       return { name, ...started, origin };
     } catch (error) {
+      await forget(name);
       reasons.push(`${origin}: ${reasonOf(error)}`);
     }
   }
@@ -131,14 +135,18 @@ async function recordedOne(broker: Broker, log: Log): Promise<BrokerResult | und
 }
 
 /** Ours may be gone, and another one answer in its place. */
-async function isThere(broker: Broker, { handle }: StartedBroker): Promise<boolean> {
-  return handle.compose === undefined ? broker.isThere(handle) : isThereByCompose(handle);
+function isThere(broker: Broker, started: StartedBroker): Promise<boolean> {
+  return asStarted(broker, started).isThere(started.handle);
 }
 
-type WayToStart = ['docker compose' | 'package', Broker['start']];
+function asStarted(broker: Broker, { handle }: StartedBroker): Broker {
+  return isOfCompose(handle) ? byCompose(broker) : broker;
+}
+
+type WayToStart = ['docker compose' | 'package', Broker];
 
 async function waysToStart(broker: Broker): Promise<WayToStart[]> {
-  const ways: WayToStart[] = [['package', () => broker.start()]];
-  if (await hasDockerEngine()) ways.unshift(['docker compose', () => startByCompose(broker)]);
+  const ways: WayToStart[] = [['package', broker]];
+  if (await hasDockerEngine()) ways.unshift(['docker compose', byCompose(broker)]);
   return ways;
 }

@@ -18,7 +18,9 @@ export interface Broker {
   readonly service: string;
   /** Whether the protocol answers there; an open port alone is not an answer. Never rejects. */
   answers(url: string): Promise<boolean>;
-  /** Starts one from its package, installing it if it is missing. Resolves when it answers. */
+  /** How long one that was started may take to answer, in ms. */
+  readonly readyWithinMs: number;
+  /** Starts one from its package, installing it if it is missing. Resolves when its process is there, before it answers. */
   start(): Promise<StartedBroker>;
   /** Whether what `start` started is still there, answering or not. */
   isThere(handle: Handle): Promise<boolean>;

@@ -1,10 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import type { Broker, Handle, StartedBroker } from './broker.ts';
-import { isInstalled, run, until } from './processes.ts';
+import { isInstalled, run } from './processes.ts';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const engineAnswersWithinMs = 15_000;
-/** Long, since the first time it fetches an image. */
 const readyWithinMs = 120_000;
 
 /** Whether a Docker engine answers: the client alone starts nothing. */
@@ -17,26 +16,32 @@ export async function hasDockerEngine(): Promise<boolean> {
   );
 }
 
-/** Starts the broker's service of `compose.yaml`. Resolves when it answers. */
-export async function startByCompose(broker: Broker): Promise<StartedBroker> {
-  const handle = { compose: broker.service };
-  try {
-    await run('docker', ['compose', 'up', '-d', broker.service], { cwd: root });
-    await until(() => broker.answers(broker.standardUrl), readyWithinMs, `an answer of ${broker.name}`);
-  } catch (error) {
-    await stopByCompose(handle).catch(() => undefined);
-    throw error;
-  }
-  return { url: broker.standardUrl, handle };
+/** The broker as the service of `compose.yaml`, in place of its package. */
+export function byCompose(broker: Broker): Broker {
+  return { ...broker, readyWithinMs, start: () => start(broker), isThere, stop };
 }
 
-/** Stops and removes what `startByCompose` started. */
-export async function stopByCompose({ compose }: Handle): Promise<void> {
+/** Whether the handle is that of a service of `compose.yaml`. */
+export function isOfCompose(handle: Handle): boolean {
+  return handle.compose !== undefined;
+}
+
+async function start({ service, standardUrl }: Broker): Promise<StartedBroker> {
+  const handle = { compose: service };
+  try {
+    await run('docker', ['compose', 'up', '-d', service], { cwd: root });
+  } catch (error) {
+    await stop(handle).catch(() => undefined);
+    throw error;
+  }
+  return { url: standardUrl, handle };
+}
+
+async function stop({ compose }: Handle): Promise<void> {
   await run('docker', ['compose', 'rm', '-s', '-f', compose as string], { cwd: root });
 }
 
-/** Whether the service's container runs. */
-export async function isThereByCompose({ compose }: Handle): Promise<boolean> {
+async function isThere({ compose }: Handle): Promise<boolean> {
   return run('docker', ['compose', 'ps', '-q', '--status', 'running', compose as string], { cwd: root }).then(
     ({ stdout }) => stdout.trim() !== '',
     () => false,

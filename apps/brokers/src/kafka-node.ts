@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Handle } from './broker.ts';
+import { cached } from './cache.ts';
 import { freePort, install, isInstalled, isRunning, run, startDetached, until } from './processes.ts';
 
 /** The version that is started unless `MELANGE_KAFKA_VERSION` names another. */
@@ -79,22 +79,10 @@ async function programs(): Promise<void> {
   if (!(await isInstalled('mvn'))) await install('maven');
 }
 
-/** Class path of a version, fetched from Maven Central once and kept in the user's cache. */
+/** Class path of a version, fetched from Maven Central once. */
 async function jarsOf(version: string): Promise<string> {
-  const cache = join(homedir(), '.cache', 'melange-brokers');
-  const directory = join(cache, `kafka-${version}`);
-  if (!existsSync(directory)) {
-    await mkdir(cache, { recursive: true });
-    const made = await mkdtemp(join(cache, 'fetching-'));
-    try {
-      await fetchJars(made, version);
-      // Another process may have been quicker: its jars are as good.
-      await rename(made, directory).catch(() => undefined);
-    } finally {
-      await rm(made, { recursive: true, force: true });
-    }
-  }
-  return join(directory, 'lib', '*');
+  const folder = await cached(`kafka-${version}`, (unfinished) => fetchJars(unfinished, version));
+  return join(folder, 'lib', '*');
 }
 
 async function fetchJars(directory: string, version: string): Promise<void> {

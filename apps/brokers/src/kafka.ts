@@ -1,11 +1,11 @@
 import { createConnection } from 'node:net';
-import type { Broker, Handle, StartedBroker } from './broker.ts';
+import type { Broker, StartedBroker } from './broker.ts';
 import { haltNode, isNodeThere, resumeNode, startNode, stopNode } from './kafka-node.ts';
-import { freePort, until } from './processes.ts';
+import { freePort } from './processes.ts';
+import { untilReady } from './ready.ts';
 
 const standardPort = Number(process.env.MELANGE_KAFKA_PORT ?? 9092);
 const answersWithinMs = 3_000;
-const readyWithinMs = 60_000;
 
 /** Apache Kafka of one node in KRaft mode, from Maven Central, with data of its own. */
 export const kafka: Broker = {
@@ -13,6 +13,7 @@ export const kafka: Broker = {
   variable: 'KAFKA_URL',
   standardUrl: `kafka://127.0.0.1:${standardPort}`,
   service: 'kafka',
+  readyWithinMs: 60_000,
   answers,
   start: async () => start(await freePort(standardPort)),
   isThere: isNodeThere,
@@ -39,37 +40,22 @@ export interface PrivateKafka {
 
 /** Starts a node with data of its own, which nobody else knows. The caller stops it. */
 export async function startKafka(options: StartKafkaOptions = {}): Promise<PrivateKafka> {
-  const { url, handle } = await start(options.port ?? (await freePort()), options.version);
+  const started = await start(options.port ?? (await freePort()), options.version);
+  const { url, handle } = started;
+  await untilReady(kafka, started);
   return {
     url,
     async restart() {
       await haltNode(handle);
       await resumeNode(handle);
-      await untilItAnswers(handle, url);
+      await untilReady(kafka, started);
     },
     stop: () => stopNode(handle),
   };
 }
 
 async function start(port: number, version?: string): Promise<StartedBroker> {
-  const handle = await startNode(port, version);
-  const url = `kafka://127.0.0.1:${port}`;
-  try {
-    await untilItAnswers(handle, url);
-  } catch (error) {
-    await stopNode(handle).catch(() => undefined);
-    throw error;
-  }
-  return { url, handle };
-}
-
-async function untilItAnswers(handle: Handle, url: string): Promise<void> {
-  const ask = async (): Promise<boolean> => {
-    if (await answers(url)) return true;
-    if (!(await isNodeThere(handle))) throw new Error('Kafka ended as soon as it was started');
-    return false;
-  };
-  await until(ask, readyWithinMs, 'an answer of Kafka');
+  return { url: `kafka://127.0.0.1:${port}`, handle: await startNode(port, version) };
 }
 
 /** Key 18 (ApiVersions), version 0, correlation id 7, no client id: any Kafka answers it to anybody. */

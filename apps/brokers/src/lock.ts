@@ -1,18 +1,24 @@
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { ownFile } from './own-file.ts';
 import { isAlive } from './processes.ts';
 
-const lockFile = join(tmpdir(), 'melange-brokers.lock');
+const lockFile = ownFile('lock');
 const looksAgainAfterMs = 50;
+/** Longer than it takes to start a broker that is installed: whoever waits longer wants to know for whom. */
+const saysSoAfterMs = 5_000;
 
 /**
  * Does this while no other process brings brokers up or stops them: a run that begins never finds the broker that
  * one that ends is about to stop. The lock of a process that has died counts no longer.
+ *
+ * @param log told for which process this one waits, where that takes long.
  */
-export async function exclusively<Result>(act: () => Promise<Result>): Promise<Result> {
-  await takeLock();
+export async function exclusively<Result>(
+  act: () => Promise<Result>,
+  log: (line: string) => void = () => undefined,
+): Promise<Result> {
+  await takeLock(log);
   try {
     return await act();
   } finally {
@@ -20,24 +26,49 @@ export async function exclusively<Result>(act: () => Promise<Result>): Promise<R
   }
 }
 
-async function takeLock(): Promise<void> {
+async function takeLock(log: (line: string) => void): Promise<void> {
   // Linked into its place whole: a lock always names its owner.
   const own = `${lockFile}.${process.pid}`;
   await writeFile(own, String(process.pid));
+  let saysSoAt = Date.now() + saysSoAfterMs;
   try {
-    while (!(await linkOnce(own))) {
-      const owner = await readFile(lockFile, 'utf8').catch(() => '');
-      if (owner !== '' && !isAlive(Number(owner))) await rm(lockFile, { force: true });
+    while (!(await linkOnce(own, lockFile))) {
+      const owner = await ownerOf(lockFile);
+      if (owner !== undefined && !isAlive(owner)) await takeAway(owner, `${own}.dead`);
       else await delay(looksAgainAfterMs);
+      if (Date.now() < saysSoAt) continue;
+      saysSoAt = Number.POSITIVE_INFINITY;
+      log(
+        `waiting for process ${owner}, which starts or stops brokers (if it is none of ours, delete ${lockFile})`,
+      );
     }
   } finally {
     await rm(own, { force: true });
   }
 }
 
-async function linkOnce(own: string): Promise<boolean> {
+/**
+ * Removes the lock of a dead process. Of several that try, one gets hold of the file; it puts back what is by then the
+ * lock of a living one.
+ */
+async function takeAway(dead: number, aside: string): Promise<void> {
   try {
-    await link(own, lockFile);
+    await rename(lockFile, aside);
+  } catch {
+    return;
+  }
+  if ((await ownerOf(aside)) !== dead) await linkOnce(aside, lockFile);
+  await rm(aside, { force: true });
+}
+
+async function ownerOf(file: string): Promise<number | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text === '' ? undefined : Number(text);
+}
+
+async function linkOnce(file: string, place: string): Promise<boolean> {
+  try {
+    await link(file, place);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;

@@ -2,9 +2,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, install, isInstalled, isRunning, run, startDetached, until } from './processes.ts';
+import { untilReady } from './ready.ts';
 import { redis } from './redis.ts';
 
-const readyWithinMs = 20_000;
 const goneWithinMs = 10_000;
 /** It starts and ends in a moment, and tests do that often. */
 const looksEveryMs = 20;
@@ -55,7 +55,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
     const given = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
     const mode = options.sentinel === true ? ['--sentinel'] : given;
     pid = await startDetached('redis-server', [file, ...fixed, ...mode]);
-    await until(() => redis.answers(url), readyWithinMs, 'an answer of Redis', looksEveryMs);
+    await untilReady({ ...redis, isThere, stop }, { url, handle: {} }, looksEveryMs);
   };
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
     if (!(await isThere())) return;
@@ -68,12 +68,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
     await end('SIGKILL');
     await rm(directory, { recursive: true, force: true });
   };
-  try {
-    await start();
-  } catch (error) {
-    await stop().catch(() => undefined);
-    throw error;
-  }
+  await start();
   return {
     url,
     port,

@@ -42,7 +42,10 @@ export async function install(packageName: string): Promise<void> {
   }
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   await run('apt-get', ['update', '-qq'], { env });
-  await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', packageName], { env });
+  // A new machine may be installing its updates.
+  const patience = ['-o', 'DPkg::Lock::Timeout=300'];
+  const quietly = ['-y', '-qq', '--no-install-recommends'];
+  await run('apt-get', [...patience, 'install', ...quietly, packageName], { env });
 }
 
 /** A process that outlives this one, writing nowhere. Resolves with its id. */
@@ -84,10 +87,16 @@ export async function isRunning(pid: number, commandLinePart: string): Promise<b
 /** Below what systems give to connections as their own port: such a one could be taken before it is listened on. */
 const ownPorts = { first: 20_000, count: 12_000 } as const;
 
+/** Given by this process, which may not listen on all of them yet. */
+const given = new Set<number>();
+
 /** The preferred port if nobody listens on it, else one that nobody listens on now. */
 export async function freePort(preferred?: number): Promise<number> {
-  const port = preferred ?? ownPorts.first + Math.floor(Math.random() * ownPorts.count);
-  return (await isFree(port)) ? port : freePort();
+  if (preferred !== undefined && (await isFree(preferred))) return preferred;
+  const port = ownPorts.first + Math.floor(Math.random() * ownPorts.count);
+  if (given.has(port) || !(await isFree(port))) return freePort();
+  given.add(port);
+  return port;
 }
 
 function isFree(port: number): Promise<boolean> {

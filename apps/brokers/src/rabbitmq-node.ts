@@ -3,8 +3,9 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Handle } from './broker.ts';
-import { freePort, install, isInstalled, isRunning, run, until } from './processes.ts';
+import { freePort, isRunning, run, until } from './processes.ts';
 
+const bootsWithinMs = 30_000;
 const goneWithinMs = 30_000;
 
 /** Where a node speaks TLS, and with which PEM files. */
@@ -14,11 +15,27 @@ export interface NodeTls {
   readonly key: string;
 }
 
-/** Starts a node that shares nothing with another one; resolves before it answers. */
-export async function startNode(port: number, tls?: NodeTls): Promise<{ node: string; directory: string }> {
-  if (!(await isInstalled('rabbitmq-server'))) await install('rabbitmq-server');
+/** A node by its name, and the folder of its data. */
+export interface NodeHandle extends Handle {
+  readonly node: string;
+  readonly directory: string;
+}
+
+/** Starts a node that shares nothing with another one; resolves when it is there, before it answers. */
+export async function startNode(port: number, tls?: NodeTls): Promise<NodeHandle> {
   const directory = await mkdtemp(join(tmpdir(), 'melange-rabbitmq-'));
-  const node = `melange-${port}@localhost`;
+  const handle = { node: `melange-${port}@localhost`, directory };
+  try {
+    await launch(handle, port, tls);
+    await until(() => isNodeThere(handle), bootsWithinMs, `the start of ${handle.node}`);
+    return handle;
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function launch({ node, directory }: NodeHandle, port: number, tls?: NodeTls): Promise<void> {
   const settings = [`listeners.tcp.1 = 127.0.0.1:${port}`, 'log.file.level = warning'];
   if (tls !== undefined) {
     const certificate = join(directory, 'certificate.pem');
@@ -52,7 +69,6 @@ export async function startNode(port: number, tls?: NodeTls): Promise<{ node: st
     RABBITMQ_CONFIG_FILE: join(directory, 'rabbitmq'),
   };
   await run(program('rabbitmq-server'), ['-detached'], { env, cwd: tmpdir() });
-  return { node, directory };
 }
 
 /** Runs `rabbitmqctl` on a node. */
@@ -62,7 +78,7 @@ export async function controlNode(node: string, parameters: readonly string[]): 
 
 /** Whether the node's process runs, with its data. */
 export async function isNodeThere(handle: Handle): Promise<boolean> {
-  const pid = Number(await readFile(pidFile(handle.directory as string), 'utf8').catch(() => ''));
+  const pid = await pidOf(handle.directory as string);
   return pid > 0 && (await isRunning(pid, 'beam'));
 }
 
@@ -71,10 +87,21 @@ export async function stopNode(handle: Handle): Promise<void> {
   const { node, directory } = handle as { node: string; directory: string };
   // A node of the same name with other data is not this one: it stays.
   if (await isNodeThere(handle)) {
-    await controlNode(node, ['stop']);
-    await until(async () => !(await isNodeThere(handle)), goneWithinMs, `the end of ${node}`);
+    const isGone = async (): Promise<boolean> => !(await isNodeThere(handle));
+    try {
+      await controlNode(node, ['stop']);
+      await until(isGone, goneWithinMs, `the end of ${node}`);
+    } catch {
+      // Nothing of it is kept: one that hangs need not be persuaded.
+      process.kill(await pidOf(directory), 'SIGKILL');
+      await until(isGone, goneWithinMs, `the end of ${node}`);
+    }
   }
   await rm(directory, { recursive: true, force: true });
+}
+
+async function pidOf(directory: string): Promise<number> {
+  return Number(await readFile(pidFile(directory), 'utf8').catch(() => ''));
 }
 
 function pidFile(directory: string): string {

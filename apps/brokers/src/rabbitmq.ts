@@ -1,11 +1,18 @@
 import { connect } from 'amqplib';
-import type { Broker } from './broker.ts';
-import { freePort, until } from './processes.ts';
-import { controlNode, isNodeThere, type NodeTls, startNode, stopNode } from './rabbitmq-node.ts';
+import type { Broker, StartedBroker } from './broker.ts';
+import { freePort, install, isInstalled } from './processes.ts';
+import {
+  controlNode,
+  isNodeThere,
+  type NodeHandle,
+  type NodeTls,
+  startNode,
+  stopNode,
+} from './rabbitmq-node.ts';
+import { untilReady } from './ready.ts';
 
 const standardPort = 5672;
 const answersWithinMs = 3_000;
-const readyWithinMs = 90_000;
 
 /** RabbitMQ, each time as a node of its own with its own data, beside whatever the system runs. */
 export const rabbitMq: Broker = {
@@ -13,8 +20,13 @@ export const rabbitMq: Broker = {
   variable: 'RABBITMQ_URL',
   standardUrl: `amqp://127.0.0.1:${standardPort}`,
   service: 'rabbitmq',
+  readyWithinMs: 90_000,
   answers,
-  start: async () => start(await freePort(standardPort)),
+  async start() {
+    // Before a port is chosen: where the system runs services, the package starts one on the standard port.
+    await installServer();
+    return start(await freePort(standardPort));
+  },
   isThere: isNodeThere,
   stop: stopNode,
 };
@@ -42,8 +54,11 @@ export interface PrivateRabbitMq {
 
 /** Starts a node with data of its own, which nobody else knows. The caller stops it. */
 export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise<PrivateRabbitMq> {
+  await installServer();
   const tls = options.tls === undefined ? undefined : { ...options.tls, port: await freePort() };
-  const { url, handle } = await start(options.port ?? (await freePort()), tls);
+  const started = await start(options.port ?? (await freePort()), tls);
+  const { url, handle } = started;
+  await untilReady(rabbitMq, started);
   const control = (...parameters: string[]): Promise<void> => controlNode(handle.node, parameters);
   return {
     url,
@@ -52,7 +67,7 @@ export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise
     async restart() {
       await control('stop_app');
       await control('start_app');
-      await untilItAnswers(url);
+      await untilReady(rabbitMq, started);
     },
     stop: () => stopNode(handle),
   };
@@ -69,21 +84,10 @@ async function answers(url: string): Promise<boolean> {
   }
 }
 
-async function start(
-  port: number,
-  tls?: NodeTls,
-): Promise<{ url: string; handle: { node: string; directory: string } }> {
-  const handle = await startNode(port, tls);
-  const url = `amqp://127.0.0.1:${port}`;
-  try {
-    await untilItAnswers(url);
-  } catch (error) {
-    await stopNode(handle).catch(() => undefined);
-    throw error;
-  }
-  return { url, handle };
+async function installServer(): Promise<void> {
+  if (!(await isInstalled('rabbitmq-server'))) await install('rabbitmq-server');
 }
 
-async function untilItAnswers(url: string): Promise<void> {
-  await until(() => answers(url), readyWithinMs, 'an answer of RabbitMQ');
+async function start(port: number, tls?: NodeTls): Promise<StartedBroker & { readonly handle: NodeHandle }> {
+  return { url: `amqp://127.0.0.1:${port}`, handle: await startNode(port, tls) };
 }

@@ -5,7 +5,6 @@ import { freePort, install, isInstalled, isRunning, startDetached, until } from 
 
 const standardPort = Number(process.env.MELANGE_REDIS_PORT ?? 6379);
 const answersWithinMs = 3_000;
-const readyWithinMs = 20_000;
 const goneWithinMs = 10_000;
 
 /** Redis, without persistence: what it holds is gone when it stops. */
@@ -14,6 +13,7 @@ export const redis: Broker = {
   variable: 'REDIS_URL',
   standardUrl: `redis://127.0.0.1:${standardPort}`,
   service: 'redis',
+  readyWithinMs: 20_000,
   answers,
   start,
   isThere,
@@ -47,15 +47,7 @@ async function start(): Promise<StartedBroker> {
   const port = await freePort(standardPort);
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const pid = await startDetached('redis-server', options);
-  const url = `redis://127.0.0.1:${port}`;
-  const handle = { pid: String(pid) };
-  try {
-    await until(() => answers(url), readyWithinMs, 'an answer of Redis');
-  } catch (error) {
-    await stop(handle).catch(() => undefined);
-    throw error;
-  }
-  return { url, handle };
+  return { url: `redis://127.0.0.1:${port}`, handle: { pid: String(pid) } };
 }
 
 function isThere(handle: Handle): Promise<boolean> {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Handle } from './broker.ts';
-import { cachedInstallation } from './cached-installation.ts';
+import { cachedInstallation } from './cache.ts';
 import { isRunning, startDetached, until } from './processes.ts';
 
 /** The version that is started. */
@@ -23,7 +23,12 @@ export interface EmulatorHandle extends Handle {
 /** Starts fauxqs on a port of this machine, with data of its own; resolves before it answers. */
 export async function startEmulator(port: number): Promise<EmulatorHandle> {
   const directory = await mkdtemp(join(tmpdir(), 'melange-sqs-'));
-  return { pid: await spawnEmulator(port, directory), port: String(port), directory };
+  try {
+    return { pid: await spawnEmulator(port, directory), port: String(port), directory };
+  } catch (error) {
+    await rm(directory, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** Kills the emulator and starts it again: queues, topics and messages stay. Resolves before it answers. */

@@ -1,5 +1,6 @@
 import type { Broker, StartedBroker } from './broker.ts';
-import { freePort, until } from './processes.ts';
+import { freePort } from './processes.ts';
+import { untilReady } from './ready.ts';
 import {
   type EmulatorHandle,
   isEmulatorThere,
@@ -10,7 +11,6 @@ import {
 
 const standardPort = 4566;
 const answersWithinMs = 3_000;
-const readyWithinMs = 30_000;
 
 /** SQS and SNS as the emulator fauxqs speaks them, each time with data of its own. It checks no credentials. */
 export const sqs: Broker = {
@@ -18,6 +18,7 @@ export const sqs: Broker = {
   variable: 'SQS_URL',
   standardUrl: `http://127.0.0.1:${standardPort}`,
   service: 'sqs',
+  readyWithinMs: 30_000,
   answers,
   start: async () => start(await freePort(standardPort)),
   isThere: isEmulatorThere,
@@ -36,15 +37,17 @@ export interface PrivateSqs {
 
 /** Starts an emulator that nobody else knows. The caller stops it. */
 export async function startSqs(): Promise<PrivateSqs> {
-  const { url, handle } = await start(await freePort());
-  let current = handle;
+  const started = await start(await freePort());
+  const { url } = started;
+  let { handle } = started;
+  await untilReady(sqs, started);
   return {
     url,
     async restart() {
-      current = await respawnEmulator(current);
-      await untilItAnswers(url);
+      handle = await respawnEmulator(handle);
+      await untilReady(sqs, { url, handle });
     },
-    stop: () => stopEmulator(current),
+    stop: () => stopEmulator(handle),
   };
 }
 
@@ -71,17 +74,5 @@ async function answers(url: string): Promise<boolean> {
 }
 
 async function start(port: number): Promise<StartedBroker & { readonly handle: EmulatorHandle }> {
-  const handle = await startEmulator(port);
-  const url = `http://127.0.0.1:${port}`;
-  try {
-    await untilItAnswers(url);
-  } catch (error) {
-    await stopEmulator(handle).catch(() => undefined);
-    throw error;
-  }
-  return { url, handle };
-}
-
-async function untilItAnswers(url: string): Promise<void> {
-  await until(() => answers(url), readyWithinMs, 'an answer of fauxqs');
+  return { url: `http://127.0.0.1:${port}`, handle: await startEmulator(port) };
 }

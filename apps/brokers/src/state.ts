@@ -1,7 +1,6 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { StartedBroker } from './broker.ts';
+import { ownFile } from './own-file.ts';
 import { isAlive } from './processes.ts';
 
 /** A broker that `up` or a test run started, and who uses it. */
@@ -15,7 +14,7 @@ export interface RecordedBroker extends StartedBroker {
 /** What `up` started and `down` stops, by the broker's name. */
 export type State = Readonly<Record<string, RecordedBroker>>;
 
-const stateFile = join(tmpdir(), 'melange-brokers.json');
+const stateFile = ownFile('json');
 
 /** What is recorded as started; nothing, if there is no record. */
 export async function readState(): Promise<State> {

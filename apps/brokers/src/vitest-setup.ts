@@ -1,5 +1,6 @@
 import { bringUp, release } from './bring-up.ts';
 import { type AvailableBroker, printable } from './broker.ts';
+import { isOfCompose } from './compose.ts';
 import { sayStartable } from './startable.ts';
 import { brokers } from './table.ts';
 
@@ -22,7 +23,7 @@ export default async function setup(): Promise<() => Promise<void>> {
       else {
         use(result);
         used.push(result.name);
-        if (result.handle !== undefined && result.handle.compose === undefined) startable.push(result.name);
+        if (result.handle !== undefined && !isOfCompose(result.handle)) startable.push(result.name);
       }
     }
   }

@@ -30,6 +30,8 @@ export function command(
     readonly folder: string;
     readonly env?: NodeJS.ProcessEnv;
     readonly heard?: (text: string) => void;
+    /** Kills it. */
+    readonly signal?: AbortSignal;
   },
 ): Promise<Outcome> {
   const env = environment(options);
@@ -37,7 +39,7 @@ export function command(
     const child = execFile(
       process.execPath,
       ['--import', 'tsx', main, ...parameters],
-      { cwd: root, env },
+      { cwd: root, env, signal: options.signal, killSignal: 'SIGKILL' },
       (error, stdout, stderr) => {
         resolve({
           status: error === null ? 0 : Number(error.code),

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { freePort, isInstalled, until } from '../src/processes.ts';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { ownFile } from '../src/own-file.ts';
+import { freePort, isInstalled, isRunning, until } from '../src/processes.ts';
 import { brokers } from '../src/table.ts';
 import { command, speaker, temporaryFolder } from './support.ts';
 
@@ -13,9 +14,10 @@ const canStart = await isInstalled('redis-server');
 const answers = async (url: string): Promise<boolean> => (await brokers.get('redis')?.answers(url)) ?? false;
 
 const folder = await temporaryFolder();
+const record = ownFile('json', folder.path);
 const env = { MELANGE_REDIS_PORT: String(standardPort) };
-const redis = (verb: string, heard = (_text: string): void => undefined) =>
-  command([verb, 'redis'], { folder: folder.path, env, heard });
+const redis = (verb: string, options: Omit<Parameters<typeof command>[1], 'folder'> = {}) =>
+  command([verb, 'redis'], { folder: folder.path, ...options, env: { ...env, ...options.env } });
 afterEach(async () => {
   await redis('down');
 });
@@ -30,11 +32,18 @@ function addressIn(line: string | undefined): string {
 
 /** The process that `up` recorded for `down`. */
 async function recordedProcess(): Promise<number> {
-  const record = JSON.parse(await readFile(join(folder.path, 'melange-brokers.json'), 'utf8'));
-  return Number(record.redis.handle.pid);
+  const { redis } = JSON.parse(await readFile(record, 'utf8'));
+  return Number(redis.handle.pid);
 }
 
-describe.skipIf(!canStart)('up and down (skipped without redis-server)', () => {
+/** A path on which `redis-server` is this program. */
+async function insteadOfRedis(program: string): Promise<string> {
+  const programs = await mkdtemp(join(folder.path, 'programs-'));
+  await writeFile(join(programs, 'redis-server'), `#!${process.execPath}\n${program}\n`, { mode: 0o755 });
+  return `${programs}:${process.env.PATH}`;
+}
+
+describe.skipIf(!canStart)('up and down (skipped without redis-server)', { timeout: 120_000 }, () => {
   test('up starts it once, status finds it, and down ends it', async () => {
     const up = await redis('up');
     expect(up).toMatchObject({ status: 0, errors: [] });
@@ -100,7 +109,9 @@ describe.skipIf(!canStart)('up and down (skipped without redis-server)', () => {
     process.kill(paused, 'SIGSTOP');
     const waits = 'redis: the one that `up` started does not answer, waiting for it';
     try {
-      const second = await redis('up', (text) => text.includes(waits) && process.kill(paused, 'SIGCONT'));
+      const second = await redis('up', {
+        heard: (text) => text.includes(waits) && process.kill(paused, 'SIGCONT'),
+      });
       expect(second.lines).toContain(waits);
       expect(second.lines.at(-1)).toBe(
         `redis: ${addressIn(first.lines.at(-1))} (already running, started by \`up\`)`,
@@ -111,12 +122,31 @@ describe.skipIf(!canStart)('up and down (skipped without redis-server)', () => {
     }
   });
 
+  test('down ends what an up had started that was killed before it answered', async () => {
+    const PATH = await insteadOfRedis('setInterval(() => {}, 1_000);');
+    const interrupt = new AbortController();
+    const up = redis('up', { env: { PATH }, signal: interrupt.signal });
+    const started = await vi.waitFor(recordedProcess, { timeout: 60_000, interval: 50 });
+    interrupt.abort();
+    await up;
+    expect(await isRunning(started, 'redis-server')).toBe(true);
+    expect((await redis('down')).lines).toEqual(['stopped redis']);
+    expect(await isRunning(started, 'redis-server')).toBe(false);
+  });
+
+  test('up does not wait for what ended as soon as it was started, and forgets it', async () => {
+    const { status, lines } = await redis('up', { env: { PATH: await insteadOfRedis('process.exit(1);') } });
+    expect(status).toBe(1);
+    expect(lines.at(-1)).toContain('package: redis ended as soon as it was started');
+    expect((await redis('down')).lines).toEqual(['nothing to stop: `up` started none of them']);
+  });
+
   test('down ends no process that has only inherited the number of one of ours', async () => {
     await redis('up');
     process.kill(await recordedProcess());
     const stranger = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
-    const record = { redis: { url: 'redis://127.0.0.1:1', handle: { pid: String(stranger.pid) } } };
-    await writeFile(join(folder.path, 'melange-brokers.json'), JSON.stringify(record));
+    const recorded = { redis: { url: 'redis://127.0.0.1:1', handle: { pid: String(stranger.pid) } } };
+    await writeFile(record, JSON.stringify(recorded));
     try {
       expect((await redis('down')).lines).toEqual(['stopped redis']);
       expect(stranger.exitCode ?? stranger.signalCode).toBeNull();

@@ -1,10 +1,10 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import type { AvailableBroker } from '../src/index.ts';
+import { ownFile } from '../src/own-file.ts';
 import { freePort, isInstalled } from '../src/processes.ts';
 import { brokers } from '../src/table.ts';
 import { command, environment, temporaryFolder } from './support.ts';
@@ -47,43 +47,59 @@ async function user(): Promise<User> {
   };
 }
 
-describe.skipIf(!canStart)('a broker that several processes use (skipped without redis-server)', () => {
-  test('is one, also when they begin together, and stops with the last of them', async () => {
-    const [first, second] = await Promise.all([user(), user()]);
-    expect(first.url).toBe(second.url);
-    await first.end();
-    expect(await answers(second.url)).toBe(true);
-    await second.end();
-    expect(await answers(second.url)).toBe(false);
-  });
+describe.skipIf(!canStart)(
+  'a broker that several processes use (skipped without redis-server)',
+  { timeout: 120_000 },
+  () => {
+    test('is one, also when they begin together, and stops with the last of them', async () => {
+      const [first, second] = await Promise.all([user(), user()]);
+      expect(first.url).toBe(second.url);
+      await first.end();
+      expect(await answers(second.url)).toBe(true);
+      await second.end();
+      expect(await answers(second.url)).toBe(false);
+    });
 
-  test('is not kept by one that was killed', async () => {
-    const killed = await user();
-    const last = await user();
-    await killed.kill();
-    expect(await answers(last.url)).toBe(true);
-    await last.end();
-    expect(await answers(last.url)).toBe(false);
-  });
+    test('is not kept by one that was killed', async () => {
+      const killed = await user();
+      const last = await user();
+      await killed.kill();
+      expect(await answers(last.url)).toBe(true);
+      await last.end();
+      expect(await answers(last.url)).toBe(false);
+    });
 
-  test('stays when `up` asked for it, before or meanwhile', async () => {
-    const first = await user();
-    await command(['up', 'redis'], options);
-    await first.end();
-    expect(await answers(first.url)).toBe(true);
-    const second = await user();
-    await second.end();
-    expect(await answers(second.url)).toBe(true);
-    expect((await command(['down', 'redis'], options)).lines).toEqual(['stopped redis']);
-    expect(await answers(second.url)).toBe(false);
-  });
+    test('stays when `up` asked for it, before or meanwhile', async () => {
+      const first = await user();
+      await command(['up', 'redis'], options);
+      await first.end();
+      expect(await answers(first.url)).toBe(true);
+      const second = await user();
+      await second.end();
+      expect(await answers(second.url)).toBe(true);
+      expect((await command(['down', 'redis'], options)).lines).toEqual(['stopped redis']);
+      expect(await answers(second.url)).toBe(false);
+    });
 
-  test('is had although one died while it was bringing brokers up', async () => {
-    const gone = spawn(process.execPath, ['-e', '']);
-    await once(gone, 'exit');
-    await writeFile(join(folder.path, 'melange-brokers.lock'), String(gone.pid));
-    const alive = await user();
-    expect(await answers(alive.url)).toBe(true);
-    await alive.end();
-  });
-});
+    test('is had although one died while it was bringing brokers up', async () => {
+      const gone = spawn(process.execPath, ['-e', '']);
+      await once(gone, 'exit');
+      await writeFile(ownFile('lock', folder.path), String(gone.pid));
+      const alive = await user();
+      expect(await answers(alive.url)).toBe(true);
+      await alive.end();
+    });
+
+    test('is waited for while another one brings brokers up, and that one is named', async () => {
+      const lock = ownFile('lock', folder.path);
+      await writeFile(lock, String(process.pid));
+      const waits = `waiting for process ${process.pid}, which starts or stops brokers`;
+      const { status, lines } = await command(['up', 'redis'], {
+        ...options,
+        heard: (text) => text.includes(waits) && rm(lock),
+      });
+      expect(lines[0]).toContain(waits);
+      expect(status).toBe(0);
+    });
+  },
+);
