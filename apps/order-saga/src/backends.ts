@@ -27,19 +27,25 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
     open.set(name, backend);
     return backend;
   };
-  const { orders, payments, saga } = options.backends;
-  const backends: Backends = {
-    orders: await backendOf(orders),
-    payments: await backendOf(payments),
-    saga: await backendOf(saga),
-  };
-  return {
-    backends,
-    async close() {
+  const close = async (): Promise<void> => {
+    try {
       for (const backend of open.values()) await backend.close();
+    } finally {
       if (used.length > 0) await release(used);
-    },
+    }
   };
+  try {
+    const { orders, payments, saga } = options.backends;
+    const backends: Backends = {
+      orders: await backendOf(orders),
+      payments: await backendOf(payments),
+      saga: await backendOf(saga),
+    };
+    return { backends, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 type Maker = (used: string[], log: (line: string) => void) => Promise<MessagingBackend>;

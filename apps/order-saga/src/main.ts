@@ -42,11 +42,15 @@ async function runAll(options: RunOptions, backends: Backends, stopped: AbortSig
   return 1;
 }
 
-/** Aborted at the first SIGINT or SIGTERM; a second one ends the process at once. */
+/** Aborted at the first SIGINT or SIGTERM; another one, a second later or more, ends the process at once. */
 function stopSignal(): AbortSignal {
   const controller = new AbortController();
+  let insistsFrom = Number.POSITIVE_INFINITY;
   const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(1);
+    // A terminal's Ctrl-C comes more than once: from the terminal, and passed on by pnpm and tsx.
+    if (performance.now() > insistsFrom) process.exit(1);
+    if (controller.signal.aborted) return;
+    insistsFrom = performance.now() + 1_000;
     controller.abort();
   };
   // Not `once`: the spinner's own listener ends the process where it finds no other.

@@ -10,10 +10,12 @@ export interface Progress {
 
 /** A spinner on a terminal; a line for each tenth where the output is piped, or the terminal cannot draw one. */
 export function startProgress(orders: number): Progress {
-  return (process.stdout.isTTY && startSpinner(orders)) || startLines(orders);
+  return startSpinner(orders) ?? startLines(orders);
 }
 
 function startSpinner(orders: number): Progress | undefined {
+  // ora writes to standard error; on a terminal without a width, as some programs make them, it would clear for ever.
+  if (!process.stdout.isTTY || !(process.stderr.columns > 0)) return undefined;
   // With its default ora makes the terminal raw, and Ctrl-C then reaches nobody.
   const spinner = ora({ text: 'placing orders', discardStdin: false }).start();
   if (!spinner.isSpinning) return undefined;

@@ -37,12 +37,17 @@ describe('progress', () => {
   });
 
   describe.skipIf(!hasTerminal)('on a terminal (skipped without script of util-linux)', () => {
-    async function onTerminal(env: NodeJS.ProcessEnv): Promise<string> {
+    async function onTerminal(env: NodeJS.ProcessEnv, columns = 100): Promise<string> {
       const { CI: _ci, ...inherited } = process.env;
-      // The terminal of `script` has no width until it is given one.
-      const line = ['stty cols 100;', process.execPath, '--import', 'tsx', main, '--orders', '2000'].join(
-        ' ',
-      );
+      const line = [
+        `stty cols ${columns};`,
+        process.execPath,
+        '--import',
+        'tsx',
+        main,
+        '--orders',
+        '2000',
+      ].join(' ');
       const { stdout } = await run('script', ['-qec', line, '/dev/null'], { env: { ...inherited, ...env } });
       expect(figures(stdout)).toMatchObject({ 'orders placed': 2_000, lost: 0 });
       return stdout;
@@ -54,8 +59,11 @@ describe('progress', () => {
       expect(shown).not.toContain('orders ended');
     });
 
-    test('that cannot draw, it is lines', async () => {
-      const shown = await onTerminal({ TERM: 'dumb' });
+    test.each([
+      ['cannot draw', 'dumb', 100],
+      ['has no width', 'xterm', 0],
+    ])('that %s, it is lines', async (_, TERM, columns) => {
+      const shown = await onTerminal({ TERM }, columns);
       expect(shown).toContain('2000 of 2000 orders ended');
       expect(shown).not.toContain('\u001b');
     });
@@ -85,12 +93,18 @@ describe('what cannot run', () => {
     expect(stderr).toMatch(/^order-saga: .*--nonsense.*\n$/);
   });
 
-  test('a broker that does not answer is one line without credentials and status 2', async () => {
-    const { status, stderr } = await orderSaga(['--backend', 'rabbitmq'], {
-      RABBITMQ_URL: 'amqp://user:secret@127.0.0.1:1',
-    });
-    expect(status).toBe(2);
-    expect(stderr).toMatch(/^order-saga: .*\n$/);
-    expect(stderr).not.toContain('secret');
-  });
+  test.each([
+    ['rabbitmq', 'RABBITMQ_URL', 'amqp://user:secret@127.0.0.1:1'],
+    ['redis-streams', 'REDIS_URL', 'redis://:secret@127.0.0.1:1'],
+    ['kafka', 'KAFKA_URL', 'kafka://127.0.0.1:1'],
+    ['sqs', 'SQS_URL', 'http://user:secret@127.0.0.1:1'],
+  ])(
+    '%s: a broker that does not answer is one line without credentials and status 2',
+    async (backend, variable, url) => {
+      const { status, stderr } = await orderSaga(['--backend', backend], { [variable]: url });
+      expect(status).toBe(2);
+      expect(stderr).toMatch(new RegExp(`^order-saga: .*${variable}.*\n$`));
+      expect(stderr).not.toContain('secret');
+    },
+  );
 });

@@ -88,7 +88,8 @@ describe('memory', () => {
     await using backend = new MemoryBackend();
     const options = readArguments(['--failure-rate', '0.999', '--run-id', 'stopped']);
     const backends = { orders: backend, payments: backend, saga: backend };
-    const report = await runSystem(options, backends, () => undefined, AbortSignal.timeout(300));
+    const stop = new AbortController();
+    const report = await runSystem(options, backends, () => stop.abort(), stop.signal);
     expect(report.lost).toBeGreaterThan(50);
     expect(await backend.describeQueue('stopped-orders')).toMatchObject({ exists: false });
   });
@@ -142,7 +143,7 @@ describe('the ledger', () => {
 });
 
 describe.skipIf(rabbitMqUrl === '')('RabbitMQ (skipped without RABBITMQ_URL)', () => {
-  test('2,000 orders survive a restart of the broker in the middle', { timeout: 180_000 }, async ({
+  test('2,000 orders survive a restart of the broker in the middle', { timeout: 300_000 }, async ({
     skip,
   }) => {
     if (!canStartHere('rabbitmq')) return skip('no RabbitMQ of our own can be started here, to be restarted');
@@ -151,6 +152,7 @@ describe.skipIf(rabbitMqUrl === '')('RabbitMQ (skipped without RABBITMQ_URL)', (
     const parameters = ['--backend', 'rabbitmq', '--orders', '2000', '--failure-rate', '0.2'];
     const env = { ...process.env, RABBITMQ_URL: broker.url };
     const child = spawn(process.execPath, ['--import', 'tsx', main, ...parameters], { env });
+    onTestFinished(() => void child.kill('SIGKILL'));
     let stdout = '';
     let restarted: Promise<void> | undefined;
     child.stdout.on('data', (data: Buffer) => {
@@ -169,10 +171,13 @@ describe.skipIf(rabbitMqUrl === '')('RabbitMQ (skipped without RABBITMQ_URL)', (
     expect(status).toBe(0);
   });
 
-  test('each service runs alone in its own process, and drains at SIGTERM', { timeout: 60_000 }, async () => {
+  test('each service runs alone in its own process, and drains at SIGTERM', {
+    timeout: 120_000,
+  }, async () => {
     const shared = ['--backend', 'rabbitmq', '--run-id', `alone-${randomUUID()}`];
     const others = ['payments', 'saga'].map((service) => {
       const child = spawn(process.execPath, ['--import', 'tsx', main, '--service', service, ...shared]);
+      onTestFinished(() => void child.kill('SIGKILL'));
       let stdout = '';
       child.stdout.on('data', (data: Buffer) => {
         stdout += data.toString();

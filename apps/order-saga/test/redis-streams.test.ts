@@ -3,7 +3,7 @@ import { figures, orderSaga } from './support/run.ts';
 
 test.skipIf(process.env.REDIS_URL === undefined)(
   '200 orders on Redis Streams are all accounted for, and the process ends by itself (skipped without REDIS_URL)',
-  { timeout: 60_000 },
+  { timeout: 120_000 },
   async () => {
     const flags = ['--backend', 'redis-streams', '--orders', '200', '--failure-rate', '0.2'];
     const { status, stdout, stderr } = await orderSaga(flags);
