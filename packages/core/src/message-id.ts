@@ -3,8 +3,8 @@ import { getRandomValues } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 
-/** Makes the id of a message. */
-export type IdSource = () => string;
+/** Makes the id of a message. Publishers say when it is published, in ms since the epoch. */
+export type IdSource = (publishedAt?: number) => string;
 
 /** Fills the bytes with randomness. */
 export type RandomBytes = (bytes: Uint8Array) => void;
@@ -13,11 +13,11 @@ export type RandomBytes = (bytes: Uint8Array) => void;
 const variants = '89ab';
 
 /** Random bytes are drawn for many ids at once: one system call each would be most of the cost. */
-const pooledIds = 128;
+const pooledIds = 1_024;
 
 /**
  * UUIDs of version 7 (RFC 9562, section 5.7): 48 bits of time in ms, then 74 random bits, so that ids sort
- * by the time of their making to the millisecond.
+ * by the time of their making to the millisecond. That is the clock's where the caller names none.
  */
 export function uuidVersion7Source(options?: { clock?: Clock; randomBytes?: RandomBytes }): IdSource {
   const clock = options?.clock ?? systemClock;
@@ -29,13 +29,12 @@ export function uuidVersion7Source(options?: { clock?: Clock; randomBytes?: Rand
   let millisecond = Number.NaN;
   /** Of the present millisecond, which many ids share. */
   let prefix = '';
-  return () => {
+  return (now = clock.now()) => {
     if (next === pool.length) {
       fill(pool);
       digits = pool.toString('hex');
       next = 0;
     }
-    const now = clock.now();
     if (now !== millisecond) {
       millisecond = now;
       prefix = prefixOf(now);

@@ -41,6 +41,9 @@ export type Publishable<Value> = Value extends PromiseLike<unknown> | ((...param
   ? never
   : Value;
 
+/** No options and no headers, for every message that has none. */
+const none: Readonly<Record<string, never>> = Object.freeze({});
+
 /** Publishes to queues. */
 export class QueuePublisher<Features extends Capabilities = Capabilities> {
   readonly #envelopes: Envelopes;
@@ -59,7 +62,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
   async publish<Value>(
     queue: string,
     value: Publishable<Value>,
-    options: EnvelopeOptions & PublishToQueueOptions<Features> = {} as EnvelopeOptions &
+    options: EnvelopeOptions & PublishToQueueOptions<Features> = none as EnvelopeOptions &
       PublishToQueueOptions<Features>,
   ): Promise<string> {
     const sealing = this.#envelopes.seal(value, options);
@@ -75,7 +78,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
   async publishBatch<Value>(
     queue: string,
     batch: readonly OutgoingMessage<Publishable<Value>>[],
-    options: PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
+    options: PublishToQueueOptions<Features> = none as PublishToQueueOptions<Features>,
   ): Promise<string[]> {
     const messages = await this.#envelopes.sealAll(batch);
     await this.#send(queue, messages, options);
@@ -111,7 +114,7 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> {
   async publish<Value>(
     topic: string,
     value: Publishable<Value>,
-    options: EnvelopeOptions & PublishOptions = {},
+    options: EnvelopeOptions & PublishOptions = none,
   ): Promise<string> {
     const sealing = this.#envelopes.seal(value, options);
     const message = isPromise(sealing) ? await sealing : sealing;
@@ -123,7 +126,7 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> {
   async publishBatch<Value>(
     topic: string,
     batch: readonly OutgoingMessage<Publishable<Value>>[],
-    options: PublishOptions = {},
+    options: PublishOptions = none,
   ): Promise<string[]> {
     const messages = await this.#envelopes.sealAll(batch);
     await this.#send(topic, messages, options);
@@ -166,14 +169,15 @@ class Envelopes {
   }
 
   #message({ content, manifest, serializerId }: SerializedValue, envelope: EnvelopeOptions): Message {
+    const publishedAt = this.#clock.now();
     return {
-      id: envelope.id ?? this.#ids(),
+      id: envelope.id ?? this.#ids(publishedAt),
       content,
       manifest,
       serializerId,
       key: envelope.key,
-      headers: envelope.headers ?? {},
-      publishedAt: this.#clock.now(),
+      headers: envelope.headers ?? none,
+      publishedAt,
     };
   }
 
