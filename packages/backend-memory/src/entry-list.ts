@@ -51,10 +51,8 @@ export class EntryList {
 
   /** Only when most slots are taken: each entry is then moved a constant number of times, however many there are. */
   #dropTakenSlots(): void {
-    if (this.#head === this.#tail.length) this.#tail = [];
-    else if (this.#head > mostTakenSlots && this.#head * 2 > this.#tail.length)
-      this.#tail = this.#tail.slice(this.#head);
-    else return;
+    if (this.#head < mostTakenSlots || this.#head * 2 < this.#tail.length) return;
+    this.#tail = this.#tail.slice(this.#head);
     this.#head = 0;
   }
 

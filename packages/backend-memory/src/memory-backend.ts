@@ -109,12 +109,13 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   async publishToQueue(
     queue: string,
     messages: readonly Message[],
-    options: PublishOptions & { readonly delayMs?: number } = {},
+    options?: PublishOptions & { readonly delayMs?: number },
   ): Promise<void> {
     this.#assertOpen();
-    const targets = [this.#queue(queue)];
-    const putting = this.#put(queue, messages, () => targets, options.delayMs);
-    if (putting !== undefined) await putting;
+    const target = this.#queue(queue);
+    if (this.#interceptors.size > 0 || target.size + messages.length > this.#maxMessages)
+      await this.#put(queue, messages, () => [target], options?.delayMs);
+    else for (const message of messages) target.put(message, options?.delayMs);
   }
 
   async publishToTopic(
