@@ -31,12 +31,11 @@ export async function consumeOrders(
     concurrency,
     ordering,
   });
-  const orders = new SingleDispatchConsumer('orders').on(OrderPlaced, async (order) => {
-    await handle(order, parameters.handlerMs);
-    meter.handled();
-  });
+  const orders = new SingleDispatchConsumer('orders').on(OrderPlaced, (order) =>
+    handle(order, parameters.handlerMs),
+  );
   dispatcher.attachConsumer(orders);
-  const consuming = dispatcher.consumeLoop(queue);
+  const consuming = dispatcher.consumeLoop(queue, { afterConsume: () => meter.handled() });
   await Promise.race([meter.ended, consuming]);
   await dispatcher.close();
   await consuming;

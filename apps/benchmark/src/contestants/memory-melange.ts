@@ -12,28 +12,28 @@ const contestant: Contestant = async (task, meter) => {
   await backend.declareQueue(queue);
   const publisher = new QueuePublisher({ backend, serializers: serializersOfOrders() });
   let unhandled = 0;
-  let room: { readonly made: Promise<void>; readonly make: () => void } | undefined;
+  let makeRoom: (() => void) | undefined;
+  let room: Promise<void> | undefined;
   const handled = (): void => {
     unhandled -= 1;
-    if (room !== undefined && unhandled < limit / 2) {
-      room.make();
+    if (unhandled < limit / 2) {
+      makeRoom?.();
+      makeRoom = undefined;
       room = undefined;
     }
     meter.handled();
   };
+  const awaitRoom = (): Promise<void> => {
+    room ??= new Promise((resolve) => {
+      makeRoom = resolve;
+    });
+    return room;
+  };
   const consuming = consumeOrders(backend, task, { ...meter, handled });
-  await inFlight(warmUp + messages, limit, async (index) => {
+  await inFlight(warmUp + messages, limit, (index) => {
     unhandled += 1;
-    await publisher.publish(queue, new OrderPlaced(index));
-    if (unhandled < limit) return;
-    if (room === undefined) {
-      let make = (): void => undefined;
-      const made = new Promise<void>((resolve) => {
-        make = resolve;
-      });
-      room = { made, make };
-    }
-    await room.made;
+    const publishing = publisher.publish(queue, new OrderPlaced(index));
+    return unhandled < limit ? publishing : publishing.then(awaitRoom);
   });
   await consuming;
   await backend.close();
