@@ -8,7 +8,6 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-rabbitmq/src/rabbitmq-connection.ts':
     'the states of one connection, which share all fields',
-  'packages/core/src/consume-loop.ts': 'one idea, a few lines over',
   'packages/serializer-json/test/message-types.test.ts': 'the same cases for each schema library',
   'packages/serializer-protobuf/test/protobuf-serializer.test.ts': 'one case for each form of a field',
 };

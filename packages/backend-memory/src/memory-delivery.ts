@@ -4,6 +4,7 @@ import {
   type Delivery,
   DeliveryAbortedError,
   deadLetterCopy,
+  type MaybePromise,
   MelangeError,
   type Message,
   type Slotted,
@@ -52,8 +53,12 @@ export class MemoryDelivery implements Delivery, Slotted {
     return this.#controller.signal;
   }
 
-  async acknowledge(): Promise<void> {
-    if (this.#settle()) this.#queue.finish(this);
+  acknowledge(): MaybePromise<void> {
+    try {
+      if (this.#settle()) this.#queue.finish(this);
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {

@@ -1,4 +1,5 @@
 import type { DeadLetterOptions } from './dead-letter.ts';
+import type { MaybePromise } from './deduplication-cache.ts';
 import type { Health } from './health.ts';
 import type { Message } from './message.ts';
 
@@ -198,8 +199,8 @@ export interface Delivery {
   readonly signal: AbortSignal;
   /** Whether `signal` is, or would be, aborted: told without making it. Default: `signal` is made and asked. */
   readonly isAborted?: boolean;
-  /** The work is done: the message leaves the broker. */
-  acknowledge(): Promise<void>;
+  /** The work is done: the message leaves the broker. A promise only where there is something to wait for, or it failed. */
+  acknowledge(): MaybePromise<void>;
   /** Comes again as `attempt + 1` after `delayMs` (default: 0). The message is never absent from the broker. */
   retry(options?: { readonly delayMs?: number }): Promise<void>;
   /**

@@ -1,12 +1,13 @@
-import { AbortScope } from './abort-scope.ts';
 import type { Delivery, MessagingBackend, SubscribeOptions } from './backend.ts';
 import type { Clock } from './clock.ts';
+import type { MaybePromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError } from './errors.ts';
 import { channels, isObserved, traced } from './instrumentation.ts';
 import { type Lane, Lanes } from './lanes.ts';
-import type { Outcome, ProcessingRules, Work } from './process-message.ts';
+import type { Outcome, ProcessingRules } from './process-message.ts';
 import { processMessage } from './process-message.ts';
-import { Slots, type Slotted } from './slots.ts';
+import { Slots } from './slots.ts';
+import { Work } from './work.ts';
 
 /** How the messages of a queue may overtake each other. */
 export type Ordering = 'none' | 'key' | 'queue';
@@ -28,12 +29,6 @@ export interface LoopSettings {
   readonly onOutcome: (outcome: Outcome) => void;
 }
 
-interface LaneWork extends Work, Slotted {
-  attempt: number;
-  /** Given back to the broker: what the handler does now changes nothing there. */
-  released: boolean;
-}
-
 /** With keys in order, some deliveries wait in their lanes: more must be at hand to keep the handlers busy. */
 const deliveriesPerHandler = 4;
 
@@ -41,10 +36,10 @@ const deliveriesPerHandler = 4;
 export class ConsumeLoop {
   readonly queue: string;
   readonly #settings: LoopSettings;
-  readonly #lanes = new Lanes<LaneWork>();
-  readonly #running = new Slots<LaneWork>();
+  readonly #lanes = new Lanes<Work>();
+  readonly #running = new Slots<Work>();
   /** Lanes whose head waits for its retry, with the way to end the wait. */
-  readonly #waiting = new Map<Lane<LaneWork>, () => void>();
+  readonly #waiting = new Map<Lane<Work>, () => void>();
   #rules: ProcessingRules;
   #stopping = false;
   #unfinished = 0;
@@ -114,13 +109,7 @@ export class ConsumeLoop {
   }
 
   #receive(delivery: Delivery): void {
-    const work: LaneWork = {
-      delivery,
-      attempt: delivery.attempt,
-      scope: new AbortScope(delivery),
-      released: false,
-      slot: -1,
-    };
+    const work = new Work(delivery);
     this.#unfinished += 1;
     this.#settings.onReceived();
     if (this.#stopping) {
@@ -140,7 +129,7 @@ export class ConsumeLoop {
     while (!this.#stopping && this.#running.size < this.#settings.concurrency) {
       const lane = this.#lanes.takeReady();
       if (lane === undefined) return;
-      const work = lane.items[0] as LaneWork;
+      const work = lane.first as Work;
       if (lane.key !== undefined && isAborted(work.delivery)) {
         // Lost to a reconnect while it waited here: it comes again, behind the others of its lane.
         this.#finish();
@@ -152,65 +141,69 @@ export class ConsumeLoop {
     }
   }
 
-  async #handle(work: LaneWork, lane: Lane<LaneWork>): Promise<void> {
-    let retryInPlaceMs: number | undefined;
+  async #handle(work: Work, lane: Lane<Work>): Promise<void> {
+    let outcome: Outcome | undefined;
     try {
       if (isObserved(channels.receive)) {
         const { message } = work.delivery;
         const trace = { queue: this.queue, message, attempt: work.attempt };
         const attempt = () => this.#attempt(work, lane);
-        retryInPlaceMs = await traced(channels.receive, () => trace, attempt);
+        outcome = await traced(channels.receive, () => trace, attempt);
       } else {
-        retryInPlaceMs = await this.#attempt(work, lane);
+        // As `#attempt` does, without the promise that it would cost every message.
+        outcome = await this.#process(work);
+        const settling = this.#settle(work, lane, outcome);
+        if (settling !== undefined) await settling;
       }
     } catch (error) {
+      outcome = undefined;
+      work.settledBy = undefined;
       this.#settings.report(error, work);
       await this.#comeAgain(work);
     }
     this.#running.delete(work);
+    if (work.settledBy !== undefined) this.#settings.onOutcome(work.settledBy);
     if (work.released) {
       this.#pump();
       return;
     }
-    if (retryInPlaceMs === undefined) {
+    if (work.settledBy !== undefined || outcome?.kind !== 'retry') {
       this.#finish();
       this.#lanes.advance(lane);
     } else if (this.#stopping) void this.#giveBack(work);
-    else this.#waitInLane(work, lane, retryInPlaceMs);
+    else this.#waitInLane(work, lane, outcome.delayMs);
     this.#pump();
   }
 
-  /** Processes and settles the work. Answers after how many ms it is to be repeated in its lane, if it is. */
-  async #attempt(work: LaneWork, lane: Lane<LaneWork>): Promise<number | undefined> {
-    const { handlerTimeoutMs } = this.#settings;
-    const processing =
-      handlerTimeoutMs === undefined
-        ? processMessage(work, this.#rules)
-        : this.#processWithin(handlerTimeoutMs, work);
-    const outcome = await processing;
-    if (work.released) return undefined;
-    if (outcome.kind === 'retry' && lane.key !== undefined) return outcome.delayMs;
-    if (isObserved(channels.settle)) {
-      const trace = { queue: this.queue, message: work.delivery.message, outcome: outcome.kind };
-      await traced(
-        channels.settle,
-        () => trace,
-        () => settle(work, outcome),
-      );
-    } else {
-      await settle(work, outcome);
-    }
-    this.#settings.onOutcome(outcome);
-    return undefined;
+  async #attempt(work: Work, lane: Lane<Work>): Promise<Outcome> {
+    const outcome = await this.#process(work);
+    await this.#settle(work, lane, outcome);
+    return outcome;
   }
 
-  async #processWithin(handlerTimeoutMs: number, work: LaneWork): Promise<Outcome> {
+  #process(work: Work): Promise<Outcome> {
+    const { handlerTimeoutMs } = this.#settings;
+    if (handlerTimeoutMs === undefined) return processMessage(work, this.#rules);
+    return this.#processWithin(handlerTimeoutMs, work);
+  }
+
+  /** Tells the broker, unless the work was given back or is to be repeated in its lane. */
+  #settle(work: Work, lane: Lane<Work>, outcome: Outcome): MaybePromise<void> {
+    if (work.released || (outcome.kind === 'retry' && lane.key !== undefined)) return;
+    work.settledBy = outcome;
+    if (!isObserved(channels.settle)) return settle(work, outcome);
+    const trace = { queue: this.queue, message: work.delivery.message, outcome: outcome.kind };
+    return traced(
+      channels.settle,
+      () => trace,
+      async () => settle(work, outcome),
+    );
+  }
+
+  async #processWithin(handlerTimeoutMs: number, work: Work): Promise<Outcome> {
     const { clock } = this.#settings;
     const cancel = clock.schedule(
-      () =>
-        work.scope.abort(
-          new DeliveryAbortedError('timeout', `The handler took over ${handlerTimeoutMs} ms.`),
-        ),
+      () => work.abort(new DeliveryAbortedError('timeout', `The handler took over ${handlerTimeoutMs} ms.`)),
       handlerTimeoutMs,
     );
     try {
@@ -224,7 +217,7 @@ export class ConsumeLoop {
    * The broker delivers again what could not be settled. A delivery that is open even so, for its dead-letter queue
    * is gone, would keep its place for ever.
    */
-  async #comeAgain({ delivery }: LaneWork): Promise<void> {
+  async #comeAgain({ delivery }: Work): Promise<void> {
     try {
       await delivery.retry({ delayMs: this.#settings.longestDelayMs });
     } catch (error) {
@@ -232,7 +225,7 @@ export class ConsumeLoop {
     }
   }
 
-  #waitInLane(work: LaneWork, lane: Lane<LaneWork>, delayMs: number): void {
+  #waitInLane(work: Work, lane: Lane<Work>, delayMs: number): void {
     work.attempt += 1;
     this.#settings.onOutcome({ kind: 'retry', delayMs });
     const resume = (): void => {
@@ -254,14 +247,12 @@ export class ConsumeLoop {
 
   #abandon(deadlineMs: number): void {
     for (const work of this.#running.all()) {
-      work.scope.abort(
-        new DeliveryAbortedError('shutdown', `Not finished within ${deadlineMs} ms of stopping.`),
-      );
+      work.abort(new DeliveryAbortedError('shutdown', `Not finished within ${deadlineMs} ms of stopping.`));
       void this.#giveBack(work);
     }
   }
 
-  async #giveBack(work: LaneWork): Promise<void> {
+  async #giveBack(work: Work): Promise<void> {
     work.released = true;
     try {
       await work.delivery.release();
@@ -289,7 +280,7 @@ export class ConsumeLoop {
   }
 }
 
-function settle({ delivery, attempt }: LaneWork, outcome: Outcome): Promise<void> {
+function settle({ delivery, attempt }: Work, outcome: Outcome): MaybePromise<void> {
   switch (outcome.kind) {
     case 'acknowledge':
       return delivery.acknowledge();
@@ -298,7 +289,7 @@ function settle({ delivery, attempt }: LaneWork, outcome: Outcome): Promise<void
     case 'dead-letter':
       return delivery.deadLetter({ ...outcome, attempts: attempt });
     case 'acknowledged-early':
-      return Promise.resolve();
+      return;
   }
 }
 

@@ -1,11 +1,19 @@
+/** What can stand in a lane, in one at a time. */
+export interface Linked<Item> {
+  /** The one behind it there. Only `Lanes` writes it. */
+  next: Item | undefined;
+}
+
 /** Items that must wait for each other: only the first of them may run. */
 export interface Lane<Item> {
   readonly key: string | undefined;
-  readonly items: Item[];
+  /** None once the last one has left. */
+  first: Item | undefined;
+  last: Item;
 }
 
 /** What has entered and not left, in lanes by key. An item without a key has a lane of its own. */
-export class Lanes<Item> {
+export class Lanes<Item extends Linked<Item>> {
   readonly #byKey = new Map<string, Lane<Item>>();
   /** Lanes whose first item may run, in the order in which that became so. */
   readonly #ready: Lane<Item>[] = [];
@@ -13,10 +21,11 @@ export class Lanes<Item> {
   enter(item: Item, key: string | undefined): void {
     const lane = key === undefined ? undefined : this.#byKey.get(key);
     if (lane !== undefined) {
-      lane.items.push(item);
+      lane.last.next = item;
+      lane.last = item;
       return;
     }
-    const opened: Lane<Item> = { key, items: [item] };
+    const opened: Lane<Item> = { key, first: item, last: item };
     if (key !== undefined) this.#byKey.set(key, opened);
     this.#ready.push(opened);
   }
@@ -33,13 +42,14 @@ export class Lanes<Item> {
 
   /** Its first item has left: the next one may run. */
   advance(lane: Lane<Item>): void {
-    lane.items.shift();
-    if (lane.items.length > 0) this.#ready.push(lane);
+    lane.first = lane.first?.next;
+    if (lane.first !== undefined) this.#ready.push(lane);
     else if (lane.key !== undefined) this.#byKey.delete(lane.key);
   }
 
   /** Every item of a lane that is ready, or has a key. */
   *[Symbol.iterator](): IterableIterator<Item> {
-    for (const { items } of new Set([...this.#ready, ...this.#byKey.values()])) yield* items;
+    for (const { first } of new Set([...this.#ready, ...this.#byKey.values()]))
+      for (let item = first; item !== undefined; item = item.next) yield item;
   }
 }

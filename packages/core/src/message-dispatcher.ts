@@ -15,9 +15,10 @@ import type {
   LoopHealth,
   MessageDispatcherOptions,
 } from './message-dispatcher-options.ts';
-import type { Outcome, ProcessingRules, Work } from './process-message.ts';
+import type { Outcome, ProcessingRules } from './process-message.ts';
 import { exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
 import { Router } from './router.ts';
+import type { Work } from './work.ts';
 
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;

@@ -1,15 +1,14 @@
-import type { AbortScope } from './abort-scope.ts';
-import type { Delivery } from './backend.ts';
 import type { ClaimKeeper } from './claim-keeper.ts';
 import type { ConsumeContext, Consumer } from './consumer.ts';
-import { deduplicationKey, isPromise } from './deduplication-cache.ts';
+import { deduplicationKey, isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError, Reject, type RetryLater } from './errors.ts';
 import { channels, isObserved, traced } from './instrumentation.ts';
-import type { Message } from './message.ts';
+import type { Message, MessageContent } from './message.ts';
 import type { Middleware } from './middleware.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Router } from './router.ts';
 import type { SerializerRegistry } from './serializer-registry.ts';
+import type { Work } from './work.ts';
 
 /** What becomes of a message. */
 export type Outcome =
@@ -48,14 +47,6 @@ export interface ProcessingRules {
   readonly onDuplicate: (consumer: string) => void;
 }
 
-/** One delivery under way. */
-export interface Work {
-  readonly delivery: Delivery;
-  /** The broker's attempts plus those made here while the message stayed in its lane. */
-  readonly attempt: number;
-  readonly scope: AbortScope;
-}
-
 interface Failure {
   readonly error: unknown;
   readonly consumer: string | undefined;
@@ -84,30 +75,27 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
     const decoded = decode(message, rules.serializers);
     value = isPromise(decoded) ? await decoded : decoded;
   } catch (error) {
-    rules.report(error, undefined, work);
-    if (rules.hasDeadLetterQueue)
-      return { kind: 'dead-letter', reason: 'undecodable', error, consumer: undefined };
-    return { kind: 'acknowledge', because: 'undecodable' };
+    return undecodable(error, work, rules);
   }
 
   let accepted = 0;
   let rejection: Failure | undefined;
   let failure: Failure | undefined;
-  for (const consumer of rules.router.candidatesFor(value)) {
+  const candidates = rules.router.candidatesFor(value);
+  for (let index = 0; index < candidates.length; index += 1) {
+    const consumer = candidates[index] as Consumer;
     let error: unknown;
     try {
       if (!consumer.accepts(value, message)) continue;
-      accepted += 1;
       const { claims } = rules;
-      const running =
-        claims === undefined
-          ? failureOf(consumer, value, work, rules)
-          : runOnce(consumer, value, work, rules, claims);
-      error = await running;
+      if (claims === undefined) {
+        const running = run(consumer, value, work, rules);
+        if (running !== undefined) await running;
+      } else error = await runOnce(consumer, value, work, rules, claims);
     } catch (thrown) {
-      accepted += 1;
-      error = thrown;
+      error = thrown ?? threwNothing();
     }
+    accepted += 1;
     if (error === undefined) continue;
     rules.report(error, consumer.name, work);
     if (MelangeError.is(error, 'REJECTED')) rejection ??= { error, consumer: consumer.name };
@@ -124,9 +112,17 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
 }
 
 function decode(message: Message, serializers: SerializerRegistry): unknown {
-  const { content, manifest, serializerId } = message;
   // A tombstone has nothing to decode: it reaches the consumers as null.
-  return content === null ? null : serializers.deserialize({ content, manifest, serializerId });
+  return message.content === null
+    ? null
+    : serializers.deserialize(message as Message & { content: MessageContent });
+}
+
+function undecodable(error: unknown, work: Work, rules: ProcessingRules): Outcome {
+  rules.report(error, undefined, work);
+  if (rules.hasDeadLetterQueue)
+    return { kind: 'dead-letter', reason: 'undecodable', error, consumer: undefined };
+  return { kind: 'acknowledge', because: 'undecodable' };
 }
 
 function unhandled(work: Work, rules: ProcessingRules): Outcome {
@@ -193,7 +189,7 @@ async function runOnce(
   let lost: DeliveryAbortedError | undefined;
   const stopKeeping = claims.keep(claim, () => {
     lost = claimLost(consumer, id);
-    work.scope.abort(lost);
+    work.abort(lost);
   });
   const error = await failureOf(consumer, value, work, rules);
   stopKeeping();
@@ -229,20 +225,22 @@ async function failureOf(
   rules: ProcessingRules,
 ): Promise<unknown> {
   try {
-    const running =
-      rules.middleware.length === 0 && !isObserved(channels.process)
-        ? consumer.process(message, new Context(work, consumer.name, message))
-        : run(consumer, message, work, rules);
-    if (running !== undefined) await running;
+    await run(consumer, message, work, rules);
     return undefined;
   } catch (error) {
-    return error ?? new Error('The consumer threw nothing (undefined or null).');
+    return error ?? threwNothing();
   }
 }
 
-/** With all that surrounds a run. */
-function run(consumer: Consumer, message: unknown, work: Work, rules: ProcessingRules): Promise<void> {
+function threwNothing(): Error {
+  return new Error('The consumer threw nothing (undefined or null).');
+}
+
+/** Runs the consumer, with all that surrounds a run. */
+function run(consumer: Consumer, message: unknown, work: Work, rules: ProcessingRules): MaybePromise<void> {
   const context = new Context(work, consumer.name, message);
+  if (rules.middleware.length === 0 && !isObserved(channels.process))
+    return consumer.process(message, context);
   let next = async (): Promise<void> => consumer.process(message, context);
   for (let index = rules.middleware.length - 1; index >= 0; index -= 1) {
     const middleware = rules.middleware[index] as Middleware;
@@ -265,20 +263,21 @@ class Context implements ConsumeContext {
   readonly attempt: number;
   readonly headers: Message['headers'];
   readonly key: string | undefined;
-  readonly #scope: AbortScope;
+  readonly #work: Work;
 
-  constructor({ delivery, attempt, scope }: Work, consumer: string, message: unknown) {
+  constructor(work: Work, consumer: string, message: unknown) {
+    const received = work.delivery.message;
     this.consumer = consumer;
     this.message = message;
-    this.messageId = delivery.message.id;
-    this.manifest = delivery.message.manifest;
-    this.attempt = attempt;
-    this.headers = delivery.message.headers;
-    this.key = delivery.message.key;
-    this.#scope = scope;
+    this.messageId = received.id;
+    this.manifest = received.manifest;
+    this.attempt = work.attempt;
+    this.headers = received.headers;
+    this.key = received.key;
+    this.#work = work;
   }
 
   get signal(): AbortSignal {
-    return this.#scope.signal;
+    return this.#work.signal;
   }
 }

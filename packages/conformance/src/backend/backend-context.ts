@@ -145,8 +145,8 @@ export class BackendContext {
   }
 
   /** Bounds a promise by the suite's patience. */
-  soon<Value>(promise: PromiseLike<Value>, what: string): Promise<Value> {
-    return withDeadline(promise, this.patienceMs, what);
+  soon<Value>(promise: MaybePromise<Value>, what: string): Promise<Value> {
+    return withDeadline(Promise.resolve(promise), this.patienceMs, what);
   }
 
   /** The queue holds nothing: by its description, and to a subscriber that asks for the rest. */
@@ -214,14 +214,17 @@ export function sortedIds(messages: readonly Pick<Message, 'id'>[]): string[] {
 }
 
 /** The promise rejects with a Melange error of this code. */
-export async function rejectsWith(code: MelangeErrorCode, promise: Promise<unknown>): Promise<MelangeError> {
+export async function rejectsWith(
+  code: MelangeErrorCode,
+  promise: MaybePromise<unknown>,
+): Promise<MelangeError> {
   const error = await rejectsWithMelangeError(promise);
   assert.equal(error.code, code, `expected ${code}, got ${error.code}: ${error.message}`);
   return error;
 }
 
 /** The promise rejects with a Melange error, of whichever code. */
-export async function rejectsWithMelangeError(promise: Promise<unknown>): Promise<MelangeError> {
+export async function rejectsWithMelangeError(promise: MaybePromise<unknown>): Promise<MelangeError> {
   let error: unknown;
   try {
     await promise;

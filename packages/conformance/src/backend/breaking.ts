@@ -19,6 +19,6 @@ export async function arrivesAtLeastOnce(receiver: Receiver, ids: readonly strin
 }
 
 /** For receivers that do nothing else. */
-export function acknowledge(delivery: Delivery): Promise<void> {
-  return delivery.acknowledge();
+export async function acknowledge(delivery: Delivery): Promise<void> {
+  await delivery.acknowledge();
 }

@@ -102,7 +102,7 @@ export const ordering: readonly BackendBehaviour[] = behaviours<BackendContext>(
       const seen = new Map<string | undefined, number>();
       const handle = async (
         delivery: { readonly message: { key: string | undefined; content: unknown } } & {
-          acknowledge(): Promise<void>;
+          acknowledge(): unknown;
         },
       ) => {
         const { key, content } = delivery.message;

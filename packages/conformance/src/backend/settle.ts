@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Delivery } from '@melange/core';
+import type { Delivery, MaybePromise } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
   type BackendBehaviour,
@@ -11,7 +11,7 @@ import {
   sortedIds,
 } from './backend-context.ts';
 
-type Settlement = (delivery: Delivery) => Promise<void>;
+type Settlement = (delivery: Delivery) => MaybePromise<void>;
 
 const settlements: readonly Settlement[] = [
   (delivery) => delivery.acknowledge(),

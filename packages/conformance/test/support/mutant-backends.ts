@@ -1,5 +1,6 @@
 import {
   type Delivery,
+  type MaybePromise,
   MelangeError,
   type Message,
   type MessagingBackend,
@@ -101,7 +102,7 @@ function sharedMessages(): Alter {
 
 async function silently(
   code: 'QUEUE_NOT_FOUND' | 'TOPOLOGY_CONFLICT' | 'DELIVERY_SETTLED',
-  work: Promise<void>,
+  work: MaybePromise<void>,
 ) {
   try {
     await work;
@@ -124,12 +125,12 @@ export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
   mutant(
     'loses a message on retry',
     'retry/many',
-    deliveries((one) => ({ retry: () => one.acknowledge() })),
+    deliveries((one) => ({ retry: async () => one.acknowledge() })),
   ),
   mutant(
     'loses a message on release',
     'settle/release',
-    deliveries((one) => ({ release: () => one.acknowledge() })),
+    deliveries((one) => ({ release: async () => one.acknowledge() })),
   ),
   mutant(
     'ignores the delay of a retry',

@@ -1,8 +1,8 @@
 import { type Consumer, type DeduplicationCache, fixedDelays, type Message } from '@melange/core';
-import { AbortScope } from '../../src/abort-scope.ts';
 import { ClaimKeeper, type DeduplicationOptions } from '../../src/claim-keeper.ts';
 import { type Outcome, type ProcessingRules, processMessage } from '../../src/process-message.ts';
 import { Router } from '../../src/router.ts';
+import { Work } from '../../src/work.ts';
 import { ManualClock } from './manual-clock.ts';
 import { RecordingDelivery } from './recording-delivery.ts';
 import { serializers } from './text-serializer.ts';
@@ -48,8 +48,7 @@ export function start(consumers: readonly Consumer[], setting: Setting = {}): Ob
     onDuplicate: (consumer) => duplicates.push(consumer),
     ...setting.rules,
   };
-  const work = { delivery, attempt: delivery.attempt, scope: new AbortScope(delivery) };
-  return { outcome: processMessage(work, rules), delivery, reports, duplicates };
+  return { outcome: processMessage(new Work(delivery), rules), delivery, reports, duplicates };
 }
 
 export function consumer(
