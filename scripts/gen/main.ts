@@ -95,5 +95,5 @@ Next:
   1. pnpm install
   2. pnpm test packages/${folder}: what fails is left to do
   3. read ${roles[role].guide}, and ${roles[role].model}, the model
-  4. write its README, run pnpm docs:generate, and add the package to the table of packages in README.md`;
+  4. write its README; pnpm docs:generate fills in its options, and the tables of README.md`;
 }

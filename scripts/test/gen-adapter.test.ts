@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { run } from '../../apps/brokers/src/processes.ts';
 import { repository } from '../packaging/packages.ts';
 
@@ -112,6 +114,49 @@ describe('the conformance test', () => {
   it('leaves the mapper of a backend tested', () => {
     const mapper = results.get('packages/backend-slow-post/test/slow-post-message-mapper.test.ts');
     expect(mapper).toEqual({ failed: [], passed: 5 });
+  });
+});
+
+/** Gives a program a terminal. */
+const hasTerminal = await run('script', ['--version']).then(
+  ({ stdout }) => stdout.includes('util-linux'),
+  () => false,
+);
+
+describe.skipIf(!hasTerminal)('on a terminal (skipped without script of util-linux)', () => {
+  it('asks for what the flags leave open', async () => {
+    const command = `stty cols 100 rows 40; exec ${process.execPath} --import tsx ${script} adapter`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { cwd: copy });
+    onTestFinished(() => void child.kill());
+    let shown = '';
+    const answers: [question: string, answer: string][] = [
+      ['What does the adapter do?', '\u001b[B\r'],
+      ['With which technology?', 'My Broker\r'],
+      ['--technology must be in small letters', '\u0015slow-asker\r'],
+    ];
+    child.stdout.on('data', (data: Buffer) => {
+      shown += data.toString();
+      const [question, answer] = answers[0] ?? [];
+      if (question === undefined || !shown.includes(question)) return;
+      answers.shift();
+      child.stdin.write(answer);
+    });
+    expect(await once(child, 'exit')).toEqual([0, null]);
+    expect(shown).toContain('wrote packages/serializer-slow-asker/src/slow-asker-serializer.ts');
+    expect(shown).toContain('pnpm test packages/serializer-slow-asker: what fails is left to do');
+  });
+
+  it('writes nothing when the question is given up', async () => {
+    const command = `stty cols 100 rows 40; exec ${process.execPath} --import tsx ${script} adapter --role dedup`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { cwd: copy });
+    onTestFinished(() => void child.kill());
+    let shown = '';
+    child.stdout.on('data', (data: Buffer) => {
+      if (!shown.includes('With which') && data.includes('With which')) child.stdin.write('\u0003');
+      shown += data.toString();
+    });
+    expect(await once(child, 'exit')).toEqual([130, null]);
+    expect(shown).toContain('Nothing was written.');
   });
 });
 

@@ -115,7 +115,9 @@ describe('in an empty project', () => {
   ])('it compiles under strict settings and runs: %s', async (_, compiler, resolution, files) => {
     const parameters = [compiler, ...strict, ...resolution, '--outDir', 'built', ...files];
     expect(await project.run(process.execPath, ...parameters)).toBe('');
-    expect(await project.run(process.execPath, 'built/example.js')).toContain('4711');
+    for (const major of nodeMajors) {
+      expect(await project.run(await nodeOfMajor(major), 'built/example.js'), major).toContain('4711');
+    }
   });
 
   it('an adapter’s author runs the conformance suite', async () => {
