@@ -20,12 +20,23 @@ export function benchmarksOf(pages: readonly MarkdownPage[]): readonly Benchmark
     });
 }
 
-/** What the README says of the benchmarks: each with its goals, reached or not. */
+/** What the README says of the benchmarks: those that have goals, reached or not. */
 export function benchmarksTable(benchmarks: readonly Benchmark[]): string {
-  if (benchmarks.length === 0) return 'No results are checked in yet.';
-  const rows = benchmarks.map(({ path, title, goals }) => [
-    `[${title}](${path})`,
-    goals.join('<br>').replaceAll('|', '\\|'),
-  ]);
-  return aligned([['measured', 'goals'], ['-', '-'], ...rows]).join('\n');
+  const rows = benchmarks
+    .filter(({ goals }) => goals.length > 0)
+    .map(({ path, title, goals }) => [
+      `[${title}](${path})`,
+      ...[0, 1].map((column) => goals.map((goal) => goalAndResult(goal)[column]).join('<br>')),
+    ]);
+  if (rows.length === 0) return 'No results are checked in yet.';
+  return aligned([['Melange', 'goal', 'measured'], ['-', '-', '-'], ...rows]).join('\n');
+}
+
+/** `Melange: messages/s, as a ratio, at least 8: 24.73, met` */
+function goalAndResult(goal: string): readonly [string, string] {
+  const form = /^Melange: (.+?)(, as a ratio)?, (at (?:least|most) [\d.,]+): ([\d.,]+), (met|not met)$/;
+  const [, what, ratio, bound, value, outcome] = form.exec(goal) ?? [];
+  if (what === undefined) throw new Error(`A goal of a form that is not known: ${goal}`);
+  const times = ratio === undefined ? '' : '×';
+  return [`${what} ${bound}${times}`, `${value}${times}, ${outcome}`];
 }
