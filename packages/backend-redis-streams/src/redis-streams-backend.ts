@@ -14,7 +14,7 @@ import {
   type SubscribeOptions,
   type Subscription,
   TopologyConflictError,
-  warningLogger,
+  unfailingLogger,
 } from '@melange/core';
 import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
 import { closedError, RedisStreamsConnection, type ScriptParameter } from './redis-streams-connection.ts';
@@ -43,8 +43,8 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
   /** @throws MelangeError `CONFIGURATION` when an option makes no sense. */
   constructor(options: RedisStreamsBackendOptions = {}) {
     this.#settings = settingsOf(options);
-    this.#logger = options.logger ?? warningLogger;
-    this.#connection = new RedisStreamsConnection(this.#settings, options.redis, this.#logger);
+    this.#logger = unfailingLogger(options.logger);
+    this.#connection = new RedisStreamsConnection(this.#settings, options, this.#logger);
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -172,7 +172,8 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
       if (MelangeError.is(error)) throw error;
       const why = translated(error, name);
       if (!MelangeError.is(why, 'PUBLISH_FAILED')) throw why;
-      throw new BrokerUnavailableError(`Redis refused "${script}" of "${name}".`, { cause: error });
+      const text = `"${script}" of "${name}" failed. ${why.message}`;
+      throw new BrokerUnavailableError(text, { cause: error });
     }
   }
 

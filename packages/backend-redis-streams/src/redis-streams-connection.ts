@@ -1,6 +1,7 @@
 import { BrokerUnavailableError, type Health, type Logger, MelangeError } from '@melange/core';
 import { Redis, type RedisOptions } from 'ioredis';
-import type { RedisStreamsSettings } from './redis-streams-options.ts';
+import { redisErrorCode } from './redis-streams-errors.ts';
+import type { RedisStreamsBackendOptions, RedisStreamsSettings } from './redis-streams-options.ts';
 import { type ScriptName, scripts, textOf } from './redis-streams-scripts.ts';
 
 /** What scripts take and answer; text and bytes arrive as bytes. */
@@ -11,7 +12,14 @@ type ScriptRunner = Readonly<
 >;
 
 /** Redis asks for patience, or is about to become another one. */
-const transient = /^(LOADING|BUSY|TRYAGAIN|MASTERDOWN|READONLY|CLUSTERDOWN)\b/;
+const transient: ReadonlySet<string> = new Set([
+  'LOADING',
+  'BUSY',
+  'TRYAGAIN',
+  'MASTERDOWN',
+  'READONLY',
+  'CLUSTERDOWN',
+]);
 const pauseMs = 100;
 const longestReconnectMs = 1_000;
 const unhealthyAfterMs = 30_000;
@@ -29,21 +37,27 @@ export class RedisStreamsConnection {
   #lastError = 'no connection yet';
   #isClosed = false;
 
-  constructor(settings: RedisStreamsSettings, options: RedisOptions | undefined, logger: Logger) {
+  constructor(
+    settings: RedisStreamsSettings,
+    { url, redis }: Pick<RedisStreamsBackendOptions, 'url' | 'redis'>,
+    logger: Logger,
+  ) {
     this.#settings = settings;
     this.#logger = logger;
-    this.#client = new Redis(settings.url, {
+    const given = {
       connectTimeout: settings.connectTimeoutMs,
       socketTimeout: settings.requestTimeoutMs,
       retryStrategy: reconnectDelayMs,
-      ...options,
+      ...redis,
       lazyConnect: true,
       // A command that waits in ioredis outlives its deadline: commands wait here.
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
       autoResubscribe: false,
       replyMapping: 'legacy',
-    });
+    } as const satisfies RedisOptions;
+    // ioredis lets a URL win over the host and the port beside it: without one they count.
+    this.#client = url === undefined ? new Redis(given) : new Redis(url, given);
     for (const name of Object.keys(scripts) as ScriptName[]) {
       this.#client.defineCommand(name, { numberOfKeys: 1, lua: textOf(name) });
     }
@@ -75,12 +89,8 @@ export class RedisStreamsConnection {
         return await this.#by(deadline, this.#call(script, parameters));
       } catch (error) {
         const isAnswer = isReply(error);
-        if (MelangeError.is(error) || (isAnswer && !transient.test(error.message))) throw error;
-        if (isAnswer) {
-          this.#lastError = error.message;
-          // After a fail-over the address leads to another one.
-          if (error.message.startsWith('READONLY')) this.#client.disconnect(true);
-        }
+        if (MelangeError.is(error) || (isAnswer && !transient.has(redisErrorCode(error)))) throw error;
+        if (isAnswer) this.#lastError = error.message;
         await this.#by(deadline, new Promise((resolve) => setTimeout(resolve, isAnswer ? pauseMs : 1)));
       }
     }
@@ -94,7 +104,8 @@ export class RedisStreamsConnection {
 
   /** From now on calls back when there may be something new in the queue. The returned function ends that. */
   onWake(queue: string, callback: () => void): () => void {
-    const channel = `{${this.#settings.prefix}}:wake:${queue}`;
+    // Scripts are given their key with ioredis's own prefix, and derive the channel from it.
+    const channel = `${this.#client.options.keyPrefix ?? ''}{${this.#settings.prefix}}:wake:${queue}`;
     const callbacks = this.#channels.get(channel) ?? new Set();
     callbacks.add(callback);
     if (!this.#channels.has(channel)) {
@@ -137,11 +148,11 @@ export class RedisStreamsConnection {
         if (channels.length === 0) return;
         // What was published while nobody listened is looked for.
         const wake = (): void => channels.forEach((one) => void this.#wake(one));
-        listener.subscribe(...channels).then(wake, ignore);
+        listener.subscribe(...channels).then(wake, this.#onDeaf);
       });
       listener.connect().catch(ignore);
     } else if (this.#listener.status === 'ready') {
-      this.#listener.subscribe(channel).then(() => this.#wake(channel), ignore);
+      this.#listener.subscribe(channel).then(() => this.#wake(channel), this.#onDeaf);
     }
   }
 
@@ -168,9 +179,15 @@ export class RedisStreamsConnection {
     return this.#by(deadline, ready);
   }
 
-  #call(script: ScriptName, parameters: readonly ScriptParameter[]): Promise<unknown> {
+  async #call(script: ScriptName, parameters: readonly ScriptParameter[]): Promise<unknown> {
     const runner = this.#client as unknown as ScriptRunner;
-    return runner[`${script}Buffer`](`{${this.#settings.prefix}}`, ...parameters);
+    try {
+      return await runner[`${script}Buffer`](`{${this.#settings.prefix}}`, ...parameters);
+    } catch (error) {
+      // After a fail-over the address leads to another one.
+      if (isReply(error) && redisErrorCode(error) === 'READONLY') this.#client.disconnect(true);
+      throw error;
+    }
   }
 
   /** Rejects at the deadline; what comes later is nobody's concern. */
@@ -196,6 +213,15 @@ export class RedisStreamsConnection {
     this.#lostAt = undefined;
     this.#lastError = 'no answer';
     for (const settle of [...this.#waiting]) settle();
+  };
+
+  /** Lost with the connection, it is done again on the next one; refused, queues are looked at every `pollMs` only. */
+  readonly #onDeaf = (error: unknown): void => {
+    if (!isReply(error)) return;
+    this.#logger.warn('Redis refuses to wake subscribers: messages wait for up to pollMs.', {
+      pollMs: this.#settings.pollMs,
+      error: error.message,
+    });
   };
 
   /** The first of several: each attempt to connect that fails closes, too. */

@@ -83,13 +83,14 @@ export class RedisStreamsDelivery implements Delivery {
     });
   }
 
-  /** Taken away from its handler: it comes again, here or elsewhere. */
-  lose(reason: AbortReason, why: string): void {
-    if (this.#state !== 'open') return;
+  /** Taken away from its handler: it comes again, here or elsewhere. False when it was settled, or lost, before. */
+  lose(reason: AbortReason, why: string): boolean {
+    if (this.#state !== 'open') return false;
     this.#state = 'lost';
     this.#lostBy = new DeliveryAbortedError(reason, why);
     this.#controller?.abort(this.#lostBy);
     this.#settlements.settled(this);
+    return true;
   }
 
   async #settle(settle: () => Promise<void>): Promise<void> {

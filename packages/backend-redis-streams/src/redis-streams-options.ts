@@ -5,9 +5,12 @@ import type { RedisOptions } from 'ioredis';
 export interface RedisStreamsBackendOptions {
   /** Address of Redis, `redis://` or `rediss://`. Default: `redis://127.0.0.1:6379`. */
   readonly url?: string;
-  /** Settings of ioredis: TLS, or `sentinels` and `name`. What concerns queueing and repeating commands is ours. */
+  /**
+   * Settings of ioredis: TLS, or `sentinels` and `name`, or host and port in place of `url`, which counts where both are
+   * given. What concerns queueing and repeating commands is ours.
+   */
   readonly redis?: RedisOptions;
-  /** First part of every key; all keys of one prefix are in one slot. Default: `melange`. */
+  /** First part of every key, in braces. Default: `melange`. */
   readonly prefix?: string;
   /** Longest wait for a connection, in ms; past it `BrokerUnavailableError`. Default: 5,000. */
   readonly connectTimeoutMs?: number;
@@ -27,12 +30,11 @@ export interface RedisStreamsBackendOptions {
 }
 
 /** Settings with their defaults. */
-export type RedisStreamsSettings = Required<Omit<RedisStreamsBackendOptions, 'logger' | 'redis'>>;
+export type RedisStreamsSettings = Required<Omit<RedisStreamsBackendOptions, 'logger' | 'redis' | 'url'>>;
 
 /** @throws MelangeError `CONFIGURATION` when a value makes no sense. */
 export function settingsOf(options: RedisStreamsBackendOptions): RedisStreamsSettings {
   const settings: RedisStreamsSettings = {
-    url: options.url ?? 'redis://127.0.0.1:6379',
     prefix: options.prefix ?? 'melange',
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 10_000,
@@ -40,7 +42,7 @@ export function settingsOf(options: RedisStreamsBackendOptions): RedisStreamsSet
     leaseMs: options.leaseMs ?? 30_000,
     pollMs: options.pollMs ?? 1_000,
   };
-  const { url: _, prefix, ...times } = settings;
+  const { prefix, ...times } = settings;
   for (const [name, value] of Object.entries(times)) {
     if (!(value >= 1)) throw new MelangeError('CONFIGURATION', `${name} must be at least 1, not ${value}.`);
   }

@@ -162,9 +162,14 @@ export const scripts: Readonly<Record<ScriptName, string>> = {
   take: `
     if not exists(name) then return redis.error_reply('NOQUEUE no such queue') end
     local stream, me, most, lease = streamKey(name), ARGV[2], tonumber(ARGV[3]), ARGV[4]
-    local due = redis.call('ZRANGEBYSCORE', delayedKey(name), '-inf', now(), 'LIMIT', 0, 256)
-    for _, member in ipairs(due) do
-      redis.call('XADD', stream, '*', unpack(cmsgpack.unpack(member)[2]))
+    local isFull = false
+    for _, member in ipairs(redis.call('ZRANGEBYSCORE', delayedKey(name), '-inf', now(), 'LIMIT', 0, 256)) do
+      local added = redis.pcall('XADD', stream, '*', unpack(cmsgpack.unpack(member)[2]))
+      if type(added) == 'table' then
+        -- A full Redis takes no entry. It has to give those that it has all the same: only that makes room.
+        isFull = true
+        break
+      end
       redis.call('ZREM', delayedKey(name), member)
     end
     local taken = {}
@@ -198,7 +203,7 @@ export const scripts: Readonly<Record<ScriptName, string>> = {
       end
     end
     local next = redis.call('ZRANGE', delayedKey(name), 0, 0, 'WITHSCORES')[2]
-    return {taken, next and math.max(0, next - now()) or -1}`,
+    return {taken, next and not isFull and math.max(0, next - now()) or -1}`,
 
   /** queue, consumer: what it took and did not settle, as `take` answers it. */
   pending: `

@@ -50,7 +50,6 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   readonly #consumer = randomUUID();
   readonly #unsettled = new Map<string, RedisStreamsDelivery>();
   readonly #acknowledgements: Acknowledgements;
-  readonly #closing: (() => void)[] = [];
   readonly #stopListening: () => void;
   readonly #leases: NodeJS.Timeout;
   /** Of `performance.now()`: when leases that ended are looked for again. */
@@ -64,6 +63,10 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   #renewedAt = performance.now();
   /** Unsettled, and settled without the answer of Redis. */
   #held = 0;
+  /** What the close of the backend gives back. */
+  #givingBack: Promise<void> | undefined;
+  readonly #left: Promise<void>;
+  #resolveLeft: () => void = () => undefined;
   #resolveEnded: () => void = () => undefined;
   #rejectEnded: (error: unknown) => void = () => undefined;
 
@@ -85,6 +88,9 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
       this.#resolveEnded = resolve;
       this.#rejectEnded = reject;
     });
+    this.#left = new Promise((resolve) => {
+      this.#resolveLeft = resolve;
+    });
     // Whoever does not look at `ended` must not crash by it.
     this.ended.catch(() => undefined);
     this.#stopListening = settings.connection.onWake(this.queue, () => this.#wake());
@@ -96,21 +102,23 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   async close(): Promise<void> {
     this.#end();
     this.#resolveEnded();
-    if (this.#held > 0) await new Promise<void>((resolve) => this.#closing.push(resolve));
+    await this.#left;
   }
 
-  /** For the close of the backend: takes everything from its handlers and gives it back. */
+  /** For the close of the backend: takes everything from its handlers and gives it back; what is being settled, is. */
   async abandon(): Promise<void> {
-    const ids = [...this.#unsettled.keys()];
     this.#end();
     this.#resolveEnded();
-    for (const delivery of [...this.#unsettled.values()])
-      delivery.lose('shutdown', 'The backend was closed.');
+    const open = [...this.#unsettled.values()].filter((delivery) =>
+      delivery.lose('shutdown', 'The backend was closed.'),
+    );
     if (!this.#settings.connection.isReady) return;
-    if (ids.length > 0) await this.#giveBack(ids, 0);
-    // What an answer still brings is given back, too.
-    await this.#taking;
-    await this.#runBy('leave', [], performance.now() + farewellMs).catch(() => undefined);
+    if (open.length > 0)
+      this.#givingBack = this.#giveBack(
+        open.map(({ id }) => id),
+        0,
+      );
+    await within(farewellMs, this.#left);
   }
 
   acknowledge(id: string): Promise<void> {
@@ -134,7 +142,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     if (this.#unsettled.get(delivery.id) === delivery) this.#unsettled.delete(delivery.id);
     this.#held -= 1;
     if (!this.#isOver) this.#wake();
-    else if (this.#held === 0) this.#gone();
+    else if (this.#held === 0) void this.#leave();
   }
 
   #wake(): void {
@@ -254,15 +262,20 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#stopListening();
-    if (this.#held === 0) this.#gone();
+    if (this.#held === 0) void this.#leave();
   }
 
-  #gone(): void {
+  /** Nothing is unsettled any more. Never rejects. */
+  async #leave(): Promise<void> {
     clearInterval(this.#leases);
-    for (const resolve of this.#closing.splice(0)) resolve();
+    if (this.#settings.connection.isReady) {
+      // An answer on its way brings messages that would wait for the end of their lease: they are given back, too.
+      if (this.#taking !== undefined) await within(farewellMs, this.#taking);
+      await this.#givingBack;
+      await this.#runBy('leave', [], performance.now() + farewellMs).catch(() => undefined);
+    }
     this.#settings.onGone();
-    if (!this.#settings.connection.isReady) return;
-    this.#runBy('leave', [], performance.now() + farewellMs).catch(() => undefined);
+    this.#resolveLeft();
   }
 
   /** A settlement: worth repeating as long as the lease may last. @param other queue that may be missing. */
@@ -286,6 +299,16 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   #runBy(script: ScriptName, parameters: readonly ScriptParameter[], deadline: number): Promise<unknown> {
     return this.#settings.connection.run(script, [this.queue, this.#consumer, ...parameters], deadline);
   }
+}
+
+/** Waits for it, but no longer than so many ms. */
+async function within(milliseconds: number, promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([promise, passed]);
+  clearTimeout(timer);
 }
 
 function entryOf([id, deliveries, fields]: RawEntry): TakenEntry {

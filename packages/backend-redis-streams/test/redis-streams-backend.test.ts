@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { canStartHere, type PrivateRedis, startRedis } from '../../../apps/brokers/src/index.ts';
 import { RedisStreamsBackend, type RedisStreamsBackendOptions } from '../src/index.ts';
+import { declared, message, received } from './support/streams.ts';
 
 const isHere = canStartHere('redis');
 
@@ -27,8 +28,8 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
 
   it('takes over what a silent process holds; what that one does then changes nothing', async () => {
     await using proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
-    const silent = open({ url: `redis://127.0.0.1:${proxy.address.port}`, leaseMs: 400 });
-    const other = open({ leaseMs: 400 });
+    const silent = open({ url: `redis://127.0.0.1:${proxy.address.port}`, leaseMs: 1_500 });
+    const other = open({ leaseMs: 1_500 });
     const queue = await declared(other);
     await other.publishToQueue(queue, [message('1'), message('2')]);
     const [late, unaware] = (await received(silent, queue, 2)) as [Delivery, Delivery];
@@ -237,27 +238,3 @@ it.each([
 ])('refuses options that make no sense: %j', (options, name) => {
   expect(() => new RedisStreamsBackend(options)).toThrow(name);
 });
-
-function message(content: string): Message {
-  const envelope = { manifest: 'Test', serializerId: 1, key: undefined, headers: {}, publishedAt: 1 };
-  return { id: randomUUID(), content, ...envelope };
-}
-
-async function declared(backend: RedisStreamsBackend): Promise<string> {
-  const name = `queue-${randomUUID()}`;
-  await backend.declareQueue(name);
-  return name;
-}
-
-/** So many deliveries, unsettled. */
-async function received(
-  backend: RedisStreamsBackend,
-  queue: string,
-  count: number,
-  maxInFlight = 10,
-): Promise<readonly Delivery[]> {
-  const came: Delivery[] = [];
-  await backend.subscribe(queue, { maxInFlight }, (delivery) => void came.push(delivery));
-  await vi.waitFor(() => expect(came.length).toBeGreaterThanOrEqual(count), 15_000);
-  return came;
-}
