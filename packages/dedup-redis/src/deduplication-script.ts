@@ -40,7 +40,11 @@ for index, key in ipairs(KEYS) do
       answer = 'held ' .. redis.call('PTTL', key)
     else
       local written = entry[1] or redis.pcall('HSET', key, 'fence', fence, 'claimed', '')
-      if type(written) ~= 'table' then written = redis.pcall('PEXPIRE', key, milliseconds) end
+      if type(written) ~= 'table' then
+        written = redis.pcall('PEXPIRE', key, milliseconds)
+        -- A claim without an end would hold its message for ever.
+        if type(written) == 'table' then redis.pcall('DEL', key) end
+      end
       answer = type(written) == 'table' and 'error ' .. written.err or 'claimed'
     end
   elseif entry[1] ~= fence then

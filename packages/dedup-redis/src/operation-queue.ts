@@ -1,4 +1,5 @@
 import { MelangeError } from '@melange/core';
+import { before, NoAnswer } from './deadline.ts';
 import { type Operation, runScript } from './deduplication-script.ts';
 import { OrphanedClaims } from './orphaned-claims.ts';
 import { type RedisConnection, textOf } from './redis-connection.ts';
@@ -151,22 +152,13 @@ export class OperationQueue {
   }
 }
 
-class NoAnswer extends Error {}
-
-function before<Value>(deadline: number, promise: Promise<Value>): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new NoAnswer()), Math.max(0, deadline - performance.now()));
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
-}
-
 /** Redis understood and refused; anything else is a matter of the connection. */
 function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError';
 }
 
 function unavailable(reason: string): MelangeError {
-  return new MelangeError('CACHE_UNAVAILABLE', `Redis: ${reason}. ${adviceFor(reason)}`);
+  return new MelangeError('CACHE_UNAVAILABLE', `Redis: ${reason.replace(/\.$/, '')}. ${adviceFor(reason)}`);
 }
 
 function adviceFor(reason: string): string {
@@ -174,12 +166,17 @@ function adviceFor(reason: string): string {
   return known?.[1] ?? 'Check that Redis runs at the configured address and is not overloaded.';
 }
 
+const rights = 'Allow its user EVAL, EVALSHA, HMGET, HSET, HDEL, DEL, PTTL, PEXPIRE and TYPE on these keys.';
+
 const advice: readonly (readonly [string, string])[] = [
   ['OOM', 'It is full: raise its maxmemory, or shorten ttlMs for keys to come.'],
   ['READONLY', 'This is a replica: connect to the primary, through Sentinel or Cluster where it moves.'],
+  ['NOREPLICAS', 'It wants more replicas for a write (min-replicas-to-write): bring them back.'],
   ['MISCONF', 'It cannot save to its disk: make room there.'],
   ['WRONGTYPE', 'Something else uses this key: choose another prefix, or remove the key.'],
   ['WRONGPASS', 'Correct the user name and the password.'],
   ['NOAUTH', 'Configure the password.'],
-  ['NOPERM', 'Allow its user EVAL, EVALSHA, HMGET, HSET, HDEL, DEL, PTTL, PEXPIRE and TYPE on these keys.'],
+  ['NOPERM', rights],
+  // From within a script Redis 7 refuses in other words.
+  ['user executing the script', rights],
 ];

@@ -1,4 +1,5 @@
 import type { Cluster, Redis } from 'ioredis';
+import { before } from './deadline.ts';
 import type { ScriptRunner } from './deduplication-script.ts';
 import type { OpenedClient } from './redis-client.ts';
 
@@ -25,8 +26,8 @@ export class RedisConnection {
     client.on('ready', this.#onReady);
     client.on('close', this.#onClose);
     client.on('end', this.#onClose);
-    if (isOwn || client.status !== 'wait') return;
-    client.connect().catch(this.#onError);
+    // Of the application, or ours by its setting: nobody else would.
+    if (client.status === 'wait') client.connect().catch(this.#onError);
   }
 
   get runner(): ScriptRunner {
@@ -38,9 +39,12 @@ export class RedisConnection {
     this.#onReadyAgain.push(callback);
   }
 
-  /** What the key holds, by Redis's name of the type; `none` when it does not exist. */
+  /**
+   * What the key holds, by Redis's name of the type; `none` when it does not exist. Rejects when that is not told within
+   * the timeout: clients of the application may wait for ever.
+   */
   typeOf(key: string): Promise<string> {
-    return this.#client.type(key);
+    return before(performance.now() + this.#timeoutMs, this.#client.type(key));
   }
 
   /**

@@ -24,6 +24,8 @@ const secret = 'open sesame';
 interface Outage {
   readonly name: string;
   readonly reason: RegExp;
+  /** What the error tells to do. */
+  readonly advice: string;
   readonly settings?: StartRedisOptions;
   readonly password?: string;
   readonly unwell: 'unhealthy' | 'degraded';
@@ -36,6 +38,7 @@ const outages: readonly Outage[] = [
   {
     name: 'that hangs',
     reason: /No answer within 300 ms|No connection/,
+    advice: 'Check that Redis runs',
     unwell: 'unhealthy',
     begin: (server) => server.pause(),
     end: (server) => server.resume(),
@@ -43,6 +46,7 @@ const outages: readonly Outage[] = [
   {
     name: 'that is full',
     reason: /OOM/,
+    advice: 'It is full',
     unwell: 'unhealthy',
     begin: (server) => command(server, 'config', 'set', 'maxmemory', '1'),
     end: (server) => command(server, 'config', 'set', 'maxmemory', '0'),
@@ -50,13 +54,23 @@ const outages: readonly Outage[] = [
   {
     name: 'that became read-only',
     reason: /READONLY/,
+    advice: 'This is a replica',
     unwell: 'unhealthy',
     begin: (server) => command(server, 'replicaof', '127.0.0.1', '1'),
     end: (server) => command(server, 'replicaof', 'no', 'one'),
   },
   {
+    name: 'that misses its replicas',
+    reason: /NOREPLICAS/,
+    advice: 'It wants more replicas',
+    unwell: 'unhealthy',
+    begin: (server) => command(server, 'config', 'set', 'min-replicas-to-write', '1'),
+    end: (server) => command(server, 'config', 'set', 'min-replicas-to-write', '0'),
+  },
+  {
     name: 'that restarts',
     reason: /ECONNREFUSED|No connection|closed/,
+    advice: 'Check that Redis runs',
     unwell: 'unhealthy',
     begin: (server) => server.end(),
     end: (server) => server.start(),
@@ -64,6 +78,7 @@ const outages: readonly Outage[] = [
   {
     name: 'whose key holds something else',
     reason: /WRONGTYPE/,
+    advice: 'Something else uses this key',
     unwell: 'degraded',
     begin: (server, key) => command(server, 'set', key, 'of somebody else'),
     end: (server, key) => command(server, 'del', key),
@@ -71,6 +86,7 @@ const outages: readonly Outage[] = [
   {
     name: 'that wants another password',
     reason: /WRONGPASS/,
+    advice: 'Correct the user name',
     unwell: 'unhealthy',
     settings: { settings: { requirepass: secret } },
     password: secret,
@@ -93,6 +109,12 @@ async function unavailable(cache: RedisDeduplicationCache, key: string): Promise
 /** A busy machine may take longer to connect than the bound of a call. */
 async function untilReady(cache: RedisDeduplicationCache): Promise<void> {
   await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 20_000);
+}
+
+async function untilClaimed(cache: RedisDeduplicationCache, key: string): Promise<void> {
+  await vi.waitFor(async () => {
+    expect((await cache.claim(key, { leaseMs: 60_000 })).status).toBe('claimed');
+  }, 20_000);
 }
 
 describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
@@ -136,6 +158,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       const failures: unknown[] = [];
       for (let claim = 0; claim < 3; claim += 1) failures.push(await unavailable(cache, 'billing:message-1'));
       expect(inspect(failures.at(-1))).toMatch(outage.reason);
+      expect(String(failures.at(-1))).toMatch(new RegExp(`[^.]\\. ${outage.advice}`));
       const health = await cache.health();
       expect(health.status).toBe(outage.unwell);
       expect(health.detail).not.toBe('');
@@ -146,8 +169,8 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       expect(inspect([failures, health, log], { depth: 10 })).not.toContain(secret);
 
       await outage.end(server, key);
-      await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 20_000);
-      expect((await cache.claim('billing:message-1', { leaseMs: 1_000 })).status).toBe('claimed');
+      await untilReady(cache);
+      await untilClaimed(cache, 'billing:message-1');
       const recovered = log.filter(({ level }) => level === 'info').length;
       if (outage.unwell === 'unhealthy') expect(recovered).toBeGreaterThan(0);
     });
@@ -201,7 +224,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     );
     expect(performance.now() - start).toBeLessThan(1_500);
     await server.start();
-    await vi.waitFor(async () => expect((await cache.health()).status).toBe('healthy'), 20_000);
+    await untilReady(cache);
     // What was refused left no claim behind.
     expect(await command(server, 'dbsize')).toBe('0');
   });
@@ -216,9 +239,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     await command(former, 'replicaof', '127.0.0.1', String(current.port));
     target.port = current.port;
     expect(String(await unavailable(cache, 'second'))).toContain('READONLY');
-    await vi.waitFor(async () => {
-      expect((await cache.claim('second', { leaseMs: 1_000 })).status).toBe('claimed');
-    }, 20_000);
+    await untilClaimed(cache, 'second');
     expect(await command(current, 'dbsize')).not.toBe('0');
   });
 
@@ -238,8 +259,8 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
 
   test('that restarts within the timeout is waited for', async () => {
     const server = await privateRedis({ settings: { appendonly: 'yes', appendfsync: 'always' } });
-    const { cache } = openCache({ url: server.url, timeoutMs: 10_000 });
-    const claim = await cache.claim('key', { leaseMs: 30_000 });
+    const { cache } = openCache({ url: server.url, timeoutMs: 30_000 });
+    const claim = await cache.claim('key', { leaseMs: 60_000 });
     await server.end('SIGKILL');
     const confirming = claim.status === 'claimed' ? cache.confirm(claim.token) : undefined;
     await server.start();
@@ -253,17 +274,11 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       const server = await privateRedis();
       const { cache, namespace } = openCache({ url: server.url, timeoutMs });
       const { cache: another } = openCache({ url: server.url, timeoutMs, namespace });
-      await Promise.all([
-        cache.claim('first', { leaseMs: 1_000 }),
-        another.claim('first', { leaseMs: 1_000 }),
-      ]);
+      await Promise.all([untilReady(cache), untilReady(another)]);
       server.pause();
       await unavailable(cache, 'late');
       server.resume();
-      await vi.waitFor(async () => {
-        const claim = await (who === 'another worker' ? another : cache).claim('late', { leaseMs: 60_000 });
-        expect(claim.status).toBe('claimed');
-      }, 20_000);
+      await untilClaimed(who === 'another worker' ? another : cache, 'late');
     },
   );
 
@@ -272,7 +287,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     const { cache } = openCache({ url: server.url, timeoutMs: 5_000 });
     const tokens = [];
     for (const key of ['confirmed', 'extended', 'released']) {
-      const claim = await cache.claim(key, { leaseMs: 5_000 });
+      const claim = await cache.claim(key, { leaseMs: 30_000 });
       if (claim.status === 'claimed') tokens.push(claim.token);
     }
     const [confirmed, extended, released] = tokens;
