@@ -10,7 +10,7 @@ const serializers = new SerializerRegistry({ serializers: { json: new JsonSerial
 
 describe.skipIf(url === '')('a message id that the application gives (skipped without REDIS_URL)', () => {
   test('makes a second publish a duplicate for every consumer, until its lifetime ends', async () => {
-    const { cache } = openCache({ url, namespace: randomUUID(), ttlMs: 1_500 });
+    const { cache } = openCache({ url, namespace: randomUUID(), ttlMs: 4_000 });
     const backend = new MemoryBackend();
     onTestFinished(() => backend.close());
     await backend.declareQueue('orders');
@@ -33,7 +33,7 @@ describe.skipIf(url === '')('a message id that the application gives (skipped wi
         await dispatcher.consumeEvent('orders');
         expect(seen).toEqual(['billing', 'shipping', 'billing', 'shipping']);
       },
-      { timeout: 10_000, interval: 200 },
+      { timeout: 20_000, interval: 200 },
     );
   });
 });

@@ -16,7 +16,7 @@ const serializers = new SerializerRegistry({ serializers: { json: new JsonSerial
 const leaseMs = 1_500;
 
 /** A message under way in a handler that ends when it is told to. */
-async function underWay(timeoutMs = 200) {
+async function underWay(timeoutMs: number) {
   const server = await privateRedis();
   const { cache, namespace } = openCache({ url: server.url, timeoutMs });
   const backend = new MemoryBackend();
@@ -63,7 +63,7 @@ describe.skipIf(!isRedisHere)(
     });
 
     test('is told when another one took its claim over, and its late result is refused and reported', async () => {
-      const { server, cache, dispatcher, runs, errors, key } = await underWay();
+      const { server, cache, dispatcher, runs, errors, key } = await underWay(5_000);
       await command(server, 'del', key);
       const other = await cache.claim('billing:message-1', { leaseMs: 60_000 });
       if (other.status !== 'claimed') throw new Error(other.status);
@@ -76,13 +76,13 @@ describe.skipIf(!isRedisHere)(
       await cache.confirm(other.token);
       await vi.waitFor(
         () => expect(dispatcher.counters).toMatchObject({ acknowledged: 1, duplicates: 1 }),
-        5_000,
+        20_000,
       );
       expect(runs).toHaveLength(1);
     });
 
     test('is told when the lease cannot be renewed in time, and runs again when Redis is back', async () => {
-      const { server, dispatcher, runs, errors } = await underWay();
+      const { server, dispatcher, runs, errors } = await underWay(200);
       server.pause();
       await vi.waitFor(() => expect(runs[0]?.signal.aborted).toBe(true), 20_000);
       expect(isLost(runs[0]?.signal.reason)).toBe(true);

@@ -17,13 +17,18 @@ const [rabbitMqUrl = '', redisUrl = '', queue = '', namespace = '', effects = ''
 const [concurrency = 1, leaseMs = 30_000] = numbers.map(Number);
 
 const backend = new RabbitMqBackend({ url: rabbitMqUrl, logger: silentLogger });
-const cache = new RedisDeduplicationCache({ url: redisUrl, namespace, logger: silentLogger });
+const cache = new RedisDeduplicationCache({
+  url: redisUrl,
+  namespace,
+  timeoutMs: leaseMs - 500,
+  logger: silentLogger,
+});
 const dispatcher = new MessageDispatcher({
   backend,
   cache,
   serializers: new SerializerRegistry({ serializers: { json: new JsonSerializer() }, default: 'json' }),
   concurrency,
-  deduplication: { leaseMs },
+  deduplication: { leaseMs, timeoutMs: leaseMs },
   retry: fixedDelays([250, 250, 250]),
   logger: silentLogger,
 });
