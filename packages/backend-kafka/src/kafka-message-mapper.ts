@@ -5,6 +5,7 @@ import {
   type MessageHeaders,
   WireHeader,
 } from '@melange/core';
+import { numberAt, numberOf, strictTextAt, textAt } from './text.ts';
 
 /** A record as it goes to Kafka. */
 export interface OutgoingRecord {
@@ -18,6 +19,17 @@ export interface IncomingRecord extends OutgoingRecord {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** The key as text, where it is at hand without the bytes being cut out; so are the next two. */
+  readonly keyText?: string | undefined;
+  header?(name: string): string | undefined;
+  visit?(visitor: RecordVisitor): void;
+}
+
+/** Is told the parts of a record, as places in its bytes; one that ends before it starts is null. */
+export interface RecordVisitor {
+  value(bytes: Buffer, start: number, end: number): void;
+  /** In their order; a name may come more than once. */
+  header(name: string, bytes: Buffer, start: number, end: number): void;
 }
 
 /** Kafka allows a name more than once, and no value. */
@@ -31,7 +43,7 @@ export const KafkaHeader = {
   notBefore: 'melange_not_before',
 } as const;
 
-const nothing = Buffer.alloc(0);
+const nothing: Buffer = Buffer.alloc(0);
 
 const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), ...Object.values(KafkaHeader)]);
 
@@ -86,59 +98,116 @@ export function toCopy({ key, value, headers }: OutgoingRecord): OutgoingRecord 
  * @param key what `keyOf` says of it, where that is known already.
  */
 export function fromRecord(record: IncomingRecord, key: string | undefined = keyOf(record)): Message {
-  const headers: Record<string, string> = {};
-  for (const name of Object.keys(record.headers)) {
-    if (own.has(name)) continue;
-    // Defined, so that a name that objects have is an ordinary one.
-    Object.defineProperty(headers, name, {
-      value: textOf(record.headers[name]) ?? '',
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
-  }
+  const reading = new Reading();
+  visit(record, reading);
   return {
-    id: idOf(record),
-    content: contentOf(record),
-    manifest: textOf(record.headers[WireHeader.manifest]),
-    serializerId: numberOf(textOf(record.headers[WireHeader.serializerId])),
+    id: reading.id ?? idOf(record),
+    content: reading.content,
+    manifest: reading.manifest,
+    serializerId: reading.serializerId,
     key,
-    headers: headers as MessageHeaders,
-    publishedAt: numberOf(textOf(record.headers[WireHeader.publishedAt])),
+    headers: reading.headers as MessageHeaders,
+    publishedAt: reading.publishedAt,
   };
+}
+
+/** A record being read. Of a header that is there more than once the last one counts. */
+class Reading implements RecordVisitor {
+  id: string | undefined;
+  manifest: string | undefined;
+  serializerId: number | undefined;
+  publishedAt: number | undefined;
+  readonly headers: Record<string, string> = {};
+  #bytes: Buffer = nothing;
+  #start = 0;
+  #end = 0;
+  #isBinary = false;
+
+  value(bytes: Buffer, start: number, end: number): void {
+    this.#bytes = bytes;
+    this.#start = start;
+    this.#end = end;
+  }
+
+  header(name: string, bytes: Buffer, start: number, end: number): void {
+    const isNull = end < start;
+    switch (name) {
+      case WireHeader.messageId:
+        this.id = isNull ? undefined : textAt(bytes, start, end);
+        break;
+      case WireHeader.manifest:
+        this.manifest = isNull ? undefined : textAt(bytes, start, end);
+        break;
+      case WireHeader.serializerId:
+        this.serializerId = isNull ? undefined : numberAt(bytes, start, end);
+        break;
+      case WireHeader.publishedAt:
+        this.publishedAt = isNull ? undefined : numberAt(bytes, start, end);
+        break;
+      case KafkaHeader.contentType:
+        this.#isBinary = !isNull && textAt(bytes, start, end) === 'bytes';
+        break;
+      default:
+        if (!own.has(name)) set(this.headers, name, isNull ? '' : textAt(bytes, start, end));
+    }
+  }
+
+  get content(): MessageContent | null {
+    const bytes = this.#bytes;
+    if (this.#end < this.#start) return null;
+    const text = this.#isBinary ? undefined : strictTextAt(bytes, this.#start, this.#end);
+    return text ?? Uint8Array.from(bytes.subarray(this.#start, this.#end));
+  }
+}
+
+function visit(record: IncomingRecord, visitor: RecordVisitor): void {
+  if (record.visit !== undefined) {
+    record.visit(visitor);
+    return;
+  }
+  const { value, headers } = record;
+  visitor.value(value ?? nothing, 0, value?.length ?? -1);
+  for (const name of Object.keys(headers)) {
+    const last = lastOf(headers[name]);
+    visitor.header(name, last ?? nothing, 0, last?.length ?? -1);
+  }
+}
+
+/** Assigned where objects have nothing of that name; defined where they have, so that it is an ordinary one. */
+function set(headers: Record<string, string>, name: string, value: string): void {
+  if (!(name in headers)) headers[name] = value;
+  else Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
 /** The manifest alone, for filters. */
 export function manifestOf(record: IncomingRecord): string {
-  return textOf(record.headers[WireHeader.manifest]) ?? '';
+  return headerOf(record, WireHeader.manifest) ?? '';
 }
 
 /** Keys that are no text differ from each other as their bytes do. */
-export function keyOf({ key }: OutgoingRecord): string | undefined {
-  return key === null ? undefined : (strictText(key) ?? key.toString('latin1'));
+export function keyOf(record: IncomingRecord): string | undefined {
+  if (record.visit !== undefined) return record.keyText;
+  const { key } = record;
+  return key === null ? undefined : (strictTextAt(key, 0, key.length) ?? key.toString('latin1'));
 }
 
 /** Attempts made before, as written on a retried copy, plus this one. */
-export function attemptOf({ headers }: IncomingRecord): number {
-  const made = numberOf(textOf(headers[WireHeader.attempt])) ?? 0;
+export function attemptOf(record: IncomingRecord): number {
+  const made = numberOf(headerOf(record, WireHeader.attempt)) ?? 0;
   return (Number.isSafeInteger(made) && made > 0 ? made : 0) + 1;
 }
 
 /** Time from which the record is due; 0 when that is at once. */
-export function notBeforeOf({ headers }: IncomingRecord): number {
-  return numberOf(textOf(headers[KafkaHeader.notBefore])) ?? 0;
+export function notBeforeOf(record: IncomingRecord): number {
+  return numberOf(headerOf(record, KafkaHeader.notBefore)) ?? 0;
+}
+
+function headerOf(record: IncomingRecord, name: string): string | undefined {
+  return record.header === undefined ? textOf(record.headers[name]) : record.header(name);
 }
 
 function idOf(record: IncomingRecord): string {
-  return (
-    textOf(record.headers[WireHeader.messageId]) ?? `${record.topic}-${record.partition}-${record.offset}`
-  );
-}
-
-function contentOf({ value, headers }: IncomingRecord): MessageContent | null {
-  if (value === null) return null;
-  const isBytes = textOf(headers[KafkaHeader.contentType]) === 'bytes';
-  return (isBytes ? undefined : strictText(value)) ?? Uint8Array.from(value);
+  return headerOf(record, WireHeader.messageId) ?? `${record.topic}-${record.partition}-${record.offset}`;
 }
 
 /** A copy: the message may wait here for a connection while its owner reuses the bytes. */
@@ -160,23 +229,11 @@ function put(headers: Record<string, RecordHeader>, name: string, value: string 
   if (value !== undefined) headers[name] = Buffer.from(String(value), 'utf8');
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-function strictText(bytes: Uint8Array): string | undefined {
-  try {
-    return decoder.decode(bytes);
-  } catch {
-    return undefined;
-  }
+function lastOf(value: RecordHeader | undefined): Buffer | null | undefined {
+  return Array.isArray(value) ? value.at(-1) : value;
 }
 
-/** Of a name that is there more than once the last value counts. */
 function textOf(value: RecordHeader | undefined): string | undefined {
-  const last = Array.isArray(value) ? value.at(-1) : value;
-  return last === null || last === undefined ? undefined : last.toString('utf8');
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
-  return Number.isFinite(number) ? number : undefined;
+  const last = lastOf(value);
+  return last === null || last === undefined ? undefined : textAt(last, 0, last.length);
 }

@@ -1,5 +1,7 @@
-import { describe, expect, test, vi } from 'vitest';
+import { Kafka, logLevel } from 'kafkajs';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
+  address,
   arrived,
   backendFor,
   foreignAdmin,
@@ -66,6 +68,35 @@ describe.skipIf(url === '')(
       await arrived(received.deliveries, 2);
       expect((await backend.health()).status).toBe('healthy');
       expect(logger.lines).toEqual([]);
+    });
+
+    test('records of an aborted transaction are given to nobody, and what ends in its marker has an end', async () => {
+      const backend = backendFor();
+      const queue = queueName(backend);
+      await backend.declareQueue(queue, { partitions: 1 });
+      const producer = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING }).producer({
+        transactionalId: queue,
+        maxInFlightRequests: 1,
+        idempotent: true,
+      });
+      await producer.connect();
+      onTestFinished(() => producer.disconnect());
+      for (const [value, end] of [
+        ['aborted first', 'abort'],
+        ['committed', 'commit'],
+        ['aborted last', 'abort'],
+      ] as const) {
+        const transaction = await producer.transaction();
+        await transaction.send({ topic: queue, messages: [{ value }, { value: `${value}, too` }] });
+        await transaction[end]();
+      }
+      const received = inbox((delivery) => delivery.acknowledge());
+      const options = { maxInFlight: 5, untilEmpty: true };
+      const subscription = await backend.subscribe(queue, options, received.receive);
+      await subscription.ended;
+      await subscription.close();
+      expect(received.contents()).toEqual(['committed', 'committed, too']);
+      expect((await backend.describeQueue(queue)).depth).toBe(0);
     });
 
     test('partitions that are added while a consumer runs are read by it', async () => {

@@ -16,7 +16,7 @@ import type { Commit, GroupListener, GroupMember, KafkaProducer, PartitionRange 
 import { asMelangeError, bounded, isConnectionProblem, isSettling, typeOf } from './errors.ts';
 import { Member } from './member.ts';
 import { openProducer } from './producer.ts';
-import { recordOf, requestOf } from './records.ts';
+import { recordsOf, requestOf } from './records.ts';
 import { retry } from './retry.ts';
 
 const lookForLeadersEveryMs = 15;
@@ -187,9 +187,8 @@ export class KafkaClient {
         topics: [{ topic, partitions: [{ partition: 0, fetchOffset: String(offset), maxBytes: 1_048_576 }] }],
       });
       const messages = (responses as FetchResponse[])[0]?.partitions[0]?.messages ?? [];
-      return messages
-        .filter((message) => !message.isControlRecord && Number(message.offset) >= offset)
-        .map((message) => recordOf(topic, 0, message));
+      const read = messages.filter(({ isControlRecord }) => isControlRecord !== true);
+      return recordsOf(topic, 0, read, offset);
     });
   }
 

@@ -3,7 +3,8 @@ import type { KafkaSettings } from '../kafka-options.ts';
 import { coPartitioned } from './assigner.ts';
 import type { Commit, GroupListener, GroupMember } from './contract.ts';
 import { asMelangeError, bounded } from './errors.ts';
-import { type CommitRequest, recordOf, requestOf } from './records.ts';
+import { readFetches } from './fetch-response.ts';
+import { type CommitRequest, recordsOf, requestOf } from './records.ts';
 import { retry } from './retry.ts';
 
 /** Bounds how long a fetch waits at the broker, and with it how soon a resumed partition is read. */
@@ -98,8 +99,10 @@ export class Member implements GroupMember {
       eachBatch: async ({ batch, resolveOffset, commitOffsetsIfNecessary, isStale }) => {
         this.#commitNow = commitOffsetsIfNecessary as (offsets: CommitRequest) => Promise<void>;
         if (this.#isOver || isStale()) return;
-        const { topic, partition, messages, highWatermark } = batch;
-        const records = messages.map((message) => recordOf(topic, partition, message));
+        const { topic, partition, highWatermark } = batch;
+        // The broker answers with whole batches, from the one on that has the offset which was asked for.
+        const { fetchedOffset } = batch as unknown as { readonly fetchedOffset: string };
+        const records = recordsOf(topic, partition, batch.messages, Number(fetchedOffset));
         const lastOffset = batch.lastOffset();
         await this.#listener.onRecords(topic, partition, records, Number(lastOffset), Number(highWatermark));
         resolveOffset(lastOffset);
@@ -124,6 +127,7 @@ export class Member implements GroupMember {
   #assigner(): PartitionAssigner {
     return (config) => {
       const { cluster } = config;
+      readFetches(cluster);
       const find = cluster.findGroupCoordinator.bind(cluster);
       cluster.findGroupCoordinator = async (group) => {
         if (!this.#isOver) await this.#listener.beforeJoin();

@@ -1,6 +1,7 @@
 import type { KafkaMessage } from 'kafkajs';
 import type { IncomingRecord, RecordHeader } from '../kafka-message-mapper.ts';
 import type { Commit } from './contract.ts';
+import { RecordsAsMessage } from './fetch-response.ts';
 
 /** Offsets as kafkajs commits them. */
 export interface CommitRequest {
@@ -17,21 +18,35 @@ export function requestOf(commits: readonly Commit[]): CommitRequest {
   return { topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })) };
 }
 
-export function recordOf(topic: string, partition: number, message: KafkaMessage): IncomingRecord {
-  return {
-    topic,
-    partition,
-    offset: Number(message.offset),
-    key: message.key,
-    value: message.value,
-    headers: headersOf(message.headers ?? {}),
-  };
+/**
+ * What kafkajs has of a partition, from an offset on: our own reading of it, or its messages where we left it to read
+ * them.
+ */
+export function recordsOf(
+  topic: string,
+  partition: number,
+  messages: readonly KafkaMessage[],
+  from: number,
+): readonly IncomingRecord[] {
+  const [first] = messages;
+  const records =
+    first instanceof RecordsAsMessage ? first.records : messages.map(recordOf(topic, partition));
+  const isBefore = records[0] !== undefined && records[0].offset < from;
+  return isBefore ? records.filter(({ offset }) => offset >= from) : records;
 }
 
+const recordOf =
+  (topic: string, partition: number) =>
+  ({ offset, key, value, headers }: KafkaMessage): IncomingRecord => ({
+    topic,
+    partition,
+    offset: Number(offset),
+    key,
+    value,
+    headers: headersOf(headers ?? {}),
+  });
+
 function headersOf(received: NonNullable<KafkaMessage['headers']>): Readonly<Record<string, RecordHeader>> {
-  // Most have each name once, and are taken as they are: all who read them look at own names alone.
-  if (Object.keys(received).every((name) => Buffer.isBuffer(received[name])))
-    return received as Readonly<Record<string, Buffer>>;
   const headers: Record<string, RecordHeader> = Object.create(null);
   for (const [name, value] of Object.entries(received)) {
     // kafkajs takes what every object has under a name for an earlier header of that name.
