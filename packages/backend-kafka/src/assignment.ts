@@ -1,16 +1,26 @@
 import { type AbortReason, Slots } from '@melange/core';
+import { BusyKeys, type KeyLane } from './busy-keys.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';
-import { attemptOf, type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
+import { type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 
 /** A record at hand. */
-export interface Entry {
+export class Entry {
   readonly record: IncomingRecord;
   readonly tracker: PartitionTracker;
   readonly key: string | undefined;
-  readonly attempt: number;
   /** Place among those at hand: smaller is earlier. */
-  sequence: number;
+  sequence = 0;
+  /** That of its key, while it holds the key. */
+  lane: KeyLane | undefined;
+  /** The one behind it, while it waits for its key. */
+  next: Entry | undefined;
+
+  constructor(record: IncomingRecord, tracker: PartitionTracker) {
+    this.record = record;
+    this.tracker = tracker;
+    this.key = keyOf(record);
+  }
 }
 
 /** Longest delay that a timer keeps. */
@@ -30,11 +40,7 @@ export class Assignment {
   #head = 0;
   /** Given back, ascending. */
   readonly #returned: Entry[] = [];
-  /** Keys in flight: later entries of a key must not pass it. */
-  readonly #busyKeys = new Set<string>();
-  /** Entries that met their key busy, by key. */
-  readonly #parked = new Map<string, Entry[]>();
-  #parkedCount = 0;
+  readonly #keys = new BusyKeys();
   /** Entries of the retry topic that are not due, with their timers. */
   readonly #waiting = new Map<Entry, NodeJS.Timeout>();
   readonly #onIdle: (() => void)[] = [];
@@ -51,7 +57,7 @@ export class Assignment {
 
   /** Records that could be handed over, sooner or later. */
   get buffered(): number {
-    return this.#arrived.length - this.#head + this.#returned.length + this.#parkedCount;
+    return this.#arrived.length - this.#head + this.#returned.length + this.#keys.waiting;
   }
 
   /** Entries that wait for their time. */
@@ -73,7 +79,7 @@ export class Assignment {
 
   /** Takes a record of a partition of ours that is new. */
   add(record: IncomingRecord, tracker: PartitionTracker): void {
-    const entry: Entry = { record, tracker, key: keyOf(record), attempt: attemptOf(record), sequence: 0 };
+    const entry = new Entry(record, tracker);
     const delayMs = notBeforeOf(record) - Date.now();
     if (delayMs > 0) this.#later(entry, delayMs);
     else this.#append(entry);
@@ -84,26 +90,21 @@ export class Assignment {
     for (;;) {
       const entry = this.#first();
       if (this.#onRoom !== undefined && this.buffered < this.#most) this.#onRoom();
-      if (entry?.key === undefined) return entry;
-      if (!this.#busyKeys.has(entry.key)) {
-        this.#busyKeys.add(entry.key);
-        return entry;
-      }
-      this.#park(entry, entry.key);
+      if (entry?.key === undefined || this.#keys.hold(entry, entry.key)) return entry;
     }
   }
 
   /** The entry is done with for good. */
   finish(entry: Entry): void {
     entry.tracker.finish(entry.record.offset);
-    this.#freeKey(entry);
+    if (entry.key === undefined) return;
+    const next = this.#keys.pass(entry, entry.key);
+    if (next !== undefined && !this.isLost) this.#insert(next);
   }
 
-  /** Comes again in its old place. */
+  /** Comes again in its old place, and holds its key until then. */
   putBack(entry: Entry): void {
-    if (this.isLost) return;
-    this.#freeKey(entry);
-    this.#insert(entry);
+    if (!this.isLost) this.#insert(entry);
   }
 
   /** Entries of the partition that are due only after `time`, the first one first. They are forgotten here. */
@@ -180,8 +181,7 @@ export class Assignment {
     this.#arrived = [];
     this.#head = 0;
     this.#returned.length = 0;
-    this.#parked.clear();
-    this.#parkedCount = 0;
+    this.#keys.clear();
     this.#onRoom?.();
   }
 
@@ -219,25 +219,6 @@ export class Assignment {
       this.#head = 0;
     }
     return arrived;
-  }
-
-  #park(entry: Entry, key: string): void {
-    const parked = this.#parked.get(key) ?? [];
-    this.#parked.set(key, parked);
-    let index = parked.length;
-    while (index > 0 && (parked[index - 1] as Entry).sequence > entry.sequence) index -= 1;
-    parked.splice(index, 0, entry);
-    this.#parkedCount += 1;
-  }
-
-  #freeKey({ key }: Entry): void {
-    if (key === undefined) return;
-    this.#busyKeys.delete(key);
-    const next = this.#parked.get(key)?.shift();
-    if (next === undefined) return;
-    this.#parkedCount -= 1;
-    if (this.#parked.get(key)?.length === 0) this.#parked.delete(key);
-    this.#insert(next);
   }
 
   #later(entry: Entry, delayMs: number): void {

@@ -25,11 +25,11 @@ export function copiesOf(
 ): Copies {
   const retryTopic = retryTopicOf(queue);
   return {
-    retry: ({ entry: { record, attempt } }, delayMs) => {
+    retry: ({ entry: { record }, attempt }, delayMs) => {
       const copy = toRetry(record, attempt, delayMs > 0 ? Date.now() + delayMs : 0);
       return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition, 'compressed');
     },
-    deadLetter: async ({ entry: { record, attempt }, message }, options) => {
+    deadLetter: async ({ entry: { record }, message, attempt }, options) => {
       const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
       const target = layout().deadLetterQueue as string;
       const { partition } = record;

@@ -8,7 +8,7 @@ import {
   type Slotted,
 } from '@melange/core';
 import type { Assignment, Entry } from './assignment.ts';
-import { fromRecord } from './kafka-message-mapper.ts';
+import { attemptOf, fromRecord } from './kafka-message-mapper.ts';
 import type { KafkaSubscription } from './kafka-subscription.ts';
 
 /** Who carries out what becomes of a delivery. */
@@ -20,6 +20,9 @@ export interface Settlements {
   retry(delivery: KafkaDelivery, delayMs: number): Promise<void>;
   deadLetter(delivery: KafkaDelivery, options: DeadLetterOptions): Promise<void>;
 }
+
+/** An acknowledgement has nothing to wait for: it is committed with those of others. */
+const done: Promise<void> = Promise.resolve();
 
 /** One handing-over of a record, settled once. */
 export class KafkaDelivery implements Delivery, Slotted {
@@ -41,7 +44,7 @@ export class KafkaDelivery implements Delivery, Slotted {
     subscription: KafkaSubscription,
   ) {
     this.message = fromRecord(entry.record, entry.key);
-    this.attempt = entry.attempt;
+    this.attempt = attemptOf(entry.record);
     this.entry = entry;
     this.assignment = assignment;
     this.#settlements = settlements;
@@ -60,8 +63,10 @@ export class KafkaDelivery implements Delivery, Slotted {
     return this.#controller.signal;
   }
 
-  async acknowledge(): Promise<void> {
+  acknowledge(): Promise<void> {
+    if (this.#state === 'settled') return Promise.reject(this.#settledAlready());
     if (this.#settle()) this.#settlements.finish(this);
+    return done;
   }
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {
@@ -96,10 +101,13 @@ export class KafkaDelivery implements Delivery, Slotted {
   /** Whether the settlement counts; false when the delivery was lost and comes again. */
   #settle(): boolean {
     if (this.#state === 'lost') return false;
-    if (this.#state === 'settled')
-      throw new MelangeError('DELIVERY_SETTLED', `Message ${this.message.id} was settled already.`);
+    if (this.#state === 'settled') throw this.#settledAlready();
     this.#state = 'settled';
     this.#subscription.settled();
     return true;
+  }
+
+  #settledAlready(): MelangeError {
+    return new MelangeError('DELIVERY_SETTLED', `Message ${this.message.id} was settled already.`);
   }
 }

@@ -1,13 +1,12 @@
 import type { Logger } from '@melange/core';
 import { Assignment } from './assignment.ts';
 import { CommitLoop } from './commit-loop.ts';
-import { finishedBeyond } from './finished-offsets.ts';
 import type { GroupListener, GroupMember, KafkaClient } from './kafka-client/index.ts';
 import { type IncomingRecord, manifestOf } from './kafka-message-mapper.ts';
 import type { KafkaSettings } from './kafka-options.ts';
 import type { KafkaTopology, QueueLayout } from './kafka-topology.ts';
 import { MissingRecords } from './missing-records.ts';
-import { PartitionTracker } from './partition-tracker.ts';
+import { type PartitionTracker, trackerFrom } from './partition-tracker.ts';
 import type { Progress } from './progress.ts';
 
 /** What a membership works with. */
@@ -259,9 +258,10 @@ export class Membership implements GroupListener {
     const topics = Object.keys(assigned);
     const commits = topics.length === 0 ? [] : await client.committedBy(queue, topics);
     const trackers = new Map<string, PartitionTracker>();
-    for (const { topic, partition, offset, metadata } of commits) {
-      if (assigned[topic]?.includes(partition) !== true) continue;
-      trackers.set(`${topic}/${partition}`, trackerFrom(topic, partition, offset, metadata));
+    for (const commit of commits) {
+      const { topic, partition } = commit;
+      if (assigned[topic]?.includes(partition) === true)
+        trackers.set(`${topic}/${partition}`, trackerFrom(commit));
     }
     this.#missing.checkCommitted(
       commits.filter(({ topic, partition }) => trackers.has(`${topic}/${partition}`)),
@@ -296,9 +296,4 @@ export class Membership implements GroupListener {
     else if (Date.now() - this.#refreshedAt > settings.metadataMaxAgeMs)
       this.reread().catch((error) => logger.debug('The topology was not read', { error }));
   }
-}
-
-function trackerFrom(topic: string, partition: number, offset: number, metadata: string): PartitionTracker {
-  const start = Math.max(0, offset);
-  return new PartitionTracker(topic, partition, start, finishedBeyond(metadata, start), offset >= 0);
 }

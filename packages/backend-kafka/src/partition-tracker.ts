@@ -1,10 +1,5 @@
-import { describeFinished, longestMetadata } from './finished-offsets.ts';
+import { describeFinished, finishedBeyond, longestMetadata } from './finished-offsets.ts';
 import type { Commit } from './kafka-client/index.ts';
-
-interface Tracked {
-  readonly offset: number;
-  isFinished: boolean;
-}
 
 /** What is finished of one partition, while it is ours. */
 export class PartitionTracker {
@@ -14,7 +9,9 @@ export class PartitionTracker {
   /** The offset that the broker would give to the next record, as far as we have heard. */
   highWatermark = 0;
   /** Offsets from the first unfinished one on, in order; slots before `#head` are done with. */
-  #tracked: Tracked[] = [];
+  #offsets: number[] = [];
+  /** Whether they are finished, each at the index of its offset: no object for each of them. */
+  #finished: boolean[] = [];
   #head = 0;
   /** Finished in an earlier life of the partition. */
   readonly #finishedBefore: Set<number>;
@@ -46,12 +43,12 @@ export class PartitionTracker {
 
   /** Received and kept track of: from the first unfinished offset on. */
   get size(): number {
-    return this.#tracked.length - this.#head;
+    return this.#offsets.length - this.#head;
   }
 
   /** Every offset below is finished. */
   get prefix(): number {
-    return this.#tracked[this.#head]?.offset ?? this.#position;
+    return this.#offsets[this.#head] ?? this.#position;
   }
 
   get isDirty(): boolean {
@@ -63,7 +60,9 @@ export class PartitionTracker {
     if (offset < this.#position) return false;
     this.#isKnown = true;
     this.#position = offset + 1;
-    this.#tracked.push({ offset, isFinished: false });
+    this.#offsets.push(offset);
+    this.#finished.push(false);
+    if (this.#finishedBefore.size === 0) return true;
     if (!this.#finishedBefore.delete(offset)) return true;
     this.finish(offset);
     return false;
@@ -79,21 +78,23 @@ export class PartitionTracker {
 
   /** The log begins anew: what was known of it is no longer true. */
   restart(): void {
-    this.#tracked = [];
+    this.#offsets = [];
+    this.#finished = [];
     this.#head = 0;
     this.#finishedBefore.clear();
     this.#position = 0;
   }
 
   finish(offset: number): void {
-    const tracked = this.#find(offset);
-    if (tracked === undefined || tracked.isFinished) return;
-    tracked.isFinished = true;
+    const index = this.#indexOf(offset);
+    if (index === undefined || this.#finished[index] === true) return;
+    this.#finished[index] = true;
     this.#isDirty = true;
-    while (this.#tracked[this.#head]?.isFinished === true) this.#head += 1;
+    while (this.#finished[this.#head] === true) this.#head += 1;
     // Only when most slots are done with: each is then moved a constant number of times.
-    if (this.#head > 1_024 && this.#head * 2 > this.#tracked.length) {
-      this.#tracked = this.#tracked.slice(this.#head);
+    if (this.#head > 1_024 && this.#head * 2 > this.#offsets.length) {
+      this.#offsets = this.#offsets.slice(this.#head);
+      this.#finished = this.#finished.slice(this.#head);
       this.#head = 0;
     }
   }
@@ -106,7 +107,7 @@ export class PartitionTracker {
       topic,
       partition,
       offset: prefix,
-      metadata: describeFinished(prefix, this.#finished(), longest),
+      metadata: describeFinished(prefix, this.#beyond(), longest),
     };
   }
 
@@ -114,26 +115,32 @@ export class PartitionTracker {
     this.#isDirty = true;
   }
 
-  /** By halves: offsets ascend, with gaps. */
-  #find(offset: number): Tracked | undefined {
+  /** Offsets ascend, most often one by one; where there are gaps, it is sought by halves. */
+  #indexOf(offset: number): number | undefined {
     let low = this.#head;
-    let high = this.#tracked.length - 1;
+    let high = this.#offsets.length - 1;
+    const likely = low + offset - this.prefix;
+    if (this.#offsets[likely] === offset) return likely;
     while (low <= high) {
       const middle = (low + high) >> 1;
-      const tracked = this.#tracked[middle] as Tracked;
-      if (tracked.offset === offset) return tracked;
-      if (tracked.offset < offset) low = middle + 1;
+      const found = this.#offsets[middle] as number;
+      if (found === offset) return middle;
+      if (found < offset) low = middle + 1;
       else high = middle - 1;
     }
     return undefined;
   }
 
-  *#finished(): Generator<number> {
-    for (let index = this.#head; index < this.#tracked.length; index += 1) {
-      const tracked = this.#tracked[index] as Tracked;
-      if (tracked.isFinished) yield tracked.offset;
-    }
+  *#beyond(): Generator<number> {
+    for (let index = this.#head; index < this.#offsets.length; index += 1)
+      if (this.#finished[index] === true) yield this.#offsets[index] as number;
     // Not received yet in this life: what was known of them must not be forgotten.
     yield* [...this.#finishedBefore].filter((offset) => offset >= this.#position).sort((a, b) => a - b);
   }
+}
+
+/** What a commit says of a partition; its offset is below 0 where the group has committed nothing. */
+export function trackerFrom({ topic, partition, offset, metadata }: Commit): PartitionTracker {
+  const start = Math.max(0, offset);
+  return new PartitionTracker(topic, partition, start, finishedBeyond(metadata, start), offset >= 0);
 }

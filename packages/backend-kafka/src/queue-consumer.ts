@@ -37,6 +37,8 @@ export class QueueConsumer implements Settlements {
   readonly #subscriptions: KafkaSubscription[] = [];
   readonly #end: EndOfQueue;
   #pumpIsDue = false;
+  /** Since the last turn. */
+  #hasFinished = false;
   #closing: Promise<void> | undefined;
 
   constructor(queue: string, layout: QueueLayout, context: QueueConsumerContext) {
@@ -135,7 +137,7 @@ export class QueueConsumer implements Settlements {
 
   finish(delivery: KafkaDelivery): void {
     delivery.assignment.finish(delivery.entry);
-    this.#progress.made();
+    this.#hasFinished = true;
     this.#membership.isDirty();
     this.#leaveBusy(delivery);
   }
@@ -191,6 +193,8 @@ export class QueueConsumer implements Settlements {
     // Not in this turn: whoever gives everything back must not have the event loop to itself.
     setImmediate(() => {
       this.#pumpIsDue = false;
+      if (this.#hasFinished) this.#progress.made();
+      this.#hasFinished = false;
       this.#pump();
     });
   }
