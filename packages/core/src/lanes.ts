@@ -9,7 +9,7 @@ export interface Lane<Item> {
   readonly key: string | undefined;
   /** None once the last one has left. */
   first: Item | undefined;
-  last: Item;
+  last: Item | undefined;
 }
 
 /** What has entered and not left, in lanes by key. An item without a key has a lane of its own. */
@@ -20,7 +20,7 @@ export class Lanes<Item extends Linked<Item>> {
 
   enter(item: Item, key: string | undefined): void {
     const lane = key === undefined ? undefined : this.#byKey.get(key);
-    if (lane !== undefined) {
+    if (lane?.last !== undefined) {
       lane.last.next = item;
       lane.last = item;
       return;
@@ -42,9 +42,15 @@ export class Lanes<Item extends Linked<Item>> {
 
   /** Its first item has left: the next one may run. */
   advance(lane: Lane<Item>): void {
-    lane.first = lane.first?.next;
+    const left = lane.first;
+    lane.first = left?.next;
+    // What an old lane or item leads to is kept until the next full collection, and with it all that it leads to.
+    if (left !== undefined) left.next = undefined;
     if (lane.first !== undefined) this.#ready.push(lane);
-    else if (lane.key !== undefined) this.#byKey.delete(lane.key);
+    else {
+      lane.last = undefined;
+      if (lane.key !== undefined) this.#byKey.delete(lane.key);
+    }
   }
 
   /** Every item of a lane that is ready, or has a key. */
