@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
+import { RedisStreamsBackend } from '@melange/backend-redis-streams';
 import { SqsBackend } from '@melange/backend-sqs';
 import {
   type ConsumeContext,
@@ -33,7 +34,7 @@ class Note {
   }
 }
 
-const { KAFKA_URL: kafka, RABBITMQ_URL: rabbitMq, SQS_URL: sqs } = process.env;
+const { KAFKA_URL: kafka, RABBITMQ_URL: rabbitMq, REDIS_URL: redis, SQS_URL: sqs } = process.env;
 // Emulators take any.
 const credentials = { accessKeyId: 'test', secretAccessKey: 'test' };
 
@@ -41,6 +42,8 @@ const backends: Readonly<Record<string, ((logger: Logger) => MessagingBackend) |
   memory: () => new MemoryBackend(),
   kafka: kafka === undefined ? undefined : (logger) => new KafkaBackend({ brokers: [kafka], logger }),
   rabbitmq: rabbitMq === undefined ? undefined : (logger) => new RabbitMqBackend({ url: rabbitMq, logger }),
+  'redis-streams':
+    redis === undefined ? undefined : (logger) => new RedisStreamsBackend({ url: redis, logger }),
   sqs:
     sqs === undefined
       ? undefined

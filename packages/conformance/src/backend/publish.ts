@@ -208,12 +208,13 @@ export const publish: readonly BackendBehaviour[] = behaviours<BackendContext>('
       const [late, prompt] = [message('late'), message('prompt')];
       const receiver = await context.receive(queue);
       const from = performance.now();
-      await backend.publishToQueue(queue, [late], { delayMs: 600 });
+      // Long enough that the other one is there before, on a busy machine too.
+      await backend.publishToQueue(queue, [late], { delayMs: 1_500 });
       await backend.publishToQueue(queue, [prompt]);
       assert.equal((await receiver.next()).message.id, prompt.id);
       assert.equal((await receiver.next()).message.id, late.id);
       const waited = performance.now() - from;
-      assert.ok(waited >= 580, `the delay of 600 ms was ${Math.round(waited)} ms`);
+      assert.ok(waited >= 1_480, `the delay of 1,500 ms was ${Math.round(waited)} ms`);
     },
   },
 ]);

@@ -96,7 +96,8 @@ export const retry: readonly BackendBehaviour[] = behaviours<BackendContext>('re
       await context.backend.publishToQueue(queue, sent);
       const receiver = await context.receive(queue, { maxInFlight: 1 });
       const first = await receiver.next();
-      await first.retry({ delayMs: 1_000 });
+      // Long enough that a busy machine is through with the others before it ends.
+      await first.retry({ delayMs: 2_000 });
       for (let count = 0; count < 5; count += 1) {
         const delivery = await receiver.next();
         assert.notEqual(delivery.message.id, first.message.id, 'the others come before the one that waits');

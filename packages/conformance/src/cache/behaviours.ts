@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Claim, ClaimToken } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
-import { type CacheBehaviour, type CacheContext, leaseMs, ttlMs } from './cache-context.ts';
+import { type CacheBehaviour, type CacheContext, leaseMs, longLeaseMs, ttlMs } from './cache-context.ts';
 import { memoryBound } from './memory-bound.ts';
 import { acrossProcesses } from './processes.ts';
 
@@ -47,7 +47,7 @@ const claims: readonly CacheBehaviour[] = behaviours<CacheContext>('claim', [
     async run(context) {
       for (let round = 0; round < context.races; round += 1) {
         const key = context.key();
-        const winners = claimedAmong(await race(context, key, leaseMs));
+        const winners = claimedAmong(await race(context, key));
         assert.equal(winners, 1, `${winners} of 64 won in round ${round}`);
       }
     },
@@ -59,7 +59,7 @@ const claims: readonly CacheBehaviour[] = behaviours<CacheContext>('claim', [
       const key = context.key();
       await context.claimed(key, 50);
       await context.elapse(60);
-      assert.equal(claimedAmong(await race(context, key, leaseMs)), 1);
+      assert.equal(claimedAmong(await race(context, key)), 1);
     },
   },
   {
@@ -95,7 +95,7 @@ const confirms: readonly CacheBehaviour[] = behaviours<CacheContext>('confirm', 
     title: 'a crash between claim and confirm leaves nothing done: claimable after the lease',
     async run(context) {
       const key = context.key();
-      await context.claimed(key);
+      await context.claimed(key, leaseMs);
       await context.elapse(leaseMs + 20);
       assert.equal(await context.status(key), 'claimed');
     },
@@ -116,7 +116,7 @@ const confirms: readonly CacheBehaviour[] = behaviours<CacheContext>('confirm', 
     title: 'a confirm after the lease tells the truth: done when accepted, claimable when refused',
     async run(context) {
       const key = context.key();
-      const token = await context.claimed(key);
+      const token = await context.claimed(key, leaseMs);
       await context.elapse(leaseMs + 20);
       const accepted = await context.cache.confirm(token);
       assert.equal(await context.status(key), accepted ? 'done' : 'claimed');
@@ -127,8 +127,8 @@ const confirms: readonly CacheBehaviour[] = behaviours<CacheContext>('confirm', 
     title: 'done lasts beyond the lease of the claim',
     async run(context) {
       const key = context.key();
-      await context.cache.confirm(await context.claimed(key, 50));
-      await context.elapse(leaseMs);
+      assert.equal(await context.cache.confirm(await context.claimed(key, leaseMs)), true);
+      await context.elapse(leaseMs + 20);
       assert.equal(await context.status(key), 'done');
     },
   },
@@ -138,12 +138,12 @@ const confirms: readonly CacheBehaviour[] = behaviours<CacheContext>('confirm', 
     async run(context) {
       const key = context.key();
       const token = await context.claimed(key);
-      await context.cache.confirm(token);
+      assert.equal(await context.cache.confirm(token), true);
       assert.equal((await context.cache.claim(key, { leaseMs: 20 })).status, 'done');
       assert.equal(await context.cache.extend(token, { leaseMs: 20 }), false);
       await context.cache.release(token);
       await context.cache.confirm(token);
-      await context.elapse(ttlMs / 2);
+      await context.elapse(ttlMs / 4);
       assert.equal(await context.status(key), 'done');
     },
   },
@@ -197,7 +197,7 @@ const leases: readonly CacheBehaviour[] = behaviours<CacheContext>('lease', [
     id: 'late-extend',
     title: 'a late extend after a takeover is refused and changes nothing',
     async run(context) {
-      const { key, old } = await takeover(context);
+      const { key, old } = await takeover(context, leaseMs);
       assert.equal(await context.cache.extend(old, { leaseMs: ttlMs }), false);
       await context.elapse(leaseMs + 20);
       assert.equal(await context.status(key), 'claimed');
@@ -223,7 +223,7 @@ const leases: readonly CacheBehaviour[] = behaviours<CacheContext>('lease', [
     title: 'an extended claim ends too',
     async run(context) {
       const key = context.key();
-      const token = await context.claimed(key);
+      const token = await context.claimed(key, leaseMs);
       await context.cache.extend(token, { leaseMs });
       await context.elapse(leaseMs + 20);
       assert.equal(await context.status(key), 'claimed');
@@ -275,16 +275,17 @@ export const cacheBehaviours: readonly CacheBehaviour[] = [
 /** Two claims of one key, the second after the lease of the first ended. */
 async function takeover(
   context: CacheContext,
+  currentLeaseMs: number = longLeaseMs,
 ): Promise<{ readonly key: string; readonly old: ClaimToken; readonly current: ClaimToken }> {
   const key = context.key();
   const old = await context.claimed(key, 50);
   await context.elapse(60);
-  return { key, old, current: await context.claimed(key) };
+  return { key, old, current: await context.claimed(key, currentLeaseMs) };
 }
 
-function race(context: CacheContext, key: string, milliseconds: number): Promise<Claim[]> {
+function race(context: CacheContext, key: string): Promise<Claim[]> {
   return Promise.all(
-    Array.from({ length: 64 }, async () => context.cache.claim(key, { leaseMs: milliseconds })),
+    Array.from({ length: 64 }, async () => context.cache.claim(key, { leaseMs: longLeaseMs })),
   );
 }
 

@@ -38,11 +38,14 @@ export interface CacheSuiteOptions {
 /** A behaviour of a deduplication cache. */
 export type CacheBehaviour = Behaviour<CacheContext>;
 
-/** Long enough that no lease ends by itself between two calls, short enough to wait for. */
+/** A lease whose end is waited for. */
 export const leaseMs = 600;
 
-/** How long done is remembered in the suite: longer than several leases. */
-export const ttlMs = 2_000;
+/** A lease that does not end while the suite looks, however busy the machine. */
+export const longLeaseMs = 60_000;
+
+/** How long done is remembered in the suite: longer than several leases, and than a busy machine takes to look. */
+export const ttlMs = 4_000;
 
 /** What one behaviour works with. */
 export class CacheContext {
@@ -75,8 +78,8 @@ export class CacheContext {
     await this.subject.elapse(milliseconds);
   }
 
-  /** Claims a key that must be free. */
-  async claimed(key: string, milliseconds: number = leaseMs): Promise<ClaimToken> {
+  /** Claims a key that must be free. Default: a lease that does not end meanwhile. */
+  async claimed(key: string, milliseconds: number = longLeaseMs): Promise<ClaimToken> {
     const claim = await this.cache.claim(key, { leaseMs: milliseconds });
     assert.equal(claim.status, 'claimed', `"${key}" should be free`);
     return (claim as { readonly token: ClaimToken }).token;

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import type { ClaimToken } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
-import type { CacheBehaviour, CacheContext } from './cache-context.ts';
+import { type CacheBehaviour, type CacheContext, longLeaseMs } from './cache-context.ts';
 import type { ClaimProcess } from './claim-process.ts';
 
 const processes = 8;
 const claimersEach = 8;
-/** Long enough for several answers of other processes on a busy machine. */
-const leaseMs = 1_000;
+/** Long enough for several answers of other processes on a busy machine, and for one of them to die. */
+const leaseMs = 3_000;
 const hourMs = 3_600_000;
 
 const requires = ({ subject }: CacheContext): string | undefined =>
@@ -25,7 +25,7 @@ export const acrossProcesses: readonly CacheBehaviour[] = behaviours<CacheContex
       const racers = await Promise.all(Array.from({ length: processes }, () => context.process()));
       for (let round = 0; round < context.races; round += 1) {
         const key = context.key();
-        const won = await Promise.all(racers.map((racer) => racer.race(key, claimersEach, 30_000)));
+        const won = await Promise.all(racers.map((racer) => racer.race(key, claimersEach, longLeaseMs)));
         const winners = won.reduce((sum, count) => sum + count, 0);
         assert.equal(winners, 1, `${winners} of 64 won in round ${round}`);
       }
@@ -55,7 +55,7 @@ export const acrossProcesses: readonly CacheBehaviour[] = behaviours<CacheContex
       const key = context.key();
       const old = await claimed(late, key, 50);
       await context.elapse(80);
-      const token = await claimed(current, key, leaseMs * 5);
+      const token = await claimed(current, key, longLeaseMs);
       assert.equal(await late.extend(old, leaseMs), false);
       await late.release(old);
       assert.equal(await late.confirm(old), false);
@@ -71,15 +71,19 @@ export const acrossProcesses: readonly CacheBehaviour[] = behaviours<CacheContex
     requires,
     async run(context) {
       const skewed = await Promise.all([-hourMs, 0, hourMs].map((skew) => context.process(skew)));
-      for (const holder of skewed) {
-        const others = skewed.filter((one) => one !== holder);
-        const key = context.key();
-        await claimed(holder, key, leaseMs);
-        for (const other of others) assert.equal((await other.claim(key, leaseMs)).status, 'held');
-        await context.elapse(leaseMs + 20);
-        for (const other of others) await other.release(await claimed(other, key, leaseMs));
-
-        const token = await claimed(holder, key, leaseMs);
+      const keys = skewed.map(() => context.key());
+      await Promise.all(
+        skewed.map(async (holder, index) => {
+          const key = keys[index] as string;
+          await claimed(holder, key, leaseMs);
+          for (const other of skewed) assert.equal((await other.claim(key, leaseMs)).status, 'held');
+        }),
+      );
+      await context.elapse(leaseMs + 20);
+      for (const [index, holder] of skewed.entries()) {
+        const key = keys[index] as string;
+        for (const other of skewed) await other.release(await claimed(other, key, longLeaseMs));
+        const token = await claimed(holder, key, longLeaseMs);
         assert.equal(await holder.confirm(token), true);
         for (const other of skewed) assert.equal((await other.claim(key, leaseMs)).status, 'done');
       }
