@@ -3,7 +3,9 @@ import { expect, test } from 'vitest';
 
 const repository = new URL('../../../', import.meta.url);
 const behaviours = 'packages/conformance/src/backend/foreign-messages.ts';
-const [kafka, rabbitMq, sqs] = ['kafka', 'rabbitmq', 'sqs'].map((name) => `packages/backend-${name}/test/`);
+const [kafka, rabbitMq, redis, sqs] = ['kafka', 'rabbitmq', 'redis-streams', 'sqs'].map(
+  (name) => `packages/backend-${name}/test/`,
+);
 const [json, protobuf] = ['json', 'protobuf'].map((name) => `packages/serializer-${name}/test/`);
 
 /** Where each row of the table of foreign messages is proved: file, and what its test says. Behaviours run on every backend. */
@@ -12,6 +14,8 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
     [behaviours, 'a message without manifest and serializer is read by the default serializer'],
     [`${kafka}foreign-dispatch.test.ts`, 'without headers are read as JSON'],
     [`${rabbitMq}foreign-messages.test.ts`, 'without any property are read as JSON'],
+    [`${redis}foreign-messages.test.ts`, 'with nothing but content are read as JSON'],
+    [`${redis}foreign-messages.test.ts`, 'are read as JSON of their fields'],
     [`${sqs}foreign-messages.test.ts`, 'without attributes are read as JSON'],
   ],
   'no headers, and no JSON where JSON is the default': [
@@ -47,6 +51,7 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
   '`serializer_id` that is no number, or null': [
     [`${kafka}foreign-dispatch.test.ts`, "serializer_id: 'three'"],
     [`${rabbitMq}foreign-messages.test.ts`, "serializer_id: 'three'"],
+    [`${redis}foreign-messages.test.ts`, "'serializer_id', 'three'"],
     [`${sqs}foreign-messages.test.ts`, "serializer_id: text('three')"],
   ],
   '`serializer_id` that is not registered': [
@@ -55,6 +60,7 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
   "`serializer_id` 2, Python's pickle": [[behaviours, "serialized with Python's pickle is never decoded"]],
   '`manifest` that is not known': [
     [`${kafka}foreign-dispatch.test.ts`, 'Nobody.knows'],
+    [`${redis}foreign-messages.test.ts`, 'Nobody.knows'],
     [`${sqs}foreign-messages.test.ts`, 'Nobody.knows'],
     [`${json}json-serializer.test.ts`, 'an unknown class is refused, and so is an unknown manifest'],
   ],
@@ -75,10 +81,12 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
   'header twice': [
     [`${kafka}foreign-dispatch.test.ts`, 'with the same header twice'],
     [`${rabbitMq}foreign-messages.test.ts`, 'with the same header twice'],
+    [`${redis}foreign-messages.test.ts`, 'with the same field twice'],
   ],
   'binary header': [
     [`${kafka}foreign-dispatch.test.ts`, 'with the same header twice, binary'],
     [`${rabbitMq}foreign-messages.test.ts`, 'with the same header twice, binary ones'],
+    [`${redis}foreign-messages.test.ts`, 'with the same field twice, binary ones'],
     [`${sqs}foreign-messages.test.ts`, 'with binary attributes and one of 64 kB'],
   ],
   'null header': [
@@ -92,6 +100,7 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
     [behaviours, 'odd headers, long ones included, reach the consumer and the dead-letter queue'],
     [`${kafka}foreign-dispatch.test.ts`, "long: 'h'.repeat(64 * 1024)"],
     [`${rabbitMq}foreign-messages.test.ts`, 'with a header of %i kB are processed, retried'],
+    [`${redis}foreign-messages.test.ts`, 'one of 64 kB are processed, retried and dead-lettered whole'],
     [`${sqs}foreign-messages.test.ts`, 'one of 64 kB are processed, retried and dead-lettered whole'],
   ],
   '`CC` and `BCC` headers (RabbitMQ)': [
@@ -100,11 +109,13 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
   'headers named `__proto__`, `constructor`': [
     [behaviours, "constructor: 'c'"],
     [`${rabbitMq}foreign-messages.test.ts`, "['__proto__', 'S'"],
+    [`${redis}foreign-messages.test.ts`, "'__proto__', 'p'"],
     [`${sqs}sqs-message-mapper.test.ts`, "'__proto__',"],
   ],
   'no id': [
     [`${kafka}foreign-dispatch.test.ts`, '-0-0`'],
     [`${rabbitMq}rabbitmq-message-mapper.test.ts`, 'without anything has an id and its content'],
+    [`${redis}foreign-messages.test.ts`, 'under the id of the entry'],
     [`${sqs}sqs-message-mapper.test.ts`, 'under the id of SQS'],
   ],
 };
