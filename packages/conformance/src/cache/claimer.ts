@@ -7,8 +7,7 @@ export type ClaimerRequest =
   | { readonly ask: 'claim'; readonly key: string; readonly leaseMs: number }
   | { readonly ask: 'extend'; readonly token: ClaimToken; readonly leaseMs: number }
   | { readonly ask: 'confirm'; readonly token: ClaimToken }
-  | { readonly ask: 'release'; readonly token: ClaimToken }
-  | { readonly ask: 'close' };
+  | { readonly ask: 'release'; readonly token: ClaimToken };
 
 /** The answer to the request of that number. */
 export interface ClaimerReply {
@@ -40,8 +39,9 @@ export function serveClaimer(
     } catch (error) {
       process.send?.({ number, error: String(error) } satisfies ClaimerReply);
     }
-    if (request.ask === 'close') process.disconnect();
   });
+  // Also when the suite was killed: the cache's connections would keep the process alive.
+  process.once('disconnect', () => process.exit());
 }
 
 async function answerOf(cache: DeduplicationCache, request: ClaimerRequest): Promise<unknown> {
@@ -63,8 +63,6 @@ async function answerOf(cache: DeduplicationCache, request: ClaimerRequest): Pro
       return cache.confirm(request.token);
     case 'release':
       return cache.release(request.token);
-    case 'close':
-      return cache.close();
   }
 }
 

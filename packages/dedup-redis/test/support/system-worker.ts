@@ -50,7 +50,10 @@ dispatcher.attachConsumer(recording('billing'));
 dispatcher.attachConsumer(recording('shipping'));
 const stop = new AbortController();
 process.once('SIGTERM', () => stop.abort());
+// The test was killed, and cannot end its workers any more.
+process.once('disconnect', () => process.exit());
 await dispatcher.consumeLoop(queue, { signal: stop.signal });
 await dispatcher.close();
 await cache.close();
 await backend.close();
+process.disconnect();
