@@ -8,7 +8,7 @@ import {
   type Slotted,
 } from '@melange/core';
 import type { Assignment, Entry } from './assignment.ts';
-import { attemptOf, fromRecord } from './kafka-message-mapper.ts';
+import { Reading } from './kafka-message-mapper.ts';
 import type { KafkaSubscription } from './kafka-subscription.ts';
 
 /** Who carries out what becomes of a delivery. */
@@ -43,8 +43,9 @@ export class KafkaDelivery implements Delivery, Slotted {
     settlements: Settlements,
     subscription: KafkaSubscription,
   ) {
-    this.message = fromRecord(entry.record, entry.key);
-    this.attempt = attemptOf(entry.record);
+    const reading = new Reading(entry.record);
+    this.message = reading.message(entry.key);
+    this.attempt = reading.attempt;
     this.entry = entry;
     this.assignment = assignment;
     this.#settlements = settlements;

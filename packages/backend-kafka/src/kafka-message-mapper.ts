@@ -66,7 +66,7 @@ export function toRecord(message: Message): OutgoingRecord {
 /** The same record, byte for byte, to be delivered again as the next attempt when it is due. */
 export function toRetry(record: IncomingRecord, attemptsMade: number, notBefore: number): OutgoingRecord {
   const headers: Record<string, RecordHeader> = copyHeaders(record.headers);
-  // A foreign record is known by its place, which the copy changes.
+  // The copy has another place.
   headers[WireHeader.messageId] ??= Buffer.from(idOf(record), 'utf8');
   put(headers, WireHeader.attempt, attemptsMade);
   put(headers, KafkaHeader.notBefore, notBefore);
@@ -98,30 +98,46 @@ export function toCopy({ key, value, headers }: OutgoingRecord): OutgoingRecord 
  * @param key what `keyOf` says of it, where that is known already.
  */
 export function fromRecord(record: IncomingRecord, key: string | undefined = keyOf(record)): Message {
-  const reading = new Reading();
-  visit(record, reading);
-  return {
-    id: reading.id ?? idOf(record),
-    content: reading.content,
-    manifest: reading.manifest,
-    serializerId: reading.serializerId,
-    key,
-    headers: reading.headers as MessageHeaders,
-    publishedAt: reading.publishedAt,
-  };
+  return new Reading(record).message(key);
 }
 
-/** A record being read. Of a header that is there more than once the last one counts. */
-class Reading implements RecordVisitor {
-  id: string | undefined;
-  manifest: string | undefined;
-  serializerId: number | undefined;
-  publishedAt: number | undefined;
-  readonly headers: Record<string, string> = {};
+/** A record being read, once. Of a header that is there more than once the last one counts. */
+export class Reading implements RecordVisitor {
+  readonly #record: IncomingRecord;
+  readonly #headers: Record<string, string> = {};
+  #id: string | undefined;
+  #manifest: string | undefined;
+  #serializerId: number | undefined;
+  #publishedAt: number | undefined;
+  #attemptsMade: number | undefined;
   #bytes: Buffer = nothing;
   #start = 0;
   #end = 0;
   #isBinary = false;
+
+  constructor(record: IncomingRecord) {
+    this.#record = record;
+    visit(record, this);
+  }
+
+  /** Attempts made before, as written on a retried copy, plus this one. */
+  get attempt(): number {
+    const made = this.#attemptsMade ?? 0;
+    return (Number.isSafeInteger(made) && made > 0 ? made : 0) + 1;
+  }
+
+  /** @param key what `keyOf` says of the record. */
+  message(key: string | undefined): Message {
+    return {
+      id: this.#id ?? placeOf(this.#record),
+      content: this.#content,
+      manifest: this.#manifest,
+      serializerId: this.#serializerId,
+      key,
+      headers: this.#headers as MessageHeaders,
+      publishedAt: this.#publishedAt,
+    };
+  }
 
   value(bytes: Buffer, start: number, end: number): void {
     this.#bytes = bytes;
@@ -133,26 +149,29 @@ class Reading implements RecordVisitor {
     const isNull = end < start;
     switch (name) {
       case WireHeader.messageId:
-        this.id = isNull ? undefined : textAt(bytes, start, end);
+        this.#id = isNull ? undefined : textAt(bytes, start, end);
         break;
       case WireHeader.manifest:
-        this.manifest = isNull ? undefined : textAt(bytes, start, end);
+        this.#manifest = isNull ? undefined : textAt(bytes, start, end);
         break;
       case WireHeader.serializerId:
-        this.serializerId = isNull ? undefined : numberAt(bytes, start, end);
+        this.#serializerId = isNull ? undefined : numberAt(bytes, start, end);
         break;
       case WireHeader.publishedAt:
-        this.publishedAt = isNull ? undefined : numberAt(bytes, start, end);
+        this.#publishedAt = isNull ? undefined : numberAt(bytes, start, end);
+        break;
+      case WireHeader.attempt:
+        this.#attemptsMade = isNull ? undefined : numberAt(bytes, start, end);
         break;
       case KafkaHeader.contentType:
         this.#isBinary = !isNull && textAt(bytes, start, end) === 'bytes';
         break;
       default:
-        if (!own.has(name)) set(this.headers, name, isNull ? '' : textAt(bytes, start, end));
+        if (!own.has(name)) set(this.#headers, name, isNull ? '' : textAt(bytes, start, end));
     }
   }
 
-  get content(): MessageContent | null {
+  get #content(): MessageContent | null {
     const bytes = this.#bytes;
     if (this.#end < this.#start) return null;
     const text = this.#isBinary ? undefined : strictTextAt(bytes, this.#start, this.#end);
@@ -191,12 +210,6 @@ export function keyOf(record: IncomingRecord): string | undefined {
   return key === null ? undefined : (strictTextAt(key, 0, key.length) ?? key.toString('latin1'));
 }
 
-/** Attempts made before, as written on a retried copy, plus this one. */
-export function attemptOf(record: IncomingRecord): number {
-  const made = numberOf(headerOf(record, WireHeader.attempt)) ?? 0;
-  return (Number.isSafeInteger(made) && made > 0 ? made : 0) + 1;
-}
-
 /** Time from which the record is due; 0 when that is at once. */
 export function notBeforeOf(record: IncomingRecord): number {
   return numberOf(headerOf(record, KafkaHeader.notBefore)) ?? 0;
@@ -207,7 +220,12 @@ function headerOf(record: IncomingRecord, name: string): string | undefined {
 }
 
 function idOf(record: IncomingRecord): string {
-  return headerOf(record, WireHeader.messageId) ?? `${record.topic}-${record.partition}-${record.offset}`;
+  return headerOf(record, WireHeader.messageId) ?? placeOf(record);
+}
+
+/** What a foreign record is known by. */
+function placeOf({ topic, partition, offset }: IncomingRecord): string {
+  return `${topic}-${partition}-${offset}`;
 }
 
 /** A copy: the message may wait here for a connection while its owner reuses the bytes. */
