@@ -55,6 +55,9 @@ export const memoryCapabilities: {
 /** Which manifests a queue wants of a topic; `undefined` means all. */
 type Binding = Set<string> | undefined;
 
+/** The answer to every publish that has nothing to wait for. */
+const taken = Promise.resolve();
+
 /** Takes messages in place of a queue. */
 type Interceptor = (message: Message) => Promise<void>;
 
@@ -106,16 +109,17 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     for (const topic of topics) this.#bind(topic, name, filter);
   }
 
-  async publishToQueue(
+  publishToQueue(
     queue: string,
     messages: readonly Message[],
     options?: PublishOptions & { readonly delayMs?: number },
   ): Promise<void> {
-    this.#assertOpen();
-    const target = this.#queue(queue);
-    if (this.#interceptors.size > 0 || target.size + messages.length > this.#maxMessages)
-      await this.#put(queue, messages, () => [target], options?.delayMs);
-    else for (const message of messages) target.put(message, options?.delayMs);
+    const target = this.#queues.get(queue);
+    const isPlain = target !== undefined && !this.#isClosed && this.#interceptors.size === 0;
+    if (!isPlain || target.size + messages.length > this.#maxMessages)
+      return this.#putIntoQueue(queue, messages, options?.delayMs);
+    for (const message of messages) target.put(message, options?.delayMs);
+    return taken;
   }
 
   async publishToTopic(
@@ -203,6 +207,12 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     return () => {
       if (this.#interceptors.get(queue) === interceptor) this.#interceptors.delete(queue);
     };
+  }
+
+  async #putIntoQueue(queue: string, messages: readonly Message[], delayMs?: number): Promise<void> {
+    this.#assertOpen();
+    const targets = [this.#queue(queue)];
+    await this.#put(queue, messages, () => targets, delayMs);
   }
 
   /** The promise of having put them only where somebody takes them in place of their queue. */

@@ -5,7 +5,10 @@ export type MaybePromise<T> = T | Promise<T>;
 
 /** Whether it has to be waited for; also a promise of another realm, or a library's own. */
 export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
-  return typeof (value as { then?: unknown } | null | undefined)?.then === 'function';
+  // Text, which most values are, is told by its type alone.
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  );
 }
 
 /** Proof of a claim. Opaque: only the cache that gave it reads `fence`. */
