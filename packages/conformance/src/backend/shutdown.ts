@@ -161,6 +161,20 @@ export const shutdown: readonly BackendBehaviour[] = behaviours<BackendContext>(
     },
   },
   {
+    id: 'acknowledged-at-the-close',
+    title: 'what was acknowledged in the turn in which the backend closed does not come again',
+    requires: needsAnother,
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(10));
+      const deliveries = await (await context.receive(queue)).take(10);
+      const acknowledged = deliveries.map((delivery) => delivery.acknowledge());
+      await context.soon(context.backend.close(), 'closing');
+      await context.soon(Promise.all(acknowledged), 'acknowledging');
+      await context.isEmpty(queue, await context.another());
+    },
+  },
+  {
     id: 'publishes-under-way',
     title: 'publishes under way at the close settle; those that resolved are at the broker',
     requires: needsAnother,

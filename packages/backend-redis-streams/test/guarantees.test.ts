@@ -1,0 +1,50 @@
+import type { Delivery } from '@melange/core';
+import { describe, expect, it, vi } from 'vitest';
+import { canStartHere } from '../../../apps/brokers/src/index.ts';
+import { declared, message, open, proxyOf, received, redis } from './support/streams.ts';
+
+const contentsOf = (deliveries: readonly Delivery[]) => deliveries.map((one) => one.message.content);
+
+describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can be started)', () => {
+  it('gives what was released in its old place, and what is retried behind what waits', async () => {
+    const { server } = await redis();
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    await backend.publishToQueue(queue, ['1', '2', '3', '4'].map(message));
+    const came: Delivery[] = [];
+    await backend.subscribe(queue, { maxInFlight: 1 }, (delivery) => void came.push(delivery));
+    const next = async (count: number): Promise<Delivery> => {
+      await vi.waitFor(() => expect(came).toHaveLength(count), 20_000);
+      return came[count - 1] as Delivery;
+    };
+    await (await next(1)).release();
+    await (await next(2)).retry();
+    for (let count = 3; count <= 6; count += 1) await (await next(count)).acknowledge();
+    expect(contentsOf(came)).toEqual(['1', '1', '2', '3', '4', '1']);
+  });
+
+  it('counts neither delayed messages nor unsettled ones among those that wait', async () => {
+    const { server } = await redis();
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    await backend.publishToQueue(queue, ['1', '2', '3'].map(message));
+    await backend.publishToQueue(queue, [message('delayed')], { delayMs: 60_000 });
+    await received(backend, queue, 1, 1);
+    expect(await backend.describeQueue(queue)).toMatchObject({ depth: 2 });
+  });
+
+  it('replaces a connection that owes an answer for longer than requestTimeoutMs', async () => {
+    const { server } = await redis();
+    const { proxy } = await proxyOf(server);
+    const backend = open(proxy.address.port, { requestTimeoutMs: 500 });
+    const queue = await declared(backend);
+    const before = proxy.connectionsMade;
+    proxy.stall();
+    const published = backend.publishToQueue(queue, [message('1')]);
+    // As a half-open connection: it is never closed, and nothing comes.
+    await vi.waitFor(() => expect(proxy.connectionsMade).toBeGreaterThan(before), 20_000);
+    proxy.resume();
+    await published;
+    expect(contentsOf(await received(backend, queue, 1))[0]).toBe('1');
+  });
+});
