@@ -2,10 +2,24 @@ import { type Logger, unfailingLogger } from '@melange/core';
 import type { Operation } from './deduplication-script.ts';
 import type { OutcomeObserver } from './operation-queue.ts';
 
-/** Says once when Redis becomes unusable, once when it is usable again, and remembers a key of somebody else. */
+/** Where Redis refuses some operations and grants others, between any two of them it would be usable again. */
+const quietMs = 1_000;
+
+interface Trouble {
+  /** Those that were told. */
+  readonly reasons: Set<string>;
+  /** Of `performance.now()`. */
+  failedAt: number;
+  isRefusal: boolean;
+}
+
+/**
+ * Says once for each reason that Redis cannot be used, once when it can be used again, with no failure for a second, and
+ * remembers a key of somebody else.
+ */
 export class RedisWatch implements OutcomeObserver {
   readonly #logger: Logger;
-  #trouble: { readonly reason: string; readonly isRefusal: boolean } | undefined;
+  #trouble: Trouble | undefined;
   #foreignKey: string | undefined;
 
   constructor(logger: Logger | undefined) {
@@ -25,6 +39,7 @@ export class RedisWatch implements OutcomeObserver {
     if (this.#trouble === undefined) return;
     // A full or read-only Redis still answers: only a claim that it wrote down shows that it takes writes again.
     if (this.#trouble.isRefusal && answer !== 'claimed') return;
+    if (performance.now() - this.#trouble.failedAt < quietMs) return;
     this.#trouble = undefined;
     this.#logger.info('the deduplication cache can use Redis again');
   }
@@ -39,8 +54,11 @@ export class RedisWatch implements OutcomeObserver {
       });
       return;
     }
-    if (this.#trouble?.reason === reason) return;
-    this.#trouble = { reason, isRefusal: operation !== undefined };
+    this.#trouble ??= { reasons: new Set(), failedAt: 0, isRefusal: false };
+    this.#trouble.failedAt = performance.now();
+    this.#trouble.isRefusal = operation !== undefined;
+    if (this.#trouble.reasons.has(reason)) return;
+    this.#trouble.reasons.add(reason);
     this.#logger.warn('the deduplication cache cannot use Redis', { reason });
   }
 }
