@@ -110,12 +110,16 @@ export class RedisStreamsPublisher {
   #next(): readonly Waiting[] {
     const batch: Waiting[] = [];
     let bytes = 0;
-    while (this.#waiting.length > 0 && batch.length < mostMessages && bytes < mostBytes) {
-      const one = this.#waiting.shift() as Waiting;
+    let looked = 0;
+    for (const one of this.#waiting) {
+      if (batch.length === mostMessages || bytes >= mostBytes) break;
+      looked += 1;
       if (one.isGivenUp) continue;
       bytes += one.bytes;
       batch.push(one);
     }
+    // At once: to shift a long list moves all of it for each message.
+    this.#waiting.splice(0, looked);
     return batch;
   }
 }

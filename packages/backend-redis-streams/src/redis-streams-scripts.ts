@@ -71,8 +71,12 @@ export const scripts: Readonly<Record<ScriptName, string>> = {
       local wanted = filter
       if bound == '*' then wanted = '*' end
       if bound and bound ~= '*' and filter ~= '*' then
-        local both = cjson.decode(bound)
-        for _, manifest in ipairs(cjson.decode(filter)) do both[#both + 1] = manifest end
+        local both, known = cjson.decode(bound), {}
+        for _, manifest in ipairs(both) do known[manifest] = true end
+        -- Services declare whenever they start: what is there already must not be added every time.
+        for _, manifest in ipairs(cjson.decode(filter)) do
+          if not known[manifest] then both[#both + 1] = manifest end
+        end
         wanted = cjson.encode(both)
       end
       redis.call('HSET', topicKey(topic), 'topic', '1', 'queue:' .. name, wanted)

@@ -33,6 +33,20 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     expect(await backend.describeQueue(queue)).toMatchObject({ depth: 2 });
   });
 
+  it('keeps a filter as short as it is, however often its queue is declared', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port);
+    for (const filter of [
+      ['A', 'B'],
+      ['A', 'B'],
+      ['B', 'C'],
+      ['A', 'B', 'C'],
+    ]) {
+      await backend.declareQueue('queue', { topics: ['topic'], filter });
+    }
+    expect(await admin.hget('{melange}:topic:topic', 'queue:queue')).toBe('["A","B","C"]');
+  });
+
   it('replaces a connection that owes an answer for longer than requestTimeoutMs', async () => {
     const { server } = await redis();
     const { proxy } = await proxyOf(server);

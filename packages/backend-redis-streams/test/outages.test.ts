@@ -1,5 +1,5 @@
 import type { Delivery, Logger } from '@melange/core';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
 import { declared, message, open, proxyOf, received, redis } from './support/streams.ts';
 
@@ -10,6 +10,11 @@ describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be star
       throw new Error('the log is full');
     };
     const logger: Logger = { debug: fail, info: fail, warn: fail, error: fail };
+    const told: unknown[] = [];
+    for (const level of ['warn', 'error'] as const) {
+      const spy = vi.spyOn(console, level).mockImplementation((text) => void told.push(text));
+      onTestFinished(() => spy.mockRestore());
+    }
     const backend = open(server.port, { logger });
     const queue = await declared(backend);
     const came: unknown[] = [];
@@ -22,6 +27,7 @@ describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be star
     await server.start();
     await backend.publishToQueue(queue, [message('1')]);
     await vi.waitFor(() => expect(came).toEqual(['1', '1']), 20_000);
+    expect(String(told)).toContain('A receiver threw');
   });
 
   it('that is a replica now is left by a waiting subscription for the primary that its address leads to', async () => {
