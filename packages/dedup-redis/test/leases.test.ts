@@ -81,6 +81,18 @@ describe.skipIf(!isRedisHere)(
       expect(runs).toHaveLength(1);
     });
 
+    test('whose confirm fails is not run again: its message is acknowledged, and the failure reported', async () => {
+      const { server, dispatcher, runs, errors } = await underWay(200);
+      errors.length = 0;
+      server.pause();
+      runs[0]?.finish();
+      await vi.waitFor(() => expect(dispatcher.counters.acknowledged).toBe(1), 20_000);
+      const unconfirmed = errors.filter((error) => MelangeError.is(error, 'CACHE_UNAVAILABLE'));
+      expect(unconfirmed).toHaveLength(1);
+      expect(runs).toHaveLength(1);
+      server.resume();
+    });
+
     test('is told when the lease cannot be renewed in time, and runs again when Redis is back', async () => {
       const { server, dispatcher, runs, errors } = await underWay(200);
       server.pause();
