@@ -3,6 +3,7 @@ import {
   type DeadLetterOptions,
   type Delivery,
   DeliveryAbortedError,
+  type MaybePromise,
   MelangeError,
   type Message,
   type Slotted,
@@ -20,9 +21,6 @@ export interface Settlements {
   retry(delivery: KafkaDelivery, delayMs: number): Promise<void>;
   deadLetter(delivery: KafkaDelivery, options: DeadLetterOptions): Promise<void>;
 }
-
-/** An acknowledgement has nothing to wait for: it is committed with those of others. */
-const done: Promise<void> = Promise.resolve();
 
 /** One handing-over of a record, settled once. */
 export class KafkaDelivery implements Delivery, Slotted {
@@ -64,10 +62,10 @@ export class KafkaDelivery implements Delivery, Slotted {
     return this.#controller.signal;
   }
 
-  acknowledge(): Promise<void> {
+  /** There is nothing to wait for: it is committed with those of others. */
+  acknowledge(): MaybePromise<void> {
     if (this.#state === 'settled') return Promise.reject(this.#settledAlready());
     if (this.#settle()) this.#settlements.finish(this);
-    return done;
   }
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {
