@@ -1,6 +1,7 @@
 import type { Broker, BrokerResult, StartedBroker } from './broker.ts';
 import { byCompose, hasDockerEngine, isOfCompose } from './compose.ts';
 import { exclusively } from './lock.ts';
+import { orphans } from './private-record.ts';
 import { reasonOf, until } from './processes.ts';
 import { untilReady } from './ready.ts';
 import { addUser, forget, keep, readState, remember, removeUser } from './state.ts';
@@ -29,6 +30,7 @@ export function bringUp(names: readonly string[], options: BringUpOptions = {}):
   const log = options.log ?? (() => undefined);
   return exclusively(async () => {
     const results: BrokerResult[] = [];
+    await stopOrphans(log);
     for (const name of names) {
       const broker = brokers.get(name);
       const result: BrokerResult =
@@ -61,12 +63,15 @@ export async function find(broker: Broker): Promise<BrokerResult> {
   return { name, missing: `not running: start it with \`pnpm brokers up ${name}\`, or set ${variable}` };
 }
 
-/** Stops those of the named brokers (default: all) that `bringUp` started; resolves with their names. */
+/**
+ * Stops those of the named brokers (default: all) that `bringUp` started, and what killed runs had started for
+ * themselves; resolves with what was stopped.
+ */
 export function takeDown(names: readonly string[] = [...brokers.keys()]): Promise<string[]> {
   return exclusively(async () => {
     const stopped: string[] = [];
     for (const name of names) if (await stopRecorded(name)) stopped.push(name);
-    return stopped;
+    return [...stopped, ...(await stopOrphans(console.error))];
   });
 }
 
@@ -77,6 +82,20 @@ export function release(names: readonly string[]): Promise<string[]> {
     for (const name of names) if ((await removeUser(name)) && (await stopRecorded(name))) stopped.push(name);
     return stopped;
   });
+}
+
+async function stopOrphans(log: Log): Promise<string[]> {
+  const stopped: string[] = [];
+  for (const { name, handle, forget } of await orphans()) {
+    try {
+      await brokers.get(name)?.stop(handle);
+      stopped.push(`${name} of a run that was killed`);
+    } catch (error) {
+      log(`${name}: one of a run that was killed does not stop: ${reasonOf(error)}`);
+    }
+    await forget();
+  }
+  return stopped;
 }
 
 async function stopRecorded(name: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 import { createConnection } from 'node:net';
 import type { Broker, StartedBroker } from './broker.ts';
 import { haltNode, isNodeThere, resumeNode, startNode, stopNode } from './kafka-node.ts';
+import { privateRecord } from './private-record.ts';
 import { freePort } from './processes.ts';
 import { untilReady } from './ready.ts';
 
@@ -42,6 +43,8 @@ export interface PrivateKafka {
 export async function startKafka(options: StartKafkaOptions = {}): Promise<PrivateKafka> {
   const started = await start(options.port ?? (await freePort()), options.version);
   const { url, handle } = started;
+  const record = privateRecord(kafka.name);
+  await record.keep(handle);
   await untilReady(kafka, started);
   return {
     url,
@@ -50,7 +53,10 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Priva
       await resumeNode(handle);
       await untilReady(kafka, started);
     },
-    stop: () => stopNode(handle),
+    async stop() {
+      await stopNode(handle);
+      await record.remove();
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { privateRecord } from './private-record.ts';
 import { freePort, install, isInstalled, isRunning, run, startDetached, until } from './processes.ts';
 import { untilReady } from './ready.ts';
 import { redis } from './redis.ts';
@@ -45,6 +46,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
   // Redis's own choice, 10,000 above its port, is among those that systems give to connections: it may be taken.
   if (settings['cluster-enabled'] === 'yes') settings['cluster-port'] ??= String(await freePort());
   const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory];
+  const record = privateRecord(redis.name);
   let pid = 0;
 
   const isThere = (): Promise<boolean> => isRunning(pid, String(port));
@@ -55,6 +57,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
     const given = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]);
     const mode = options.sentinel === true ? ['--sentinel'] : given;
     pid = await startDetached('redis-server', [file, ...fixed, ...mode]);
+    await record.keep({ pid: String(pid), directory });
     await untilReady({ ...redis, isThere, stop }, { url, handle: {} }, looksEveryMs);
   };
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
@@ -67,6 +70,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
   const stop = async (): Promise<void> => {
     await end('SIGKILL');
     await rm(directory, { recursive: true, force: true });
+    await record.remove();
   };
   await start();
   return {

@@ -1,5 +1,6 @@
 import { connect } from 'amqplib';
 import type { Broker, StartedBroker } from './broker.ts';
+import { privateRecord } from './private-record.ts';
 import { freePort, install, isInstalled } from './processes.ts';
 import {
   controlNode,
@@ -58,6 +59,8 @@ export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise
   const tls = options.tls === undefined ? undefined : { ...options.tls, port: await freePort() };
   const started = await start(options.port ?? (await freePort()), tls);
   const { url, handle } = started;
+  const record = privateRecord(rabbitMq.name);
+  await record.keep(handle);
   await untilReady(rabbitMq, started);
   const control = (...parameters: string[]): Promise<void> => controlNode(handle.node, parameters);
   return {
@@ -69,7 +72,10 @@ export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise
       await control('start_app');
       await untilReady(rabbitMq, started);
     },
-    stop: () => stopNode(handle),
+    async stop() {
+      await stopNode(handle);
+      await record.remove();
+    },
   };
 }
 

@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { connect as connectSecurely } from 'node:tls';
 import type { Broker, Handle, StartedBroker } from './broker.ts';
@@ -55,7 +56,10 @@ function isThere(handle: Handle): Promise<boolean> {
 }
 
 async function stop(handle: Handle): Promise<void> {
-  if (!(await isThere(handle))) return;
-  process.kill(Number(handle.pid));
-  await until(async () => !(await isThere(handle)), goneWithinMs, 'the end of Redis');
+  if (await isThere(handle)) {
+    // Nothing of it is kept, and one that a test has paused takes no other signal.
+    process.kill(Number(handle.pid), 'SIGKILL');
+    await until(async () => !(await isThere(handle)), goneWithinMs, 'the end of Redis');
+  }
+  if (handle.directory !== undefined) await rm(handle.directory, { recursive: true, force: true });
 }

@@ -1,4 +1,5 @@
 import type { Broker, StartedBroker } from './broker.ts';
+import { privateRecord } from './private-record.ts';
 import { freePort } from './processes.ts';
 import { untilReady } from './ready.ts';
 import {
@@ -40,14 +41,20 @@ export async function startSqs(): Promise<PrivateSqs> {
   const started = await start(await freePort());
   const { url } = started;
   let { handle } = started;
+  const record = privateRecord(sqs.name);
+  await record.keep(handle);
   await untilReady(sqs, started);
   return {
     url,
     async restart() {
       handle = await respawnEmulator(handle);
+      await record.keep(handle);
       await untilReady(sqs, { url, handle });
     },
-    stop: () => stopEmulator(handle),
+    async stop() {
+      await stopEmulator(handle);
+      await record.remove();
+    },
   };
 }
 

@@ -1,14 +1,15 @@
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm, writeFile } from 'node:fs/promises';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, onTestFinished, test } from 'vitest';
 import type { AvailableBroker } from '../src/index.ts';
 import { ownFile } from '../src/own-file.ts';
 import { freePort, isInstalled } from '../src/processes.ts';
 import { brokers } from '../src/table.ts';
 import { command, environment, temporaryFolder } from './support.ts';
 
+const killedProgram = fileURLToPath(new URL('killed.ts', import.meta.url));
 const program = fileURLToPath(new URL('user.ts', import.meta.url));
 const canStart = await isInstalled('redis-server');
 const answers = async (url: string): Promise<boolean> => (await brokers.get('redis')?.answers(url)) ?? false;
@@ -46,6 +47,35 @@ async function user(): Promise<User> {
     },
   };
 }
+
+test.skipIf(!canStart)(
+  'a broker of a process that was killed is stopped by down, and by what begins next (skipped without redis-server)',
+  { timeout: 120_000 },
+  async () => {
+    const own = await temporaryFolder();
+    onTestFinished(() => own.remove());
+    const down = async () => (await command(['down'], { folder: own.path })).lines;
+    const killed = async (): Promise<string> => {
+      const env = environment({ folder: own.path });
+      const child = fork(killedProgram, { execArgv: ['--import', 'tsx'], env });
+      onTestFinished(() => void child.kill('SIGKILL'));
+      const [url] = (await once(child, 'message')) as [string];
+      // As long as its process lives, it is nobody else's.
+      expect(await down()).toEqual(['nothing to stop: `up` started none of them']);
+      expect(await answers(url)).toBe(true);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      return url;
+    };
+    const first = await killed();
+    expect(await down()).toEqual(['stopped redis of a run that was killed']);
+    expect(await answers(first)).toBe(false);
+    const second = await killed();
+    await command(['up', 'sqs'], { folder: own.path, env: { SQS_URL: 'http://127.0.0.1:1' } });
+    expect(await answers(second)).toBe(false);
+    expect((await readdir(own.path)).filter((name) => name.startsWith('melange-'))).toEqual([]);
+  },
+);
 
 describe.skipIf(!canStart)(
   'a broker that several processes use (skipped without redis-server)',
