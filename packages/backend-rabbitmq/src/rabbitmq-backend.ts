@@ -5,9 +5,8 @@ import {
   type Logger,
   MelangeError,
   type Message,
+  type MessageContent,
   type MessagingBackend,
-  PublishError,
-  type PublishFailure,
   type PublishOptions,
   type QueueDescription,
   QueueNotFoundError,
@@ -16,6 +15,8 @@ import {
   TopicNotFoundError,
   unfailingLogger,
 } from '@melange/core';
+import { isMissing, MessagesCall, type PublishCall, prepared, within } from './publish-calls.ts';
+import type { Target } from './publish-frames.ts';
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
@@ -64,46 +65,27 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     await this.#topology.declareQueue(name, options);
   }
 
-  async publishToQueue(
+  publishToQueue(
     queue: string,
     messages: readonly Message[],
-    options: PublishOptions & { readonly delayMs?: number } = {},
+    { delayMs = 0, deadlineMs = this.#publishTimeoutMs }: PublishOptions & { readonly delayMs?: number } = {},
   ): Promise<void> {
-    this.#assertOpen();
-    const { delayMs = 0 } = options;
-    const isDelayed = delayMs > 0;
-    const prepare = async (): Promise<void> => {
-      // The delay queue would take it, and find nobody to give it to.
-      if (!(await this.#topology.queueExists(queue))) throw new QueueNotFoundError(queue);
-    };
-    const send = (_: Message, outgoing: OutgoingMessage, timeoutMs: number): Promise<void> =>
-      isDelayed
-        ? this.#publishDelayed(queue, delayMs, outgoing, timeoutMs)
-        : this.#publisher.publish({ exchange: '', routingKey: queue, mandatory: true }, outgoing, timeoutMs);
-    await this.#publishAll(queue, messages, isDelayed ? prepare : undefined, send, options);
+    if (this.#closing !== undefined) return Promise.reject(closedError());
+    if (delayMs > 0) return this.#publishLater(queue, messages, delayMs, deadlineMs);
+    const target = queueTarget(queue);
+    return this.#publishNow(queue, messages, (message, call) =>
+      this.#publisher.publish(target, toAmqp(message), deadlineMs, call),
+    );
   }
 
-  async publishToTopic(
+  publishToTopic(
     topic: string,
     messages: readonly Message[],
-    options: PublishOptions = {},
+    { deadlineMs = this.#publishTimeoutMs }: PublishOptions = {},
   ): Promise<void> {
-    this.#assertOpen();
-    const prepare = async (): Promise<void> => {
-      // Publishing to an exchange that is not there costs everybody the channel: ask first.
-      if (!(await this.#topology.topicExists(topic))) throw new TopicNotFoundError(topic);
-    };
-    const send = ({ manifest }: Message, outgoing: OutgoingMessage, timeoutMs: number): Promise<void> => {
-      const target = { exchange: topic, routingKey: routingKeyOf(manifest), mandatory: false };
-      return this.#publisher.publish(target, outgoing, timeoutMs);
-    };
-    await this.#publishAll(
-      topic,
-      messages,
-      this.#topology.knowsTopic(topic) ? undefined : prepare,
-      send,
-      options,
-    );
+    if (this.#closing !== undefined) return Promise.reject(closedError());
+    if (!this.#topology.knowsTopic(topic)) return this.#publishToNewTopic(topic, messages, deadlineMs);
+    return this.#publishToKnownTopic(topic, messages, deadlineMs);
   }
 
   async subscribe(
@@ -179,47 +161,58 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     await Promise.all([this.#publishing.close(), this.#consuming.close()]);
   }
 
-  /** @param prepare what must be known before the first message is sent; without it messages go in this turn. */
-  async #publishAll(
+  /** Sends all of them in this turn, each by `publish`. */
+  #publishNow(
     destination: string,
     messages: readonly Message[],
-    prepare: (() => Promise<void>) | undefined,
-    send: (message: Message, outgoing: OutgoingMessage, timeoutMs: number) => Promise<void>,
-    { deadlineMs = this.#publishTimeoutMs }: PublishOptions,
+    publish: (message: Message, call: PublishCall) => void,
   ): Promise<void> {
-    const failures: PublishFailure[] = [];
-    let timeoutMs = deadlineMs;
-    if (prepare !== undefined) {
-      const startedAt = Date.now();
+    const call = new MessagesCall(destination, messages.length);
+    for (const message of messages) {
       try {
-        await within(deadlineMs, prepare());
+        assertSize(message.content);
+        publish(message, call);
       } catch (error) {
-        if (isMissing(error)) throw error;
-        throw new PublishError(
-          destination,
-          messages.map(({ id }) => ({ messageId: id, error })),
-        );
+        call.onSettled(message, error);
       }
-      timeoutMs = Math.max(1, deadlineMs - (Date.now() - startedAt));
     }
-    const publish = async (message: Message): Promise<void> => {
-      try {
-        const outgoing = toAmqp(message);
-        assertSize(outgoing.content.length);
-        await send(message, outgoing, timeoutMs);
-      } catch (error) {
-        failures.push({ messageId: message.id, error });
-      }
-    };
-    const [first] = messages;
-    if (messages.length === 1 && first !== undefined) await publish(first);
-    else await Promise.all(messages.map(publish));
-    if (failures.length === 0) return;
-    const missing = failures.find(({ error }) => isMissing(error));
-    if (missing === undefined) throw new PublishError(destination, failures);
-    if (MelangeError.is(missing.error, 'QUEUE_NOT_FOUND')) throw new QueueNotFoundError(destination);
-    this.#topology.forgetTopic(destination);
-    throw missing.error;
+    return call.done;
+  }
+
+  #publishToKnownTopic(topic: string, messages: readonly Message[], timeoutMs: number): Promise<void> {
+    const done = this.#publishNow(topic, messages, (message, call) => {
+      const target = { exchange: topic, routingKey: routingKeyOf(message.manifest), mandatory: false };
+      this.#publisher.publish(target, toAmqp(message), timeoutMs, call);
+    });
+    // It may have been deleted elsewhere.
+    done.catch((error: unknown) => isMissing(error) && this.#topology.forgetTopic(topic));
+    return done;
+  }
+
+  /** Publishing to an exchange that is not there costs everybody the channel: ask first. */
+  async #publishToNewTopic(topic: string, messages: readonly Message[], deadlineMs: number): Promise<void> {
+    const timeoutMs = await prepared(topic, messages, deadlineMs, async () => {
+      if (!(await this.#topology.topicExists(topic))) throw new TopicNotFoundError(topic);
+    });
+    await this.#publishToKnownTopic(topic, messages, timeoutMs);
+  }
+
+  async #publishLater(
+    queue: string,
+    messages: readonly Message[],
+    delayMs: number,
+    deadlineMs: number,
+  ): Promise<void> {
+    const timeoutMs = await prepared(queue, messages, deadlineMs, async () => {
+      // The delay queue would take it, and find nobody to give it to.
+      if (!(await this.#topology.queueExists(queue))) throw new QueueNotFoundError(queue);
+    });
+    await this.#publishNow(queue, messages, (message, call) => {
+      this.#publishDelayed(queue, delayMs, toAmqp(message), timeoutMs).then(
+        () => call.onSettled(message),
+        (error: unknown) => call.onSettled(message, error),
+      );
+    });
   }
 
   /** The delay queue may have been deleted since it was last used: then it is made again, once. */
@@ -230,11 +223,11 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     timeoutMs: number,
   ): Promise<void> {
     const publish = async (): Promise<void> => {
-      const routingKey = await this.#topology.delayQueue(queue, delayMs);
+      const name = await this.#topology.delayQueue(queue, delayMs);
       try {
-        await this.#publisher.publish({ exchange: '', routingKey, mandatory: true }, outgoing, timeoutMs);
+        await this.#publisher.confirmed(queueTarget(name), outgoing, timeoutMs);
       } catch (error) {
-        this.#topology.forgetDelayQueue(routingKey);
+        this.#topology.forgetDelayQueue(name);
         throw error;
       }
     };
@@ -255,41 +248,38 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
       retryLater: ({ message, properties }, attemptsMade, delayMs) => {
         const copy = toAmqpCopy(message, properties, attemptsMade);
         if (delayMs > 0) return this.#publishDelayed(queue, delayMs, copy, timeoutMs);
-        return this.#publisher.publish({ exchange: '', routingKey: queue, mandatory: true }, copy, timeoutMs);
+        return this.#publisher.confirmed(queueTarget(queue), copy, timeoutMs);
       },
       deadLetter: ({ message, properties }, attempt, options) => {
         const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
         const target = { exchange: deadLetterExchange(queue), routingKey: '', mandatory: true };
-        return this.#publisher.publish(target, toAmqpCopy(copy, properties), timeoutMs);
+        return this.#publisher.confirmed(target, toAmqpCopy(copy, properties), timeoutMs);
       },
     };
   }
 
   #assertOpen(): void {
-    if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
+    if (this.#closing !== undefined) throw closedError();
   }
 }
 
-function assertSize(bytes: number): void {
+function closedError(): MelangeError {
+  return new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
+}
+
+/** A queue that must be there. */
+function queueTarget(queue: string): Target {
+  return { exchange: '', routingKey: queue, mandatory: true };
+}
+
+function assertSize(content: MessageContent | null): void {
   const { maxMessageBytes } = rabbitMqCapabilities;
+  // A character takes three bytes at most: most texts are not counted any further.
+  if (content === null || content.length * 3 <= maxMessageBytes) return;
+  const bytes = Buffer.byteLength(content);
   if (bytes <= maxMessageBytes) return;
   throw new MelangeError(
     'MESSAGE_TOO_LARGE',
     `The content has ${bytes} bytes; RabbitMQ takes ${maxMessageBytes}.`,
   );
-}
-
-function isMissing(error: unknown): boolean {
-  return MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND');
-}
-
-/** What the broker does not answer in time counts as unanswered. */
-function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new MelangeError('PUBLISH_TIMEOUT', `RabbitMQ did not answer within ${deadlineMs} ms.`)),
-      deadlineMs,
-    );
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

@@ -1,7 +1,7 @@
-import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerUnavailableError, exponentialBackoff, type Logger, MelangeError } from '@melange/core';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
+import { destroy, hasEnded, writeByTurns } from './amqplib-internals.ts';
 import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
 
 const reconnects = exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 5_000, jitter: 0.5 });
@@ -121,7 +121,7 @@ export class RabbitMqConnection {
     }
     this.#watch(model);
     // Closed by the broker in the same breath, before anybody listened: nobody would ever hear of it.
-    if (internals(model)?.expectSocketClose === true) throw this.#notConnected(new Error('closed at once'));
+    if (hasEnded(model)) throw this.#notConnected(new Error('closed at once'));
     writeByTurns(model);
     this.#model = model;
     this.#lostBecause = undefined;
@@ -264,40 +264,4 @@ function textOf(error: unknown): string {
 
 function closedError(): MelangeError {
   return new MelangeError('CLOSED', 'The RabbitMQ backend is closed.');
-}
-
-interface Internals {
-  readonly expectSocketClose?: boolean;
-  readonly stream?: Duplex;
-}
-
-function internals(model: ChannelModel): Internals | undefined {
-  return (model as unknown as { connection?: Internals }).connection;
-}
-
-function destroy(model: ChannelModel): void {
-  internals(model)?.stream?.destroy();
-}
-
-/**
- * amqplib writes every frame by itself, which without Nagle's algorithm is a packet and a system call each. What is
- * written in one turn goes out together at its end.
- */
-function writeByTurns(model: ChannelModel): void {
-  const stream = internals(model)?.stream;
-  if (stream === undefined) return;
-  const write = stream.write.bind(stream) as (chunk: unknown) => boolean;
-  let isCorked = false;
-  const uncork = (): void => {
-    isCorked = false;
-    stream.uncork();
-  };
-  stream.write = (chunk: unknown) => {
-    if (!isCorked) {
-      isCorked = true;
-      stream.cork();
-      process.nextTick(uncork);
-    }
-    return write(chunk);
-  };
 }

@@ -2,11 +2,27 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
 import type { Message as AmqpMessage, MessageProperties, Options } from 'amqplib';
+import { type ForeignProperties, foreignProperties } from './foreign-properties.ts';
 
-/** A message as amqplib sends it. */
+/** A message as it is sent: nothing of it changes when its owner changes what it was made of. */
 export interface OutgoingMessage {
-  readonly content: Buffer;
-  readonly options: Options.Publish & { readonly headers: Record<string, unknown> };
+  readonly id: string;
+  /** The id, as far as a property has room for it. */
+  readonly messageId: string;
+  readonly content: string | Buffer;
+  readonly contentType: string;
+  readonly manifest: string | undefined;
+  readonly serializerId: number | undefined;
+  readonly publishedAt: number | undefined;
+  readonly key: string | undefined;
+  /** Attempts made before, on a copy that is retried. */
+  readonly attempt: number | undefined;
+  /** The application's headers: names, as they are on the wire, and values by turns. */
+  readonly headers: readonly unknown[];
+  /** What a copy of a foreign message keeps of its properties. */
+  readonly foreign: ForeignProperties | undefined;
+  /** Bytes that headers and properties take at most. */
+  readonly longestEnvelope: number;
 }
 
 const binaryType = 'application/octet-stream';
@@ -14,6 +30,12 @@ const textType = 'text/plain; charset=utf-8';
 
 /** Bytes; amqplib encodes headers in a buffer of 64 KiB, half of what a frame of the broker would take. */
 const longestHeaders = 65_000;
+/** Most that a character takes in UTF-8. */
+const bytesOfCharacter = 3;
+/** Most that a header takes besides its text, or without any. */
+const bytesOfHeader = 16;
+/** More than the names and numbers of the envelope and of properties take. */
+const bytesOfNames = 512;
 
 /** Headers that the broker adds when it redelivers or dead-letters. */
 const brokerHeaders = /^x-(death|first-death-|last-death-|delivery-count|acquired-count|opt-)/;
@@ -29,49 +51,34 @@ const ourPrefix = 'melange_header_';
 
 /**
  * @param attemptsMade carried by the copies that are retried; none on a first publication.
- * @throws MelangeError `UNSUPPORTED` for a tombstone.
+ * @throws MelangeError `UNSUPPORTED` for a tombstone, `MESSAGE_TOO_LARGE` for headers.
  */
-export function toAmqp(message: Message, attemptsMade?: number): OutgoingMessage {
-  const { content } = message;
+export function toAmqp(
+  message: Message,
+  attemptsMade?: number,
+  foreign?: ForeignProperties,
+): OutgoingMessage {
+  const { id, content, manifest, serializerId, publishedAt, key } = message;
   if (content === null)
     throw new MelangeError('UNSUPPORTED', 'RabbitMQ carries no tombstones: give the message content.');
-  const headers: Record<string, unknown> = { ...message.headers };
-  for (const name of routingHeaders) {
-    if (headers[name] === undefined) continue;
-    headers[ourPrefix + name] = headers[name];
-    delete headers[name];
-  }
-  headers[WireHeader.messageId] = message.id;
-  if (message.manifest !== undefined) headers[WireHeader.manifest] = message.manifest;
-  if (message.serializerId !== undefined) headers[WireHeader.serializerId] = message.serializerId;
-  if (message.publishedAt !== undefined) headers[WireHeader.publishedAt] = message.publishedAt;
-  if (message.key !== undefined) headers[WireHeader.key] = message.key;
-  if (attemptsMade !== undefined) headers[WireHeader.attempt] = attemptsMade;
-  assertHeaderSize(headers);
   const isText = typeof content === 'string';
+  const headers = headersOf(message.headers);
   return {
+    id,
+    messageId: shortText(id),
     // A copy: the message may wait here for a connection while its owner reuses the bytes.
-    content: isText ? Buffer.from(content, 'utf8') : Buffer.from(content),
-    options: {
-      persistent: true,
-      messageId: shortString(message.id),
-      contentType: isText ? textType : binaryType,
-      headers,
-    },
+    content: isText ? content : Buffer.from(content),
+    contentType: isText ? textType : binaryType,
+    manifest,
+    serializerId,
+    publishedAt,
+    key,
+    attempt: attemptsMade,
+    headers,
+    foreign,
+    longestEnvelope: envelopeSize(message, headers, foreign),
   };
 }
-
-/** What another client may have set, and the reader of a copy may need: how to read the content, and whom to answer. */
-const foreignProperties = [
-  'contentType',
-  'contentEncoding',
-  'correlationId',
-  'replyTo',
-  'type',
-  'appId',
-  'timestamp',
-  'priority',
-] as const;
 
 /** A copy of what was received with these properties, to be retried or dead-lettered; else as `toAmqp`. */
 export function toAmqpCopy(
@@ -79,14 +86,44 @@ export function toAmqpCopy(
   received: MessageProperties,
   attemptsMade?: number,
 ): OutgoingMessage {
-  const { content, options } = toAmqp(message, attemptsMade);
-  const kept: Record<string, unknown> = {};
-  for (const name of foreignProperties) if (received[name] !== undefined) kept[name] = received[name];
-  return { content, options: { ...options, ...kept } };
+  return toAmqp(message, attemptsMade, foreignProperties(received));
 }
+
+const noHeaders: readonly unknown[] = [];
+
+function headersOf(own: Readonly<Record<string, unknown>>): readonly unknown[] {
+  const names = Object.keys(own);
+  if (names.length === 0) return noHeaders;
+  const headers: unknown[] = [];
+  for (const name of names) {
+    if (own[name] === undefined || envelope.has(name)) continue;
+    headers.push(routingHeaders.includes(name) ? ourPrefix + name : name, own[name]);
+  }
+  return headers;
+}
+
+/** As amqplib's `publish` takes them. */
+export function publishOptions(outgoing: OutgoingMessage): Options.Publish {
+  const { id, messageId, contentType, manifest, serializerId, publishedAt, key, attempt, foreign } = outgoing;
+  const headers: Record<string, unknown> = {};
+  for (let index = 0; index < outgoing.headers.length; index += 2) {
+    headers[String(outgoing.headers[index])] = outgoing.headers[index + 1];
+  }
+  headers[WireHeader.messageId] = id;
+  headers[WireHeader.manifest] = manifest;
+  headers[WireHeader.serializerId] = serializerId;
+  headers[WireHeader.publishedAt] = publishedAt;
+  headers[WireHeader.key] = key;
+  headers[WireHeader.attempt] = attempt;
+  return { persistent: true, messageId, contentType, headers, ...foreign };
+}
+
+/** Printable, of 255 characters at most, without the wildcards and the sign that stands for them. */
+const meansItself = /^[ -"$&-),-~+]{0,255}$/;
 
 /** Routing key of a manifest, the same for bindings, in which the wildcards of topic exchanges mean themselves. */
 export function routingKeyOf(manifest: string | undefined): string {
+  if (manifest !== undefined && meansItself.test(manifest)) return manifest;
   const literal = (manifest ?? '').replace(/[%*#]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
   // AMQP 0-9-1 carries keys as short strings, of 255 bytes at most.
   return Buffer.from(literal, 'utf8')
@@ -138,7 +175,7 @@ export function attemptOf({ fields, properties }: AmqpMessage): number {
 }
 
 /** AMQP's properties take 255 bytes; the header of the same meaning has the whole text. */
-function shortString(text: string): string {
+function shortText(text: string): string {
   if (text.length <= 85) return text;
   if (Buffer.byteLength(text) <= 255) return text;
   return Buffer.from(text)
@@ -147,15 +184,25 @@ function shortString(text: string): string {
     .replace(/\uFFFD+$/, '');
 }
 
-/** Said before amqplib says it: with the code that means it, and naming the limit. */
-function assertHeaderSize(headers: Readonly<Record<string, unknown>>): void {
-  let characters = 0;
-  for (const name in headers) characters += name.length + String(headers[name]).length + 8;
-  // None takes more than three bytes: most headers are not counted any further.
-  if (characters * 3 <= longestHeaders) return;
+/**
+ * What headers and properties take at most.
+ *
+ * @throws MelangeError `MESSAGE_TOO_LARGE`, with the code that means it and naming the limit.
+ */
+function envelopeSize(
+  { id, manifest = '', key = '' }: Message,
+  headers: readonly unknown[],
+  foreign: ForeignProperties | undefined,
+): number {
+  let characters = 2 * id.length + manifest.length + key.length;
+  for (const text of headers) characters += String(text).length;
+  if (foreign !== undefined) for (const value of Object.values(foreign)) characters += String(value).length;
+  const longest = bytesOfNames + headers.length * bytesOfHeader + characters * bytesOfCharacter;
+  // Most messages are not counted any further.
+  if (longest <= longestHeaders) return longest;
   let bytes = 0;
-  for (const name in headers) bytes += Buffer.byteLength(name) + Buffer.byteLength(String(headers[name])) + 8;
-  if (bytes <= longestHeaders) return;
+  for (const text of [id, manifest, key, ...headers]) bytes += Buffer.byteLength(String(text)) + 8;
+  if (bytes <= longestHeaders) return longest;
   throw new MelangeError(
     'MESSAGE_TOO_LARGE',
     `The headers have ${bytes} bytes; RabbitMQ takes ${longestHeaders}.`,

@@ -7,30 +7,27 @@ import {
   TopicNotFoundError,
 } from '@melange/core';
 import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
+import type { PublishCall } from './publish-calls.ts';
+import type { Target } from './publish-frames.ts';
+import { type PublishWriter, publishWriter } from './publish-writer.ts';
 import { pause, type RabbitMqConnection, reconnectDelayMs } from './rabbitmq-connection.ts';
 import type { OutgoingMessage } from './rabbitmq-message-mapper.ts';
-import { reusedHeaders } from './reused-headers.ts';
-
-/** Where a message goes: to a queue through the default exchange, or to an exchange. */
-export interface Target {
-  readonly exchange: string;
-  readonly routingKey: string;
-  /** Whether arriving in no queue is an error. */
-  readonly mandatory: boolean;
-}
+import { type Confirmation, Unconfirmed } from './unconfirmed.ts';
 
 interface Pending extends Slotted {
-  /** Counts up: what is sent again goes in the order of its first time. */
-  readonly order: number;
   readonly target: Target;
   readonly message: OutgoingMessage;
   readonly timeoutMs: number;
   readonly deadline: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-  /** The channel that it was sent on last; an answer of another one is not its answer. */
-  sentOn: ConfirmChannel | undefined;
+  readonly call: PublishCall;
   isReturned: boolean;
+}
+
+/** One channel, and what is under way on it. */
+interface Session {
+  readonly channel: ConfirmChannel;
+  readonly writer: PublishWriter;
+  readonly unconfirmed: Unconfirmed<Pending>;
 }
 
 const sweepEveryMs = 100;
@@ -45,10 +42,8 @@ export class RabbitMqPublisher {
   readonly #logger: Logger;
   readonly #pending = new Slots<Pending>();
   #waiting: Pending[] = [];
-  #published = 0;
-  #channel: ConfirmChannel | undefined;
+  #session: Session | undefined;
   #isOpening = false;
-  #isFull = false;
   /** Channels lost in a row without any confirmation: after the first one they are opened ever more slowly. */
   #lostInARow = 0;
   #sweep: NodeJS.Timeout | undefined;
@@ -61,46 +56,38 @@ export class RabbitMqPublisher {
   }
 
   /**
-   * Resolves when the broker has taken the message.
-   *
-   * @throws QueueNotFoundError, TopicNotFoundError, and MelangeError `PUBLISH_TIMEOUT` after `timeoutMs`.
+   * Tells the call when the broker has taken the message, or why not: QueueNotFoundError, TopicNotFoundError, and
+   * MelangeError `PUBLISH_TIMEOUT` after `timeoutMs`.
    */
-  publish(target: Target, message: OutgoingMessage, timeoutMs: number): Promise<void> {
-    if (this.#isClosed) return Promise.reject(closedError());
+  publish(target: Target, message: OutgoingMessage, timeoutMs: number, call: PublishCall): void {
+    if (this.#isClosed) {
+      call.onSettled(message, closedError());
+      return;
+    }
+    const deadline = Date.now() + timeoutMs;
+    const pending: Pending = { slot: -1, target, message, timeoutMs, deadline, call, isReturned: false };
+    this.#pending.add(pending);
+    this.#sweep ??= setInterval(() => this.#expire(), sweepEveryMs);
+    const session = this.#session;
+    if (session !== undefined && this.#waiting.length === 0 && this.#canSend(session)) {
+      this.#send(session, pending);
+      return;
+    }
+    this.#waiting.push(pending);
+    this.#flush();
+  }
+
+  /** As `publish`, for a single message; rejects with what became of it. */
+  confirmed(target: Target, message: OutgoingMessage, timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const deadline = Date.now() + timeoutMs;
-      this.#published += 1;
-      const pending: Pending = {
-        slot: -1,
-        order: this.#published,
-        target,
-        message,
-        timeoutMs,
-        deadline,
-        resolve,
-        reject,
-        sentOn: undefined,
-        isReturned: false,
-      };
-      this.#pending.add(pending);
-      this.#sweep ??= setInterval(() => this.#expire(), sweepEveryMs);
-      if (this.#channel !== undefined && this.#waiting.length === 0 && this.#canSend) {
-        this.#send(this.#channel, pending);
-        return;
-      }
-      this.#waiting.push(pending);
-      this.#flush();
+      const onSettled = (_: unknown, error?: unknown): void =>
+        error === undefined ? resolve() : reject(error);
+      this.publish(target, message, timeoutMs, { onSettled });
     });
   }
 
-  get #canSend(): boolean {
-    return !this.#isFull && this.#connection.blockedBecause === undefined;
-  }
-
-  /** What is under way on that channel, in its order. */
-  #sentOn(channel: ConfirmChannel): Pending[] {
-    const sent = this.#pending.all().filter(({ sentOn }) => sentOn === channel);
-    return sent.sort((left, right) => left.order - right.order);
+  #canSend({ writer }: Session): boolean {
+    return !writer.isFull && this.#connection.blockedBecause === undefined;
   }
 
   /** Waits for what is under way, up to its deadlines. */
@@ -111,75 +98,65 @@ export class RabbitMqPublisher {
   }
 
   #flush(): void {
-    if (this.#channel === undefined) {
+    const session = this.#session;
+    if (session === undefined) {
       void this.#open();
       return;
     }
-    if (!this.#canSend) return;
+    if (!this.#canSend(session)) return;
     const batch = this.#waiting;
     this.#waiting = [];
     for (let index = 0; index < batch.length; index += 1) {
-      if (this.#channel === undefined || this.#isFull) {
+      if (this.#session !== session || session.writer.isFull) {
         this.#waiting.push(...batch.slice(index));
         break;
       }
       const pending = batch[index] as Pending;
-      if (this.#pending.has(pending)) this.#send(this.#channel, pending);
+      if (this.#pending.has(pending)) this.#send(session, pending);
     }
   }
 
-  #send(channel: ConfirmChannel, pending: Pending): void {
-    const { target, message } = pending;
-    pending.sentOn = channel;
+  #send(session: Session, pending: Pending): void {
     pending.isReturned = false;
     try {
-      const { options } = message;
-      const sent = { ...options, headers: reusedHeaders(options.headers), mandatory: target.mandatory };
-      const hasRoom = channel.publish(target.exchange, target.routingKey, message.content, sent, (error) =>
-        this.#onConfirm(channel, pending, error),
-      );
-      if (!hasRoom) this.#isFull = true;
+      session.writer.write(pending.target, pending.message);
+      session.unconfirmed.add(pending);
     } catch (error) {
       if (error instanceof Error && error.name === 'IllegalOperationError') {
         // The channel closed in this very turn, or before anybody listened to it.
-        this.#onLost(channel);
+        this.#waiting.unshift(pending);
+        this.#onLost(session);
         return;
       }
-      this.#settle(
-        pending,
-        new MelangeError('MESSAGE_INVALID', `RabbitMQ cannot carry the message: ${String(error)}`, {
-          cause: error,
-        }),
-      );
+      const text = `RabbitMQ cannot carry the message: ${String(error)}`;
+      const invalid = new MelangeError('MESSAGE_INVALID', text, { cause: error });
+      this.#settle(pending, MelangeError.is(error) ? error : invalid);
     }
   }
 
-  #onConfirm(channel: ConfirmChannel, pending: Pending, error: unknown): void {
-    if (pending.sentOn !== channel || !this.#pending.has(pending) || this.#channel !== channel) return;
-    if (error !== null && error !== undefined) {
-      // Refused by the broker, which may take it later: a full queue, a node going down. Any other error tells
-      // that the channel closes, and its close event sends everything again, in order.
-      if (error instanceof Error && error.message === 'message nacked') this.#sendLater(pending);
-      return;
-    }
+  #onConfirmed(session: Session, confirmation: Confirmation): void {
+    if (this.#session !== session) return;
     this.#lostInARow = 0;
-    if (pending.isReturned)
-      this.#settle(pending, new QueueNotFoundError(pending.target.routingKey || pending.target.exchange));
-    else this.#settle(pending);
+    for (const pending of session.unconfirmed.take(confirmation)) {
+      const { target, isReturned } = pending;
+      const missing = isReturned ? new QueueNotFoundError(target.routingKey || target.exchange) : undefined;
+      this.#settle(pending, missing);
+    }
   }
 
-  #sendLater(pending: Pending): void {
-    pending.sentOn = undefined;
+  /** Refused by the broker, which may take it later: a full queue, a node going down. */
+  #onRefused(session: Session, confirmation: Confirmation): void {
+    if (this.#session !== session) return;
+    const refused = session.unconfirmed.take(confirmation);
     setTimeout(() => {
-      this.#waiting.push(pending);
+      this.#waiting.push(...refused);
       this.#flush();
     }, pauseAfterNackMs);
   }
 
   #settle(pending: Pending, error?: unknown): void {
     if (!this.#pending.delete(pending)) return;
-    if (error === undefined) pending.resolve();
-    else pending.reject(error);
+    pending.call.onSettled(pending.message, error);
     if (this.#pending.size > 0) return;
     clearInterval(this.#sweep);
     this.#sweep = undefined;
@@ -193,9 +170,7 @@ export class RabbitMqPublisher {
         if (this.#lostInARow > 1) await pause(reconnectDelayMs(this.#lostInARow - 1));
         const model = await this.#connection.acquire();
         const channel = await model.createConfirmChannel();
-        this.#watch(channel);
-        this.#channel = channel;
-        this.#isFull = false;
+        this.#session = this.#watch(channel);
         break;
       } catch (error) {
         if (MelangeError.is(error, 'CLOSED')) {
@@ -206,29 +181,35 @@ export class RabbitMqPublisher {
       }
     }
     this.#isOpening = false;
-    if (this.#channel !== undefined) this.#flush();
+    if (this.#session !== undefined) this.#flush();
   }
 
-  #watch(channel: ConfirmChannel): void {
+  #watch(channel: ConfirmChannel): Session {
+    const writer = publishWriter(channel, () => this.#flush());
+    const session: Session = { channel, writer, unconfirmed: new Unconfirmed() };
+    channel.on('ack', (confirmation: Confirmation) => this.#onConfirmed(session, confirmation));
+    channel.on('nack', (confirmation: Confirmation) => this.#onRefused(session, confirmation));
     channel.on('error', (error: Error) => {
       this.#logger.warn('RabbitMQ closed the channel of the publisher', { reason: error.message });
-      this.#blame(this.#sentOn(channel), error);
+      this.#blame(this.#underWay(session), error);
     });
-    channel.on('close', () => this.#onLost(channel));
-    channel.on('drain', () => {
-      this.#isFull = false;
-      this.#flush();
-    });
+    channel.on('close', () => this.#onLost(session));
     channel.on('return', ({ fields, properties }: AmqpMessage) => {
       const { exchange, routingKey } = fields;
-      for (const pending of this.#sentOn(channel)) {
+      for (const pending of session.unconfirmed.all()) {
         const { target, message, isReturned } = pending;
         if (isReturned || target.exchange !== exchange) continue;
-        if (target.routingKey !== routingKey || message.options.messageId !== properties.messageId) continue;
+        if (target.routingKey !== routingKey || message.messageId !== properties.messageId) continue;
         pending.isReturned = true;
         return;
       }
     });
+    return session;
+  }
+
+  /** What is under way on that channel and still waited for, in its order. */
+  #underWay({ unconfirmed }: Session): Pending[] {
+    return unconfirmed.all().filter((pending) => this.#pending.has(pending));
   }
 
   /** Fails what made the broker close the channel: sent again, it would cost the next channel too. */
@@ -251,12 +232,12 @@ export class RabbitMqPublisher {
     }
   }
 
-  #onLost(channel: ConfirmChannel): void {
-    if (this.#channel !== channel) return;
-    this.#channel = undefined;
+  #onLost(session: Session): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    session.writer.discard();
     this.#lostInARow += 1;
-    const sentAgain = this.#sentOn(channel);
-    this.#waiting = [...sentAgain, ...this.#waiting.filter(({ sentOn }) => sentOn !== channel)];
+    this.#waiting = [...this.#underWay(session), ...this.#waiting];
     if (this.#pending.size > 0) void this.#open();
   }
 

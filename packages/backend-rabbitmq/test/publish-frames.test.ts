@@ -1,0 +1,145 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { Message } from '@melange/core';
+import { describe, expect, test } from 'vitest';
+import { longestBody, longestEnvelope, PublishFrames, type Target } from '../src/publish-frames.ts';
+import { type OutgoingMessage, publishOptions, toAmqp, toAmqpCopy } from '../src/rabbitmq-message-mapper.ts';
+
+/** What amqplib's `publish` is made of; it does not export it. */
+const require = createRequire(import.meta.url);
+const amqplib = join(dirname(require.resolve('amqplib')), 'lib');
+const { publish } = require(join(amqplib, 'api_args.js')) as {
+  publish(exchange: string, routingKey: string, options: object): object;
+};
+const { BasicPublish, BasicProperties, encodeMethod, encodeProperties } = require(
+  join(amqplib, 'defs.js'),
+) as {
+  readonly BasicPublish: number;
+  readonly BasicProperties: number;
+  encodeMethod(id: number, channel: number, fields: object): Buffer;
+  encodeProperties(id: number, channel: number, size: number, fields: object): Buffer;
+};
+const { makeBodyFrame } = require(join(amqplib, 'frame.js')) as {
+  makeBodyFrame(channel: number, content: Buffer): Buffer;
+};
+
+const channel = 258;
+
+function framesOfAmqplib({ exchange, routingKey, mandatory }: Target, message: OutgoingMessage): Buffer {
+  const content = Buffer.from(message.content as string);
+  const fields = publish(exchange, routingKey, { ...publishOptions(message), mandatory });
+  const method = encodeMethod(BasicPublish, channel, fields);
+  const properties = encodeProperties(BasicProperties, channel, content.length, fields);
+  const body = content.length === 0 ? Buffer.of() : makeBodyFrame(channel, content);
+  return Buffer.concat([method, properties, body]);
+}
+
+/** In the midst of other bytes, and in no more than are asked for. */
+function framesOf(target: Target, message: OutgoingMessage): Buffer {
+  const longest = longestEnvelope(target, message) + longestBody(message);
+  const bytes = Buffer.alloc(longest + 10, 0xaa);
+  const end = new PublishFrames(channel).write(bytes, 10, target, message);
+  expect(end).toBeLessThanOrEqual(bytes.length);
+  expect(bytes.subarray(0, 10)).toEqual(Buffer.alloc(10, 0xaa));
+  return bytes.subarray(10, end);
+}
+
+const queue: Target = { exchange: '', routingKey: 'orders', mandatory: true };
+const topic: Target = { exchange: 'shop-events', routingKey: 'shop.v1.OrderPlaced', mandatory: false };
+const order: Message = {
+  id: '0190f3c2-0000-7000-8000-000000000001',
+  content: '{"orderId":"17"}',
+  manifest: 'shop.v1.OrderPlaced',
+  serializerId: 1,
+  key: undefined,
+  headers: {},
+  publishedAt: 1_764_000_000_123,
+};
+const bare = { ...order, manifest: undefined, serializerId: undefined, publishedAt: undefined };
+const foreign = {
+  contentType: 'application/json',
+  contentEncoding: 'identity',
+  correlationId: 'c-1',
+  replyTo: 'answers',
+  type: 'shop.order.placed',
+  appId: 'shop',
+  timestamp: 1_764_000_000,
+  priority: 3,
+};
+const everyNumber = [
+  0,
+  127,
+  128,
+  -128,
+  -129,
+  32_767,
+  32_768,
+  -32_768,
+  65_536,
+  2 ** 31 - 1,
+  2 ** 31,
+  -(2 ** 31),
+];
+
+const messages: Record<string, OutgoingMessage> = {
+  'an order': toAmqp(order),
+  'nothing but an id': toAmqp(bare),
+  'no content': toAmqp({ ...order, content: '' }),
+  'no bytes': toAmqp({ ...order, content: new Uint8Array() }),
+  bytes: toAmqp({ ...order, content: Uint8Array.of(0, 255, 206) }),
+  'characters of one to four bytes': toAmqp({ ...order, content: 'aé€😀', manifest: 'Größe€', key: '😀' }),
+  'half a character': toAmqp({ ...order, content: '\ud83d', headers: { half: '\ud83d' } }),
+  'a key': toAmqp({ ...order, key: 'customer-1' }),
+  'headers of the application': toAmqp({
+    ...order,
+    headers: { correlationId: 'c-1', empty: '', '': 'nameless' },
+  }),
+  'headers that route': toAmqp({ ...order, headers: { CC: 'accounting', BCC: 'audit' } }),
+  'a long id': toAmqp({ ...order, id: 'é'.repeat(500) }),
+  'a long header': toAmqp({ ...order, headers: { long: 'ü'.repeat(20_000) } }),
+  'many headers': toAmqp({
+    ...order,
+    headers: Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`h${n}`, ''])),
+  }),
+  'a copy that is retried': toAmqp(order, 300),
+  'a copy of a foreign message': toAmqpCopy(order, foreign as never, 2),
+  'a copy of one with a few properties': toAmqpCopy(bare, { contentEncoding: 'gzip', type: 'é' } as never),
+};
+for (const number of [...everyNumber, 2 ** 40 + 1, -(2 ** 40) - 1, 2 ** 53 - 1, 1.5, -0.25]) {
+  messages[`the number ${number}`] = toAmqp({ ...order, publishedAt: number });
+}
+for (const value of [true, false, null]) {
+  messages[`a header that is ${value}`] = toAmqp({ ...order, headers: { odd: value } as never });
+}
+
+describe('the frames of a publish', () => {
+  test.each(Object.entries(messages))('with %s are those of amqplib', (_, message) => {
+    for (const target of [queue, topic, { ...topic, mandatory: true }]) {
+      expect(framesOf(target, message)).toEqual(framesOfAmqplib(target, message));
+    }
+  });
+
+  test('are told apart by exchange, routing key and whether they are mandatory, however many there are', () => {
+    const frames = new PublishFrames(channel);
+    const message = toAmqp(order);
+    const bytes = Buffer.alloc(4_096);
+    for (let round = 0; round < 2; round += 1) {
+      for (let n = 0; n < 1_500; n += 1) {
+        const target = { exchange: `e${n % 7}`, routingKey: `k${n}`, mandatory: n % 2 === 0 };
+        const end = frames.write(bytes, 0, target, message);
+        expect(bytes.subarray(0, end).equals(framesOfAmqplib(target, message))).toBe(true);
+      }
+    }
+  });
+
+  test.each<[string, Target, Message]>([
+    ['a queue with too long a name', { ...queue, routingKey: 'q'.repeat(256) }, order],
+    ['a topic with too long a name', { ...topic, exchange: 'é'.repeat(128) }, order],
+    ['a header with too long a name', queue, { ...order, headers: { ['n'.repeat(256)]: '' } }],
+    ['a header that is a list', queue, { ...order, headers: { list: ['a'] } as never }],
+    ['a header that is a function', queue, { ...order, headers: { call: () => 'a' } as never }],
+    ['a time that is none', queue, { ...order, publishedAt: Number.NaN }],
+  ])('cannot be made of %s', (_, target, message) => {
+    expect(() => framesOf(target, toAmqp(message))).toThrow(TypeError);
+  });
+});
