@@ -6,8 +6,6 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/src/memory-backend.ts':
     'the model adapter: the whole contract on one page, and the next idea has a file of its own',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
-  'packages/backend-rabbitmq/src/rabbitmq-connection.ts':
-    'the states of one connection, which share all fields',
   'packages/backend-redis-streams/src/redis-streams-subscription.ts':
     'the states of one subscription, which share all fields',
   'packages/dedup-redis/test/outages.test.ts': 'one case for each way in which Redis can be away',
