@@ -43,7 +43,7 @@ export function leaseRequestsOf(
     async send(handles, abortSignal) {
       const Entries = handles.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
       const command = new DeleteMessageBatchCommand({ QueueUrl: url, Entries });
-      return failuresOf((await sqs.send(command, { abortSignal })).Failed);
+      return failuresOf((await sqs.send(clients.abortable(command, abortSignal))).Failed);
     },
   });
   const visibilities = new Batcher<VisibilityChange>({
@@ -56,7 +56,7 @@ export function leaseRequestsOf(
         VisibilityTimeout: seconds,
       }));
       const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries });
-      return failuresOf((await sqs.send(command, { abortSignal })).Failed);
+      return failuresOf((await sqs.send(clients.abortable(command, abortSignal))).Failed);
     },
   });
   const { visibilityTimeoutSeconds, warn } = settings;

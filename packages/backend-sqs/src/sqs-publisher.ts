@@ -81,7 +81,8 @@ export class SqsPublisher {
   }
 
   #batcherOf({ kind, address, isFifo }: Destination): Batcher<Envelope> {
-    const { sqs, sns, requestTimeoutMs } = this.#clients;
+    const clients = this.#clients;
+    const { sqs, sns, requestTimeoutMs } = clients;
     const isQueue = kind === 'queue';
     return new Batcher<Envelope>({
       send: async (envelopes, abortSignal) => {
@@ -96,7 +97,7 @@ export class SqsPublisher {
             }),
           );
           const command = new SendMessageBatchCommand({ QueueUrl: address, Entries });
-          const { Failed } = await sqs.send(command, { abortSignal });
+          const { Failed } = await sqs.send(clients.abortable(command, abortSignal));
           return failuresOf(envelopes, Failed);
         }
         const PublishBatchRequestEntries = envelopes.map(
@@ -108,7 +109,7 @@ export class SqsPublisher {
           }),
         );
         const command = new PublishBatchCommand({ TopicArn: address, PublishBatchRequestEntries });
-        const { Failed } = await sns.send(command, { abortSignal });
+        const { Failed } = await sns.send(clients.abortable(command, abortSignal));
         return failuresOf(envelopes, Failed);
       },
       isTransient,

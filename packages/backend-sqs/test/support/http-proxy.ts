@@ -18,6 +18,8 @@ export interface Interference {
   readonly refuse?: Answer;
   /** The answer never comes: the connection ends. */
   readonly drop?: boolean;
+  /** Never answered, while the connection stays open. */
+  readonly hold?: boolean;
 }
 
 /** An answer of the service. */
@@ -32,6 +34,8 @@ export class HttpProxy implements AsyncDisposable {
   readonly url: string;
   /** Every request that came, in order. */
   readonly calls: Call[] = [];
+  /** How many requests that are held were given up. */
+  givenUp = 0;
   /** Called for each request. */
   interfere: (call: Call) => Interference | undefined = () => undefined;
   readonly #close: () => Promise<void>;
@@ -70,8 +74,14 @@ export class HttpProxy implements AsyncDisposable {
   async #onRequest(target: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = callOf(request, await textOf(request));
     this.calls.push(call);
-    const { body = call.body, answer, refuse, drop } = this.interfere(call) ?? {};
+    const { body = call.body, answer, refuse, drop, hold } = this.interfere(call) ?? {};
     if (refuse !== undefined) return respond(response, refuse);
+    if (hold === true) {
+      response.on('close', () => {
+        this.givenUp += 1;
+      });
+      return;
+    }
     const headers = { ...request.headers, 'content-length': Buffer.byteLength(body) };
     const { hostname, port } = target;
     const onward = open({ hostname, port, method: 'POST', path: request.url, headers }, async (came) => {
