@@ -45,6 +45,8 @@ export async function readRecordBatches(
     const reader = new ByteReader(bytes, at);
     const baseOffset = reader.int64();
     const end = reader.int32() + reader.at;
+    // It would be read again and again.
+    if (end <= reader.at) throw new RangeError('A batch ends before it begins.');
     if (end > bytes.length) break;
     if (bytes[at + magicAt] !== format) return 'older-format';
     reader.at = at + magicAt + 5;

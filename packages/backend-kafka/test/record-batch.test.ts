@@ -164,5 +164,8 @@ describe('record batches', () => {
     const broken = await batchOf({ records: [{ key: null, value: text('value') }] });
     broken[61] = 0x7e;
     await expect(read([broken])).rejects.toThrow(RangeError);
+    // Of a length that leads back to its own beginning.
+    broken.writeInt32BE(-12, 8);
+    await expect(read([broken])).rejects.toThrow(RangeError);
   });
 });
