@@ -8,13 +8,6 @@ export class GroupLanes<Item extends Grouped> {
   /** By group: the one that goes, and those that wait for it. */
   readonly #lanes = new Map<string, Item[]>();
 
-  /** How many wait for another one of their group. */
-  get waiting(): number {
-    let waiting = 0;
-    for (const { length } of this.#lanes.values()) waiting += length - 1;
-    return waiting;
-  }
-
   /** Whether it may go now; if not, it waits. */
   enter(item: Item): boolean {
     if (item.groupId === undefined) return true;

@@ -46,6 +46,8 @@ export class SqsReceiver implements Subscription {
   #requests: LeaseRequests | undefined;
   #keeping: NodeJS.Timeout | undefined;
   #isClosed = false;
+  /** How many were held when the last receive was asked for. */
+  #heldWhenAsked = 0;
   #flushing: NodeJS.Immediate | undefined;
   /** Those that nobody settles yet. */
   readonly #open = new Set<SqsDelivery>();
@@ -149,6 +151,7 @@ export class SqsReceiver implements Subscription {
   async #request(count: number, waitSeconds: number): Promise<readonly HeldMessage[]> {
     const { queue, topology, clients } = this.#settings;
     const url = await topology.urlOf(queue);
+    this.#heldWhenAsked = this.#held.size;
     const command = new ReceiveMessageCommand({
       QueueUrl: url,
       MaxNumberOfMessages: count,
@@ -194,9 +197,9 @@ export class SqsReceiver implements Subscription {
     if (this.#options.untilEmpty === true && messages.length === 0) this.#onEmpty();
   }
 
-  /** Nothing came: that is the end, unless messages wait here for one of their group. */
+  /** Nothing came: that is the end, unless a message that was held here kept the others of its group at the queue. */
   #onEmpty(): void {
-    if (this.#lanes.waiting > 0) return;
+    if (this.#context.keepsOrder && this.#heldWhenAsked > 0) return;
     this.#receives.stop();
     this.#end();
   }

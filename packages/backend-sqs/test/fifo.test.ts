@@ -173,6 +173,26 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
     );
   });
 
+  test('are not empty while a message that is handled keeps the others of its group back', async () => {
+    const { backend, proxy } = await throughProxy({ emptyAfterSeconds: 0 });
+    const queue = uniqueName('.fifo');
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(3, { key: 'one' }));
+    let isOver = false;
+    const receiver = await receive(backend, queue, { untilEmpty: true }, async (delivery) => {
+      const received = proxy.count('ReceiveMessage');
+      // The second one from now on is asked for when the first one has brought nothing.
+      await eventually(() => expect(isOver || proxy.count('ReceiveMessage') >= received + 2).toBe(true));
+      await delivery.acknowledge();
+    });
+    void receiver.subscription.ended.then(() => {
+      isOver = true;
+    });
+    await receiver.subscription.ended;
+    await receiver.subscription.close();
+    expect(receiver.contents()).toEqual(['0', '1', '2']);
+  });
+
   test('receive in order what goes through a FIFO topic', async () => {
     const backend = backendAt(url);
     const [topic, queue] = [uniqueName('.fifo'), uniqueName('.fifo')];
