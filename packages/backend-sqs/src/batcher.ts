@@ -38,10 +38,17 @@ interface Pending<Entry> {
   readonly bytes: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
+  deadline: NodeJS.Timeout | undefined;
   isSettled: boolean;
   lastError: unknown;
-  /** Looks whether the request that carries it still has anybody waiting. */
-  onSettled: (() => void) | undefined;
+  /** The request that carries it now. */
+  carrier: Carrier | undefined;
+}
+
+/** A request that is under way, and how many of its entries still wait for it. */
+interface Carrier {
+  readonly controller: AbortController;
+  waiting: number;
 }
 
 /**
@@ -50,8 +57,12 @@ interface Pending<Entry> {
  */
 export class Batcher<Entry> {
   readonly #settings: BatcherSettings<Entry>;
-  readonly #unsettled = new Set<Promise<void>>();
+  #unsettled = 0;
+  /** Told when nothing is unsettled. */
+  #idle: (() => void)[] = [];
   #waiting: Pending<Entry>[] = [];
+  /** Of those that wait, some may be out of time. */
+  #isAnyExpired = false;
   #requests = 0;
   #linger: NodeJS.Timeout | undefined;
 
@@ -66,28 +77,23 @@ export class Batcher<Entry> {
 
   /** Resolves when the entry was taken. */
   add(entry: Entry, timeoutMs: number): Promise<void> {
-    const promise = new Promise<void>((resolve, reject) => {
+    return new Promise<void>((resolve, reject) => {
       const bytes = this.#settings.sizeOf(entry);
       const pending: Pending<Entry> = {
         entry,
         bytes,
         resolve,
         reject,
+        deadline: undefined,
         isSettled: false,
         lastError: undefined,
-        onSettled: undefined,
+        carrier: undefined,
       };
-      const expire = (): void =>
-        settle(pending, this.#settings.timeoutError(timeoutMs, pending.lastError), true);
-      const timer = setTimeout(expire, timeoutMs);
-      pending.onSettled = () => clearTimeout(timer);
+      pending.deadline = setTimeout(() => this.#expire(pending, timeoutMs), timeoutMs);
+      this.#unsettled += 1;
       this.#waiting.push(pending);
       this.#pump(false);
     });
-    this.#unsettled.add(promise);
-    const forget = (): boolean => this.#unsettled.delete(promise);
-    promise.then(forget, forget);
-    return promise;
   }
 
   /** Sends what waits, without waiting for more. */
@@ -98,12 +104,13 @@ export class Batcher<Entry> {
   /** Sends what waits and resolves when every entry is settled, one way or the other. */
   async drain(): Promise<void> {
     this.flush();
-    while (this.#unsettled.size > 0) await Promise.allSettled(this.#unsettled);
+    while (this.#unsettled > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   #pump(isDue: boolean): void {
     while (this.#requests < this.#settings.maxRequests) {
-      this.#waiting = this.#waiting.filter(({ isSettled }) => !isSettled);
+      if (this.#isAnyExpired) this.#waiting = this.#waiting.filter(({ isSettled }) => !isSettled);
+      this.#isAnyExpired = false;
       const { count, isFull } = this.#nextBatch();
       if (count === 0) break;
       if (!isFull && !isDue) {
@@ -137,10 +144,11 @@ export class Batcher<Entry> {
   async #request(batch: readonly Pending<Entry>[]): Promise<void> {
     this.#requests += 1;
     let left = batch;
-    for (let attempt = 1; left.length > 0; attempt += 1) {
+    for (let attempt = 1; ; attempt += 1) {
       left = await this.#try(left);
+      if (left.every(({ isSettled }) => isSettled)) break;
       // Kept out of the queue meanwhile: with one request at a time nothing may overtake them.
-      if (left.length > 0) await pause(backoffMs(attempt));
+      await pause(backoffMs(attempt));
       left = left.filter(({ isSettled }) => !isSettled);
     }
     this.#requests -= 1;
@@ -149,29 +157,32 @@ export class Batcher<Entry> {
 
   /** Resolves with the entries to be sent again. */
   async #try(batch: readonly Pending<Entry>[]): Promise<readonly Pending<Entry>[]> {
-    const { requestTimeoutMs } = this.#settings;
     const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(), requestTimeoutMs);
-    for (const pending of batch) {
-      const { onSettled } = pending;
-      pending.onSettled = () => {
-        onSettled?.();
-        if (batch.every(({ isSettled }) => isSettled)) controller.abort();
-      };
-    }
+    const timer = setTimeout(() => controller.abort(), this.#settings.requestTimeoutMs);
+    const carrier: Carrier = { controller, waiting: batch.length };
+    for (const pending of batch) pending.carrier = carrier;
+    const end = (): void => {
+      clearTimeout(timer);
+      for (const pending of batch) pending.carrier = undefined;
+    };
     const again: Pending<Entry>[] = [];
     try {
-      const entries = batch.map(({ entry }) => entry);
-      const failures = await this.#settings.send(entries, controller.signal);
+      const failures = await this.#settings.send(
+        batch.map(({ entry }) => entry),
+        controller.signal,
+      );
+      end();
       const failed = new Map(failures.map((failure) => [failure.index, failure]));
       for (const [index, pending] of batch.entries()) {
         const failure = failed.get(index);
-        if (failure === undefined) settle(pending);
-        else if (failure.isTransient) again.push(pending);
-        else settle(pending, failure.error, true);
         pending.lastError = failure?.error;
+        if (failure === undefined) {
+          if (this.#settle(pending)) pending.resolve();
+        } else if (failure.isTransient) again.push(pending);
+        else this.#fail(pending, failure.error);
       }
     } catch (error) {
+      end();
       for (const pending of batch) pending.lastError = error;
       if (this.#settings.isTransient(error) || controller.signal.aborted) return batch;
       if (batch.length > 1 && this.#settings.isEntryAtFault(error)) {
@@ -179,18 +190,30 @@ export class Batcher<Entry> {
         for (const pending of batch) again.push(...(await this.#try([pending])));
         return again;
       }
-      for (const pending of batch) settle(pending, error, true);
-    } finally {
-      clearTimeout(timer);
+      for (const pending of batch) this.#fail(pending, error);
     }
     return again;
   }
-}
 
-function settle<Entry>(pending: Pending<Entry>, error?: unknown, isFailed = false): void {
-  if (pending.isSettled) return;
-  pending.isSettled = true;
-  pending.onSettled?.();
-  if (isFailed) pending.reject(error);
-  else pending.resolve();
+  #expire(pending: Pending<Entry>, timeoutMs: number): void {
+    this.#isAnyExpired = true;
+    this.#fail(pending, this.#settings.timeoutError(timeoutMs, pending.lastError));
+  }
+
+  #fail(pending: Pending<Entry>, error: unknown): void {
+    if (this.#settle(pending)) pending.reject(error);
+  }
+
+  /** Whether it was not settled before. A request that nobody waits for any more is given up. */
+  #settle(pending: Pending<Entry>): boolean {
+    if (pending.isSettled) return false;
+    pending.isSettled = true;
+    clearTimeout(pending.deadline);
+    const { carrier } = pending;
+    if (carrier !== undefined) carrier.waiting -= 1;
+    if (carrier?.waiting === 0) carrier.controller.abort();
+    this.#unsettled -= 1;
+    if (this.#unsettled === 0) for (const tell of this.#idle.splice(0)) tell();
+    return true;
+  }
 }

@@ -11,6 +11,7 @@ import {
   UnsubscribeCommand,
 } from '@aws-sdk/client-sns';
 import { MelangeError, TopicNotFoundError } from '@melange/core';
+import { Addresses } from './addresses.ts';
 import { codeOf, isMissingTopic } from './sqs-errors.ts';
 
 /** Runs a request again while it fails for a moment; what it rejects with is a Melange error, or says what is missing. */
@@ -20,7 +21,7 @@ export type Retried = <Output>(request: () => Promise<Output>) => Promise<Output
 export class SnsTopics {
   readonly #client: SNSClient;
   readonly #retried: Retried;
-  readonly #arns = new Map<string, Promise<string>>();
+  readonly #arns = new Addresses((name) => this.#find(name));
   /** What the ARNs of this account and region begin with. */
   #prefix: string | undefined;
 
@@ -34,24 +35,24 @@ export class SnsTopics {
     const { TopicArn = '' } = await this.#retried(() =>
       this.#client.send(new CreateTopicCommand({ Name: name, ...(Attributes && { Attributes }) })),
     );
-    this.#arns.set(name, Promise.resolve(TopicArn));
+    this.#arns.learn(name, TopicArn);
     this.#prefix = TopicArn.slice(0, -name.length);
     return TopicArn;
   }
 
   /** @throws TopicNotFoundError, and never makes the topic. */
   arnOf(name: string): Promise<string> {
-    const known = this.#arns.get(name);
-    if (known !== undefined) return known;
-    const found = this.#find(name);
-    this.#arns.set(name, found);
-    found.catch(() => this.#arns.delete(name));
-    return found;
+    return this.#arns.of(name);
+  }
+
+  /** The same where it is known without asking. */
+  knownArnOf(name: string): string | undefined {
+    return this.#arns.known(name);
   }
 
   /** It turned out to be gone. */
   forget(name: string): void {
-    this.#arns.delete(name);
+    this.#arns.forget(name);
   }
 
   /** Topics are in the account and region of the queue. */

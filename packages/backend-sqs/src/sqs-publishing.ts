@@ -35,6 +35,8 @@ export class SqsPublishing {
   readonly #topology: SqsTopology;
   readonly #topics: SnsTopics;
   readonly #settings: PublishingSettings;
+  /** Publishes that wait for an address: what is published meanwhile must not overtake them. */
+  #asking = 0;
 
   constructor(
     publisher: SqsPublisher,
@@ -87,23 +89,28 @@ export class SqsPublishing {
         fail(message, error);
       }
     }
-    let address: string | undefined;
-    try {
-      address = await this.#addressOf(kind, name, until);
-    } catch (error) {
-      if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
-      for (const { message } of wrapped) fail(message, error);
+    let address = this.#asking > 0 ? undefined : this.#knownAddressOf(kind, name);
+    if (address === undefined) {
+      this.#asking += 1;
+      try {
+        address = await this.#addressOf(kind, name, until);
+      } catch (error) {
+        if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND'))
+          throw error;
+        for (const { message } of wrapped) fail(message, error);
+      } finally {
+        this.#asking -= 1;
+      }
     }
     if (address !== undefined) {
       const destination = { kind, address, isFifo: isFifo(name) };
       const left = Math.max(1, until - Date.now());
-      await Promise.all(
-        wrapped.map(({ message, envelope }) =>
-          this.#publisher
-            .publish(destination, envelope, left)
-            .catch((error: unknown) => fail(message, error)),
-        ),
-      );
+      const sent = wrapped.map(({ envelope }) => this.#publisher.publish(destination, envelope, left));
+      const outcomes = await Promise.allSettled(sent);
+      for (const [index, { message }] of wrapped.entries()) {
+        const outcome = outcomes[index];
+        if (outcome?.status === 'rejected') fail(message, outcome.reason);
+      }
     }
     if (failures.length === 0) return;
     const missing = failures.find(({ error }) => isMissingQueue(error) || isMissingTopic(error));
@@ -120,6 +127,10 @@ export class SqsPublishing {
     }
     this.#topics.forget(name);
     throw new TopicNotFoundError(name, options);
+  }
+
+  #knownAddressOf(kind: Destination['kind'], name: string): string | undefined {
+    return kind === 'queue' ? this.#topology.knownUrlOf(name) : this.#topics.knownArnOf(name);
   }
 
   /** Tries until the deadline while nothing answers. */

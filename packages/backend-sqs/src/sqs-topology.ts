@@ -13,6 +13,7 @@ import {
   QueueNotFoundError,
   TopologyConflictError,
 } from '@melange/core';
+import { Addresses } from './addresses.ts';
 import { allowTopics, topicsAllowedBy } from './queue-policy.ts';
 import type { Retried, SnsTopics } from './sns-topics.ts';
 import { codeOf, isMissingQueue, pause } from './sqs-errors.ts';
@@ -44,7 +45,7 @@ export class SqsTopology {
   readonly #topics: SnsTopics;
   readonly #retried: Retried;
   readonly #mayChange: boolean;
-  readonly #urls = new Map<string, Promise<string>>();
+  readonly #urls = new Addresses((name) => this.#findUrl(name));
   /** Declarations of one queue follow each other: each reads the policy that the one before it wrote. */
   readonly #declaring = new Map<string, Promise<void>>();
 
@@ -77,17 +78,17 @@ export class SqsTopology {
 
   /** @throws QueueNotFoundError */
   urlOf(name: string): Promise<string> {
-    const known = this.#urls.get(name);
-    if (known !== undefined) return known;
-    const found = this.#findUrl(name);
-    this.#urls.set(name, found);
-    found.catch(() => this.#urls.delete(name));
-    return found;
+    return this.#urls.of(name);
+  }
+
+  /** The same where it is known without asking. */
+  knownUrlOf(name: string): string | undefined {
+    return this.#urls.known(name);
   }
 
   /** It turned out to be gone. */
   forget(name: string): void {
-    this.#urls.delete(name);
+    this.#urls.forget(name);
   }
 
   /**
@@ -193,7 +194,7 @@ export class SqsTopology {
         const { QueueUrl = '' } = await this.#retried(() =>
           this.#client.send(new CreateQueueCommand({ QueueName: name, Attributes })),
         );
-        this.#urls.set(name, Promise.resolve(QueueUrl));
+        this.#urls.learn(name, QueueUrl);
         return;
       } catch (error) {
         const code = codeOf((error as Error).cause ?? error);
