@@ -144,12 +144,11 @@ export class Batcher<Entry> {
   async #request(batch: readonly Pending<Entry>[]): Promise<void> {
     this.#requests += 1;
     let left = batch;
-    for (let attempt = 1; ; attempt += 1) {
-      left = await this.#try(left);
-      if (left.every(({ isSettled }) => isSettled)) break;
+    for (let attempt = 1; left.length > 0; attempt += 1) {
+      const again = await this.#try(left);
       // Kept out of the queue meanwhile: with one request at a time nothing may overtake them.
-      await pause(backoffMs(attempt));
-      left = left.filter(({ isSettled }) => !isSettled);
+      if (again.some(({ isSettled }) => !isSettled)) await pause(backoffMs(attempt));
+      left = again.filter(({ isSettled }) => !isSettled);
     }
     this.#requests -= 1;
     this.#pump(this.#linger === undefined);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type Answer, first } from './support/http-proxy.ts';
+import { type Answer, entriesOf, first, refusal } from './support/http-proxy.ts';
 import {
   drain,
   eventually,
@@ -33,6 +33,27 @@ describe.skipIf(isMissing)('requests (skipped without SQS_URL)', () => {
     await backend.publishToQueue(queue, [message('next')]);
     await eventually(() => expect(proxy.givenUp).toBe(1));
     expect((await drain(backend, queue)).map(({ content }) => content)).toEqual(['next']);
+  });
+
+  test('none is sent when the deadline of all its messages passes between two tries', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName('.fifo');
+    await backend.declareQueue(queue);
+    let isRefusing = true;
+    proxy.interfere = ({ action }) =>
+      isRefusing && action === 'SendMessageBatch'
+        ? { refuse: refusal('ServiceUnavailable', 503) }
+        : undefined;
+    const late = backend.publishToQueue(queue, [message('late')], { deadlineMs: 500 });
+    await expect(late).rejects.toMatchObject({ code: 'PUBLISH_FAILED' });
+    isRefusing = false;
+    // A FIFO queue has one request at a time: the next message goes when the first one's tries have ended.
+    await backend.publishToQueue(queue, [message('next')]);
+    const sizes = proxy.calls
+      .filter(({ action }) => action === 'SendMessageBatch')
+      .map((call) => entriesOf(call).length);
+    expect(sizes.length).toBeGreaterThan(2);
+    expect(sizes.every((size) => size === 1)).toBe(true);
   });
 
   test('one to a topic is given up likewise', async () => {
