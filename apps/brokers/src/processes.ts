@@ -62,6 +62,8 @@ export function startDetached(command: string, parameters: readonly string[]): P
 
 /** Whether there is a process of that id. */
 export function isAlive(pid: number): boolean {
+  // 0 and what is below stand for groups of processes.
+  if (!(pid > 0)) return false;
   try {
     process.kill(pid, 0);
     return true;

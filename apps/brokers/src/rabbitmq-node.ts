@@ -87,13 +87,15 @@ export async function stopNode(handle: Handle): Promise<void> {
   const { node, directory } = handle as { node: string; directory: string };
   // A node of the same name with other data is not this one: it stays.
   if (await isNodeThere(handle)) {
+    // Now: it deletes the file as it ends, and number 0 would be this process and all that it started.
+    const pid = await pidOf(directory);
     const isGone = async (): Promise<boolean> => !(await isNodeThere(handle));
     try {
       await controlNode(node, ['stop']);
       await until(isGone, goneWithinMs, `the end of ${node}`);
     } catch {
       // Nothing of it is kept: one that hangs need not be persuaded.
-      process.kill(await pidOf(directory), 'SIGKILL');
+      if (!(await isGone())) process.kill(pid, 'SIGKILL');
       await until(isGone, goneWithinMs, `the end of ${node}`);
     }
   }
