@@ -23,6 +23,12 @@ export class Entry {
   }
 }
 
+/** How much may be at hand. */
+export interface Limit {
+  readonly records: number;
+  readonly bytes: number;
+}
+
 /** Longest delay that a timer keeps. */
 const longestTimerMs = 2_147_483_647;
 
@@ -45,7 +51,8 @@ export class Assignment {
   readonly #waiting = new Map<Entry, NodeJS.Timeout>();
   readonly #onIdle: (() => void)[] = [];
   #onRoom: (() => void) | undefined;
-  #most = 0;
+  #limit: Limit = { records: 0, bytes: 0 };
+  #bytes = 0;
   #working = 0;
   #sequence = 0;
   isLost = false;
@@ -58,6 +65,16 @@ export class Assignment {
   /** Records that could be handed over, sooner or later. */
   get buffered(): number {
     return this.#arrived.length - this.#head + this.#returned.length + this.#keys.waiting;
+  }
+
+  /** Their size in bytes. */
+  get bufferedBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether as many records are at hand, or records of as many bytes. */
+  holds({ records, bytes }: Limit): boolean {
+    return this.buffered >= records || this.#bytes >= bytes;
   }
 
   /** Entries that wait for their time. */
@@ -89,8 +106,11 @@ export class Assignment {
   take(): Entry | undefined {
     for (;;) {
       const entry = this.#first();
-      if (this.#onRoom !== undefined && this.buffered < this.#most) this.#onRoom();
-      if (entry?.key === undefined || this.#keys.hold(entry, entry.key)) return entry;
+      if (entry === undefined) return undefined;
+      if (entry.key !== undefined && !this.#keys.hold(entry, entry.key)) continue;
+      this.#bytes -= entry.record.size;
+      if (this.#onRoom !== undefined && !this.holds(this.#limit)) this.#onRoom();
+      return entry;
     }
   }
 
@@ -104,7 +124,9 @@ export class Assignment {
 
   /** Comes again in its old place, and holds its key until then. */
   putBack(entry: Entry): void {
-    if (!this.isLost) this.#insert(entry);
+    if (this.isLost) return;
+    this.#bytes += entry.record.size;
+    this.#insert(entry);
   }
 
   /** Entries of the partition that are due only after `time`, the first one first. They are forgotten here. */
@@ -149,9 +171,9 @@ export class Assignment {
     });
   }
 
-  /** Resolves when fewer are at hand, when all are dropped, or the deadline has passed. One at a time waits. */
-  room(most: number, deadlineMs: number): Promise<void> {
-    this.#most = most;
+  /** Resolves when less is at hand, when all are dropped, or the deadline has passed. One at a time waits. */
+  room(limit: Limit, deadlineMs: number): Promise<void> {
+    this.#limit = limit;
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
@@ -181,6 +203,7 @@ export class Assignment {
     this.#arrived = [];
     this.#head = 0;
     this.#returned.length = 0;
+    this.#bytes = 0;
     this.#keys.clear();
     this.#onRoom?.();
   }
@@ -196,6 +219,7 @@ export class Assignment {
   #append(entry: Entry): void {
     this.#sequence += 1;
     entry.sequence = this.#sequence;
+    this.#bytes += entry.record.size;
     this.#arrived.push(entry);
   }
 

@@ -1,11 +1,11 @@
-import type { Assignment } from './assignment.ts';
+import type { Assignment, Limit } from './assignment.ts';
 import type { Copies } from './copies.ts';
 import type { GroupMember } from './kafka-client/index.ts';
 import { retryTopicOf } from './kafka-topology.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 
-/** Records at hand beyond which no more are taken in. */
-const mostBuffered = 1_000;
+/** What is at hand, beyond which no more is taken in: a fetch more, of 10 MiB at most, may be under way. */
+const most: Limit = { records: 1_000, bytes: 16_777_216 };
 /** Longest wait for room: heartbeats wait as long. */
 const longestWaitMs = 200;
 /** What is due this soon is waited for. */
@@ -50,15 +50,16 @@ export class Backpressure {
    * handlers take long are partitions paused: kafkajs looks for those that were resumed from time to time.
    */
   async room(assignment: Assignment, { isPaused }: PartitionTracker): Promise<void> {
-    if (isPaused || assignment.buffered < mostBuffered) return;
-    await assignment.room(mostBuffered, longestWaitMs);
-    if (assignment.isLost || assignment.buffered < mostBuffered) return;
+    if (isPaused || !assignment.holds(most)) return;
+    await assignment.room(most, longestWaitMs);
+    if (assignment.isLost || !assignment.holds(most)) return;
     for (const tracker of assignment.trackers.values()) this.#pause(tracker);
   }
 
   /** To be called when records arrived, and when some were finished. */
   apply(assignment: Assignment): void {
-    const little = assignment.buffered <= mostBuffered / 2;
+    const { buffered, bufferedBytes } = assignment;
+    const little = buffered <= most.records / 2 && bufferedBytes <= most.bytes / 2;
     for (const tracker of assignment.trackers.values()) {
       const { topic, partition, isPaused, size } = tracker;
       if (!isPaused && size >= this.#maxTrackedOffsets) {

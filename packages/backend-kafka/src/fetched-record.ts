@@ -12,13 +12,15 @@ export interface FetchedBytes {
 /** A record where it lies in what was fetched: read when somebody asks, for most of it nobody ever does. */
 export class FetchedRecord implements IncomingRecord {
   readonly offset: number;
+  readonly size: number;
   readonly #fetched: FetchedBytes;
   /** Where the length of the key is, with the value and the headers behind it. */
   readonly #at: number;
 
-  constructor(fetched: FetchedBytes, offset: number, at: number) {
+  constructor(fetched: FetchedBytes, offset: number, at: number, end: number) {
     this.#fetched = fetched;
     this.offset = offset;
+    this.size = end - at;
     this.#at = at;
   }
 

@@ -95,7 +95,7 @@ function readRecords(
     reader.at += 1;
     reader.skipVarint();
     const offset = baseOffset + reader.varint();
-    records.push(new FetchedRecord(fetched, offset, reader.at));
+    records.push(new FetchedRecord(fetched, offset, reader.at, next));
     reader.at = next;
   }
 }

@@ -12,7 +12,7 @@ function holding(...keys: readonly string[]): {
   const assignment = new Assignment(new Map([['orders/0', tracker]]), () => undefined);
   for (const [offset, key] of keys.entries()) {
     tracker.receive(offset);
-    const place = { topic: 'orders', partition: 0, offset };
+    const place = { topic: 'orders', partition: 0, offset, size: 1 };
     assignment.add({ ...place, key: Buffer.from(key), value: Buffer.from(''), headers: {} }, tracker);
   }
   return { assignment, take: () => assignment.take() as Entry, rest: () => assignment.buffered };

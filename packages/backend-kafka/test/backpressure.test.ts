@@ -15,8 +15,8 @@ afterEach(() => {
 const nothing = async (): Promise<void> => undefined;
 const copies: Copies = { retry: nothing, deadLetter: nothing, postpone: nothing };
 
-/** Two partitions, and as many records of the first one at hand. */
-function scene(atHand: number) {
+/** Two partitions, and as many records of the first one at hand, each of so many bytes. */
+function scene(atHand: number, size = 1) {
   const paused = new Set<number>();
   const member: GroupMember = {
     start: nothing,
@@ -33,7 +33,7 @@ function scene(atHand: number) {
   );
   for (let offset = 0; offset < atHand; offset += 1) {
     tracker.receive(offset);
-    const place = { topic: 'orders', partition: 0, offset };
+    const place = { topic: 'orders', partition: 0, offset, size };
     assignment.add({ ...place, key: null, value: Buffer.from('1'), headers: {} }, tracker);
   }
   const take = (count: number): void => {
@@ -88,4 +88,44 @@ test('what is dropped makes room: a rebalance is not kept waiting', async () => 
   assignment.drop();
   await waiting;
   expect(paused).toEqual(new Set());
+});
+
+test('a few large records are as much as many small ones', async () => {
+  const { paused, tracker, assignment, take, backpressure } = scene(20, 1_000_000);
+  const waiting = backpressure.room(assignment, tracker);
+  await vi.advanceTimersByTimeAsync(1_000);
+  await waiting;
+  expect(paused).toEqual(new Set([0, 1]));
+  take(11);
+  backpressure.apply(assignment);
+  expect(paused).toEqual(new Set([0, 1]));
+  take(1);
+  backpressure.apply(assignment);
+  expect(paused).toEqual(new Set());
+  await backpressure.room(assignment, tracker);
+});
+
+test('what waits for its key, and what was given back, is at hand too', async () => {
+  const { tracker, assignment, backpressure } = scene(0);
+  for (let offset = 0; offset < 17; offset += 1) {
+    tracker.receive(offset);
+    const place = { topic: 'orders', partition: 0, offset, size: 1_000_000 };
+    assignment.add({ ...place, key: Buffer.from('one'), value: Buffer.from('1'), headers: {} }, tracker);
+  }
+  expect(assignment.bufferedBytes).toBe(17_000_000);
+  const first = assignment.take();
+  expect(assignment.take()).toBeUndefined();
+  expect(assignment.bufferedBytes).toBe(16_000_000);
+  if (first !== undefined) assignment.putBack(first);
+  expect(assignment.bufferedBytes).toBe(17_000_000);
+  let hasRoom = false;
+  const waiting = backpressure.room(assignment, tracker).then(() => {
+    hasRoom = true;
+  });
+  await Promise.resolve();
+  expect(hasRoom).toBe(false);
+  const again = assignment.take();
+  if (again !== undefined) assignment.finish(again);
+  await waiting;
+  expect(assignment.bufferedBytes).toBe(16_000_000);
 });

@@ -21,6 +21,7 @@ async function read(
 
 const plain = ({ topic, partition, offset, key, value, headers }: IncomingRecord): IncomingRecord => ({
   ...{ topic, partition, offset, key, value },
+  size: 0,
   headers: { ...headers },
 });
 
@@ -44,9 +45,12 @@ describe('record batches', () => {
     const bytes = await batchOf({ firstOffset: 2 ** 33, records: manyRecords });
     const { records, lastOffset } = await read([bytes]);
     expect(lastOffset).toBe(2 ** 33 + 299);
+    for (const { size, key, value } of records)
+      expect(size).toBeGreaterThan((key?.length ?? 0) + (value?.length ?? 0));
     expect(records.map(plain)).toEqual(
       manyRecords.map(({ key, value, headers }, n) => ({
         ...{ topic: 'orders', partition: 3, offset: 2 ** 33 + n, key, value },
+        size: 0,
         headers: { ...headers },
       })),
     );

@@ -44,7 +44,7 @@ test('what is published has the bytes that it had before', () => {
 test.each(messages)('what was published before is read: %s', (name, message) => {
   const { key, value, headers } = keptForm<KeptRecord>('kafka')[name] as KeptRecord;
   const record = {
-    ...{ topic: 't', partition: 0, offset: 0 },
+    ...{ topic: 't', partition: 0, offset: 0, size: 0 },
     key: key === null ? null : bytesOf(key),
     value: bytesOf(value),
     headers: Object.fromEntries(headers.map(([header, bytes]) => [header, bytesOf(bytes)])),
@@ -54,7 +54,8 @@ test.each(messages)('what was published before is read: %s', (name, message) => 
 
 test('a header that a newer version adds is carried', () => {
   const headers = { melange_of_tomorrow: Buffer.from('1'), serializer_id: Buffer.from('1') };
-  const record = { topic: 't', partition: 0, offset: 0, key: null, value: Buffer.from('1'), headers };
+  const place = { topic: 't', partition: 0, offset: 0, size: 0 };
+  const record = { ...place, key: null, value: Buffer.from('1'), headers };
   expect(fromRecord(record)).toMatchObject({ serializerId: 1, headers: { melange_of_tomorrow: '1' } });
 });
 

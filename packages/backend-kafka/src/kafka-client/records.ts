@@ -41,6 +41,7 @@ const recordOf =
     topic,
     partition,
     offset: Number(offset),
+    size: (key?.length ?? 0) + (value?.length ?? 0),
     key,
     value,
     headers: headersOf(headers ?? {}),
