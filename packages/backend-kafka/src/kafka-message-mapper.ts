@@ -4,8 +4,9 @@ import {
   type MessageContent,
   type MessageHeaders,
   WireHeader,
+  wireNumber,
 } from '@melange/core';
-import { numberAt, numberOf, strictTextAt, textAt } from './text.ts';
+import { numberAt, strictTextAt, textAt } from './text.ts';
 
 /** A record as it goes to Kafka. */
 export interface OutgoingRecord {
@@ -19,6 +20,8 @@ export interface IncomingRecord extends OutgoingRecord {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** Key, value and headers, in bytes. */
+  readonly size: number;
   /** The key as text, where it is at hand without the bytes being cut out; so are the next two. */
   readonly keyText?: string | undefined;
   header?(name: string): string | undefined;
@@ -212,7 +215,7 @@ export function keyOf(record: IncomingRecord): string | undefined {
 
 /** Time from which the record is due; 0 when that is at once. */
 export function notBeforeOf(record: IncomingRecord): number {
-  return numberOf(headerOf(record, KafkaHeader.notBefore)) ?? 0;
+  return wireNumber(headerOf(record, KafkaHeader.notBefore)) ?? 0;
 }
 
 function headerOf(record: IncomingRecord, name: string): string | undefined {

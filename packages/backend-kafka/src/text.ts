@@ -1,3 +1,5 @@
+import { wireNumber } from '@melange/core';
+
 /** Longer texts are seldom the same again. */
 const longestKnown = 24;
 const mostKnown = 4_096;
@@ -38,19 +40,14 @@ export function strictTextAt(bytes: Buffer, start: number, end: number): string 
 /** Decimal, as it was written by `String`; `undefined` when it is no number. */
 export function numberAt(bytes: Buffer, start: number, end: number): number | undefined {
   // More digits may not be exact one by one.
-  if (end === start || end - start > 15) return numberOf(bytes.toString('utf8', start, end));
+  if (end === start || end - start > 15) return wireNumber(bytes.toString('utf8', start, end));
   let number = 0;
   for (let at = start; at < end; at += 1) {
     const digit = (bytes[at] as number) - 48;
-    if (digit < 0 || digit > 9) return numberOf(bytes.toString('utf8', start, end));
+    if (digit < 0 || digit > 9) return wireNumber(bytes.toString('utf8', start, end));
     number = number * 10 + digit;
   }
   return number;
-}
-
-export function numberOf(text: string | undefined): number | undefined {
-  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
-  return Number.isFinite(number) ? number : undefined;
 }
 
 /** Whether an ASCII text is there; any other is not found. */

@@ -2,6 +2,9 @@
  * Fields of AMQP 0-9-1, each written at a place in bytes that have room for it, which answers with the place behind.
  */
 
+/** Most that a character takes in UTF-8. */
+export const bytesOfCharacter = 3;
+
 export function writeUint16(bytes: Buffer, at: number, value: number): number {
   bytes[at] = value >>> 8;
   bytes[at + 1] = value;

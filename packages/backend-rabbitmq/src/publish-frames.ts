@@ -1,5 +1,12 @@
 import { WireHeader } from '@melange/core';
-import { encoded, writeFieldValue, writeShortText, writeUint16, writeUint32 } from './amqp-encoding.ts';
+import {
+  bytesOfCharacter,
+  encoded,
+  writeFieldValue,
+  writeShortText,
+  writeUint16,
+  writeUint32,
+} from './amqp-encoding.ts';
 import { flagsOf, ownFlags, writeForeign } from './foreign-properties.ts';
 import type { OutgoingMessage } from './rabbitmq-message-mapper.ts';
 
@@ -23,8 +30,6 @@ const persistent = 2;
 /** Where the frame of the properties has the lower half of the size of the content. */
 const contentSizeAt = frameHead + 8;
 
-/** Most that a character takes in UTF-8. */
-const bytesOfCharacter = 3;
 /** A method without its texts. */
 const longestMethod = 32;
 

@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
-import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
+import { MelangeError, type Message, type MessageContent, WireHeader, wireNumber } from '@melange/core';
 import type { Message as AmqpMessage, MessageProperties, Options } from 'amqplib';
+import { bytesOfCharacter } from './amqp-encoding.ts';
 import { type ForeignProperties, foreignProperties } from './foreign-properties.ts';
 
 /** A message as it is sent: nothing of it changes when its owner changes what it was made of. */
@@ -30,8 +31,6 @@ const textType = 'text/plain; charset=utf-8';
 
 /** Bytes; amqplib encodes headers in a buffer of 64 KiB, half of what a frame of the broker would take. */
 const longestHeaders = 65_000;
-/** Most that a character takes in UTF-8. */
-const bytesOfCharacter = 3;
 /** Most that a header takes besides its text, or without any. */
 const bytesOfHeader = 16;
 /** More than the names and numbers of the envelope and of properties take. */
@@ -143,7 +142,7 @@ export function fromAmqp({ content, properties }: AmqpMessage): Message {
   const text = (name: string): string | undefined =>
     received[name] === undefined || received[name] === null ? undefined : textOf(received[name]);
   const number = (name: string): number | undefined =>
-    typeof received[name] === 'number' ? finite(received[name]) : numberOf(text(name));
+    wireNumber(typeof received[name] === 'number' ? received[name] : text(name));
   return {
     id: text(WireHeader.messageId) ?? properties.messageId ?? randomUUID(),
     content: contentOf(content, properties.contentType),
@@ -212,14 +211,6 @@ function envelopeSize(
 function contentOf(content: Buffer, contentType: unknown): MessageContent {
   if (contentType === binaryType) return Uint8Array.from(content);
   return isUtf8(content) ? content.toString('utf8') : Uint8Array.from(content);
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  return finite(text === undefined || text.trim() === '' ? Number.NaN : Number(text));
-}
-
-function finite(number: number): number | undefined {
-  return Number.isFinite(number) ? number : undefined;
 }
 
 function textOf(value: unknown): string {

@@ -4,6 +4,7 @@ import {
   type MessageContent,
   MessageTooLargeError,
   WireHeader,
+  wireNumber,
 } from '@melange/core';
 import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
 
@@ -61,18 +62,18 @@ export function fromEntry(entryId: string, fields: readonly Buffer[]): Message {
     id: headers.get(WireHeader.messageId) ?? entryId,
     content: contentOf(body, headers.get(EntryField.contentType), entries),
     manifest: headers.get(WireHeader.manifest),
-    serializerId: numberOf(headers.get(WireHeader.serializerId)),
+    serializerId: wireNumber(headers.get(WireHeader.serializerId)),
     key: headers.get(WireHeader.key),
     // Defines, where an assignment would set the prototype by a header named `__proto__`.
     headers: Object.fromEntries(entries),
-    publishedAt: numberOf(headers.get(WireHeader.publishedAt)),
+    publishedAt: wireNumber(headers.get(WireHeader.publishedAt)),
   };
 }
 
 /** Attempts made before, as written on a retried copy, and the deliveries that Redis counts. */
 export function attemptOf(fields: readonly Buffer[], deliveries: number): number {
   const at = fields.findIndex((field, index) => index % 2 === 0 && String(field) === WireHeader.attempt);
-  const made = at < 0 ? 0 : (numberOf(String(fields[at + 1])) ?? 0);
+  const made = at < 0 ? 0 : (wireNumber(String(fields[at + 1])) ?? 0);
   return (Number.isSafeInteger(made) && made > 0 ? made : 0) + deliveries;
 }
 
@@ -90,9 +91,4 @@ function contentOf(
   } catch {
     return Uint8Array.from(body);
   }
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
-  return Number.isFinite(number) ? number : undefined;
 }

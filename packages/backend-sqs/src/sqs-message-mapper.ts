@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MelangeError, type Message, WireHeader } from '@melange/core';
+import { MelangeError, type Message, WireHeader, wireNumber } from '@melange/core';
 import {
   type AttributeValue,
   fromAttributes,
@@ -85,11 +85,11 @@ export function fromSqs(received: ReceivedMessage): Message {
     id: all.get(WireHeader.messageId) ?? envelope.messageId ?? received.MessageId ?? '',
     content: fromBody(envelope.text, all.get(encodingAttribute)),
     manifest: all.get(WireHeader.manifest),
-    serializerId: numberOf(all.get(WireHeader.serializerId)),
+    serializerId: wireNumber(all.get(WireHeader.serializerId)),
     // Without a key our own messages have a group of their own, which means nothing.
     key: all.get(WireHeader.key) ?? (isOurs ? undefined : received.Attributes?.MessageGroupId),
     headers,
-    publishedAt: numberOf(all.get(WireHeader.publishedAt)),
+    publishedAt: wireNumber(all.get(WireHeader.publishedAt)),
   };
 }
 
@@ -115,9 +115,4 @@ function token(text: string): string {
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex');
-}
-
-function numberOf(text: string | undefined): number | undefined {
-  const number = text === undefined || text.trim() === '' ? Number.NaN : Number(text);
-  return Number.isFinite(number) ? number : undefined;
 }

@@ -53,6 +53,7 @@ export {
   type MessageContent,
   type MessageHeaders,
   WireHeader,
+  wireNumber,
 } from './message.ts';
 export { MessageDispatcher } from './message-dispatcher.ts';
 export type {

@@ -43,6 +43,15 @@ export const DeadLetterHeader = {
   deadLetteredAt: 'melange_dead_lettered_at',
 } as const;
 
+/**
+ * The number that a header of the envelope holds, be it written as text; `undefined` when it holds none. For adapters:
+ * what other clients write may be anything.
+ */
+export function wireNumber(value: string | number | undefined): number | undefined {
+  const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value);
+  return Number.isFinite(number) ? number : undefined;
+}
+
 const envelopeNames: ReadonlySet<string> = new Set(Object.values(WireHeader));
 
 /** Whether Melange itself writes a header of this name, so that an application may not. */
