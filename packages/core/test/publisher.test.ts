@@ -49,6 +49,16 @@ describe('a message', () => {
     expect(await received()).toMatchObject([envelope, envelope]);
   });
 
+  test('has the time of its publication in its id, also where the clock goes on meanwhile', async () => {
+    const { backend } = scene;
+    let now = 1_767_323_045_000;
+    const clock = { now: () => now++, schedule: () => () => undefined };
+    const publisher = new QueuePublisher({ backend, serializers, clock });
+    const id = await publisher.publish('orders', {});
+    const [message] = await received();
+    expect(message).toMatchObject({ id, publishedAt: Number.parseInt(id.replace('-', '').slice(0, 12), 16) });
+  });
+
   test('has an id of the source that the publisher was given', async () => {
     const { backend } = scene;
     const publisher = new QueuePublisher({ backend, serializers, ids: () => 'from the source' });
