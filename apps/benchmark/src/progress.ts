@@ -11,7 +11,8 @@ export interface Progress {
 
 /** A spinner on a terminal; lines where the output is piped. */
 export function startProgress(): Progress {
-  if (!process.stderr.isTTY) {
+  // On a terminal without a width, as some programs make them, ora would clear for ever.
+  if (!process.stderr.isTTY || !(process.stderr.columns > 0)) {
     return {
       update: (text, done, total) => console.error(`[${done}/${total}] ${text}`),
       say: (line) => console.error(line),
