@@ -62,7 +62,7 @@ describe.skipIf(isMissing)('receiving (skipped without SQS_URL)', () => {
   });
 
   test.each(['subscription', 'backend'] as const)(
-    'closing the %s in the middle of a long poll is prompt, and what the poll still brings goes back at once',
+    'closing the %s in the middle of a long poll is quick, and what the poll still brings goes back at once',
     async (what) => {
       const backend = backendAt(url, { visibilityTimeoutSeconds: 60 });
       const queue = uniqueName();

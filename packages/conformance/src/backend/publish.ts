@@ -205,13 +205,13 @@ export const publish: readonly BackendBehaviour[] = behaviours<BackendContext>('
     async run(context) {
       const queue = await context.queue();
       const backend = context.backend as MessagingBackend<Capabilities & { delayedDelivery: true }>;
-      const [late, prompt] = [message('late'), message('prompt')];
+      const [late, timely] = [message('late'), message('timely')];
       const receiver = await context.receive(queue);
       const from = performance.now();
       // Long enough that the other one is there before, on a busy machine too.
       await backend.publishToQueue(queue, [late], { delayMs: 1_500 });
-      await backend.publishToQueue(queue, [prompt]);
-      assert.equal((await receiver.next()).message.id, prompt.id);
+      await backend.publishToQueue(queue, [timely]);
+      assert.equal((await receiver.next()).message.id, timely.id);
       assert.equal((await receiver.next()).message.id, late.id);
       const waited = performance.now() - from;
       assert.ok(waited >= 1_480, `the delay of 1,500 ms was ${Math.round(waited)} ms`);
