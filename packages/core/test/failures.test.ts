@@ -182,18 +182,18 @@ test('a delivery that cannot be dead-lettered comes again after the longest dela
   const attempts: string[] = [];
   const onException = vi.fn();
   const stop = new AbortController();
-  const running = scene
-    .dispatcher(
-      ({ n }, { attempt }) => {
-        attempts.push(`${n} ${attempt}`);
-        if (n === 0) throw new Error('declined');
-      },
-      { backend: misled, concurrency: 1, retry: { ...fixedDelays([]), longestDelayMs: 5_000 } },
-    )
-    .consumeLoop('orders', { signal: stop.signal, onException });
+  const dispatcher = scene.dispatcher(
+    ({ n }, { attempt }) => {
+      attempts.push(`${n} ${attempt}`);
+      if (n === 0) throw new Error('declined');
+    },
+    { backend: misled, concurrency: 1, retry: { ...fixedDelays([]), longestDelayMs: 5_000 } },
+  );
+  const running = dispatcher.consumeLoop('orders', { signal: stop.signal, onException });
   await settled();
   expect(attempts).toEqual(['0 1', '1 1']);
   expect(onException.mock.lastCall?.[0]).toMatchObject({ code: 'CONFIGURATION' });
+  expect(dispatcher.counters).toMatchObject({ deadLettered: 0, acknowledged: 1 });
   await scene.clock.advance(4_999);
   expect(attempts).toEqual(['0 1', '1 1']);
   await scene.clock.advance(1);

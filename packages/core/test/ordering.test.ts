@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { settled } from './support/manual-clock.ts';
 import { Scene } from './support/scene.ts';
 
@@ -31,6 +31,39 @@ describe('ordering', () => {
     expect(log).toEqual(['a0', 'b1', 'b3', 'a0']);
     await scene.clock.advance(100);
     expect(log).toEqual(['a0', 'b1', 'b3', 'a0', 'a0', 'a2']);
+    stop.abort();
+    await running;
+    expect(await scene.depth()).toBe(0);
+  });
+
+  test("'key' keeps the order of a key also where the broker hands over several of it at once", async () => {
+    await scene.publish(6);
+    // A queue without order by key, such as RabbitMQ's: even numbers are of one key, odd ones of another.
+    const backend = scene.withDeliveries(({ message }) => ({
+      message: { ...message, key: `key-${Number(JSON.parse(String(message.content)).n) % 2}` },
+    }));
+    const log: string[] = [];
+    const failures = new Set([0]);
+    const stop = new AbortController();
+    const ordered = scene.dispatcher(
+      async ({ n }) => {
+        log.push(`>${n}`);
+        await settled();
+        log.push(`<${n}`);
+        if (failures.delete(n)) throw new Error('declined');
+      },
+      { backend, ordering: 'key' },
+    );
+    const running = ordered.consumeLoop('orders', { signal: stop.signal });
+    const ofKey = (key: number) => log.filter((line) => Number(line.slice(1)) % 2 === key);
+    await vi.waitFor(() => expect(ofKey(1)).toHaveLength(6));
+    expect(ofKey(1)).toEqual(['>1', '<1', '>3', '<3', '>5', '<5']);
+    // One of each key at once, and what waits behind a retry waits.
+    expect(log.slice(0, 2)).toEqual(['>0', '>1']);
+    expect(ofKey(0)).toEqual(['>0', '<0']);
+    await scene.clock.advance(100);
+    await vi.waitFor(() => expect(ofKey(0)).toHaveLength(8));
+    expect(ofKey(0)).toEqual(['>0', '<0', '>0', '<0', '>2', '<2', '>4', '<4']);
     stop.abort();
     await running;
     expect(await scene.depth()).toBe(0);

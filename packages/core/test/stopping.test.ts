@@ -1,10 +1,5 @@
 import type { MemoryBackend } from '@melange/backend-memory';
-import {
-  type Delivery,
-  type MessagingBackend,
-  SimpleMessageDispatcher,
-  type SubscribeOptions,
-} from '@melange/core';
+import { SimpleMessageDispatcher } from '@melange/core';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { settled } from './support/manual-clock.ts';
 import { consumer, gate, Scene } from './support/scene.ts';
@@ -61,7 +56,8 @@ describe('stopping', () => {
       signal = context.signal;
       return passed;
     });
-    const running = stuck.consumeLoop('orders');
+    const onException = vi.fn();
+    const running = stuck.consumeLoop('orders', { onException });
     await settled();
     const closed = stuck.close({ deadlineMs: 1_000 });
     await settled();
@@ -74,6 +70,8 @@ describe('stopping', () => {
     await settled();
     expect(stuck.counters.acknowledged).toBe(0);
     expect(await scene.depth()).toBe(1);
+    // What was given back is not settled any more, not even in vain.
+    expect(onException).not.toHaveBeenCalled();
   });
 
   test('a message that waits for its retry in its lane is given back at once', async () => {
@@ -106,7 +104,7 @@ describe('stopping', () => {
     await scene.publish(1);
     const { passed, open } = gate();
     const onException = vi.fn();
-    const slow = backendOf((delivery) => ({
+    const slow = scene.withDeliveries((delivery) => ({
       async acknowledge() {
         await delivery.acknowledge();
         await passed;
@@ -129,7 +127,7 @@ describe('stopping', () => {
     await scene.publish(2);
     const { passed, open } = gate();
     const onException = vi.fn();
-    const broken = backendOf(() => ({
+    const broken = scene.withDeliveries(() => ({
       release() {
         throw new Error('not implemented');
       },
@@ -175,26 +173,3 @@ describe('stopping', () => {
     expect(stopping.counters.acknowledged).toBe(1);
   });
 });
-
-/** The scene's backend, with deliveries that do some things otherwise. */
-function backendOf(otherwise: (delivery: Delivery) => Partial<Delivery>): MessagingBackend {
-  const { backend } = scene;
-  return Object.create(backend, {
-    describeQueue: { value: (name: string) => backend.describeQueue(name) },
-    subscribe: {
-      value: (queue: string, options: SubscribeOptions, receive: (delivery: Delivery) => void) =>
-        backend.subscribe(queue, options, (delivery) =>
-          receive({
-            message: delivery.message,
-            attempt: delivery.attempt,
-            signal: delivery.signal,
-            acknowledge: () => delivery.acknowledge(),
-            retry: (settings) => delivery.retry(settings),
-            deadLetter: (settings) => delivery.deadLetter(settings),
-            release: () => delivery.release(),
-            ...otherwise(delivery),
-          }),
-        ),
-    },
-  }) as MemoryBackend;
-}

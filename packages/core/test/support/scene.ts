@@ -2,11 +2,14 @@ import { MemoryBackend } from '@melange/backend-memory';
 import {
   type ConsumeContext,
   type Consumer,
+  type Delivery,
   fixedDelays,
   type MessageDispatcher,
   type MessageDispatcherOptions,
+  type MessagingBackend,
   QueuePublisher,
   SimpleMessageDispatcher,
+  type SubscribeOptions,
   silentLogger,
 } from '@melange/core';
 import { ManualClock } from './manual-clock.ts';
@@ -41,6 +44,29 @@ export class Scene {
 
   close(): Promise<void> {
     return this.backend.close();
+  }
+
+  /** The backend, with deliveries that are, or do, some things otherwise. */
+  withDeliveries(otherwise: (delivery: Delivery) => Partial<Delivery>): MessagingBackend {
+    const { backend } = this;
+    return Object.create(backend, {
+      describeQueue: { value: (name: string) => backend.describeQueue(name) },
+      subscribe: {
+        value: (queue: string, options: SubscribeOptions, receive: (delivery: Delivery) => void) =>
+          backend.subscribe(queue, options, (delivery) =>
+            receive({
+              message: delivery.message,
+              attempt: delivery.attempt,
+              signal: delivery.signal,
+              acknowledge: () => delivery.acknowledge(),
+              retry: (settings) => delivery.retry(settings),
+              deadLetter: (settings) => delivery.deadLetter(settings),
+              release: () => delivery.release(),
+              ...otherwise(delivery),
+            }),
+          ),
+      },
+    }) as MemoryBackend;
   }
 
   /** Retries twice, after 100 ms each. */
