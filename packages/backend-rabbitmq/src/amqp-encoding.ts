@@ -2,6 +2,15 @@
  * Fields of AMQP 0-9-1, each written at a place in bytes that have room for it, which answers with the place behind.
  */
 
+/** Frames of AMQP 0-9-1, as far as messages are made of them. */
+export const frameType = { method: 1, header: 2, body: 3 } as const;
+/** Type, channel and size, before the payload. */
+export const frameHead = 7;
+/** The byte behind the payload. */
+export const frameEnd = 0xce;
+/** Number of the class that publishes and delivers. */
+export const basicClass = 60;
+
 /** Most that a character takes in UTF-8. */
 export const bytesOfCharacter = 3;
 
@@ -54,7 +63,8 @@ export function writeFieldValue(bytes: Buffer, at: number, value: unknown): numb
   return at + 1;
 }
 
-const letter = {
+/** How a table tells the types of its values. */
+export const letter = {
   text: 0x53, // S
   boolean: 0x74, // t
   none: 0x56, // V
@@ -87,6 +97,18 @@ function writeNumber(bytes: Buffer, at: number, value: number): number {
   }
   bytes[at] = letter.int64;
   return writeUint32(bytes, writeUint32(bytes, at + 1, Math.floor(value / 0x100000000)), value);
+}
+
+export function readUint32(bytes: Buffer, at: number): number {
+  // A shift would make the first bit a sign.
+  return (
+    (bytes[at] as number) * 0x1000000 +
+    (((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number))
+  );
+}
+
+export function readUint16(bytes: Buffer, at: number): number {
+  return ((bytes[at] as number) << 8) | (bytes[at + 1] as number);
 }
 
 /** Bytes of their own, of which `write` says where they end. */

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Channel, ChannelModel } from 'amqplib';
+import { DeliveryFrames, type DeliveryTaker } from './delivery-frames.ts';
 import { frameOverhead } from './publish-frames.ts';
 
 /*
@@ -12,6 +13,19 @@ interface Connection {
   readonly frameMax?: number;
   readonly channels?: readonly ({ readonly channel?: unknown } | null)[];
   sendBytes?(bytes: Uint8Array): void;
+  /** What was read and is no frame yet. */
+  rest?: unknown;
+  /** The next frame of what was read; the first that is not whole is read on. */
+  recvFrame?(): unknown;
+  /** Takes a frame, in a way that changes when the connection ends. */
+  accept?(frame: unknown): void;
+}
+
+interface ChannelInside {
+  readonly ch?: number;
+  readonly connection?: Connection;
+  /** Takes a frame, in a way that changes when the channel ends. */
+  readonly accept?: unknown;
 }
 
 /** The connection under a channel, for frames that amqplib did not make. */
@@ -27,7 +41,7 @@ export interface FrameOutlet {
 
 /** `undefined` where this version of amqplib does not offer it, and when the channel has ended already. */
 export function frameOutlet(channel: Channel): FrameOutlet | undefined {
-  const { ch, connection } = channel as unknown as { readonly ch?: number; readonly connection?: Connection };
+  const { ch, connection } = channel as unknown as ChannelInside;
   const { stream, frameMax, channels } = connection ?? {};
   if (typeof ch !== 'number' || channels?.[ch]?.channel !== channel) return undefined;
   if (typeof frameMax !== 'number' || frameMax <= frameOverhead) return undefined;
@@ -36,6 +50,43 @@ export function frameOutlet(channel: Channel): FrameOutlet | undefined {
   // Tells the heartbeat, besides, that something was sent.
   const send = connection.sendBytes.bind(connection);
   return { channel: ch, largestFrame: frameMax, stream, send };
+}
+
+/** The side of a connection that receives, for deliveries that amqplib is not to read. */
+export interface FrameInlet {
+  /** Has the deliveries of this channel taken, where it is one of the connection. */
+  takeFrom(channel: Channel, take: DeliveryTaker['take']): void;
+}
+
+/**
+ * Looks, before amqplib does, for deliveries at the beginning of what was read. `undefined` where this version of
+ * amqplib does not offer it: it reads them all itself then.
+ */
+export function frameInlet(model: ChannelModel): FrameInlet | undefined {
+  const connection = connectionOf(model);
+  if (typeof connection?.recvFrame !== 'function' || !Buffer.isBuffer(connection.rest)) return undefined;
+  const { accept, channels } = connection;
+  if (accept === undefined || channels === undefined) return undefined;
+  const frames = new DeliveryFrames();
+  const next = connection.recvFrame.bind(connection);
+  connection.recvFrame = () => {
+    const rest = connection.rest as Buffer;
+    const length = frames.read(rest);
+    if (length > 0) connection.rest = rest.subarray(length);
+    return next();
+  };
+  return {
+    takeFrom(channel, take) {
+      const { ch, accept: acceptOfChannel } = channel as unknown as ChannelInside;
+      if (ch === undefined || channels[ch]?.channel !== channel) return;
+      // As long as amqplib would hand it to the channel, and the channel to its consumer.
+      const isOpen = (): boolean =>
+        connection.accept === accept &&
+        channels[ch]?.channel === channel &&
+        (channel as unknown as ChannelInside).accept === acceptOfChannel;
+      frames.add(ch, { isOpen, take });
+    },
+  };
 }
 
 /** Whether the connection has ended, perhaps before anybody listened. */

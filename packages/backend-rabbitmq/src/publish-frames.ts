@@ -1,7 +1,11 @@
 import { WireHeader } from '@melange/core';
 import {
+  basicClass,
   bytesOfCharacter,
   encoded,
+  frameEnd,
+  frameHead,
+  frameType,
   writeFieldValue,
   writeShortText,
   writeUint16,
@@ -18,13 +22,9 @@ export interface Target {
   readonly mandatory: boolean;
 }
 
-const frameType = { method: 1, header: 2, body: 3 } as const;
-const frameHead = 7;
-const frameEnd = 0xce;
 /** What a frame has besides its payload. */
 export const frameOverhead: number = frameHead + 1;
 
-const basicClass = 60;
 const publishMethod = 40;
 const persistent = 2;
 /** Where the frame of the properties has the lower half of the size of the content. */

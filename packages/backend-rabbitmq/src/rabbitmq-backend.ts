@@ -20,7 +20,7 @@ import type { Target } from './publish-frames.ts';
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import { type OutgoingMessage, routingKeyOf, toAmqp, toAmqpCopy } from './rabbitmq-message-mapper.ts';
+import { type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
 import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
@@ -245,15 +245,15 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     return {
       queue,
       hasDeadLetterQueue: () => this.#topology.hasDeadLetterQueue(queue),
-      retryLater: ({ message, properties }, attemptsMade, delayMs) => {
-        const copy = toAmqpCopy(message, properties, attemptsMade);
+      retryLater: ({ message, foreign }, attemptsMade, delayMs) => {
+        const copy = toAmqp(message, attemptsMade, foreign);
         if (delayMs > 0) return this.#publishDelayed(queue, delayMs, copy, timeoutMs);
         return this.#publisher.confirmed(queueTarget(queue), copy, timeoutMs);
       },
-      deadLetter: ({ message, properties }, attempt, options) => {
+      deadLetter: ({ message, foreign }, attempt, options) => {
         const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
         const target = { exchange: deadLetterExchange(queue), routingKey: '', mandatory: true };
-        return this.#publisher.confirmed(target, toAmqpCopy(copy, properties), timeoutMs);
+        return this.#publisher.confirmed(target, toAmqp(copy, undefined, foreign), timeoutMs);
       },
     };
   }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BrokerUnavailableError, exponentialBackoff, type Logger, MelangeError } from '@melange/core';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
-import { destroy, hasEnded, writeByTurns } from './amqplib-internals.ts';
+import { destroy, type FrameInlet, frameInlet, hasEnded, writeByTurns } from './amqplib-internals.ts';
 import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
 
 const reconnects = exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 5_000, jitter: 0.5 });
@@ -27,6 +27,7 @@ export class RabbitMqConnection {
   /** Goes on until there is a connection again, or until `close`. */
   #reconnecting: Promise<ChannelModel> | undefined;
   #model: ChannelModel | undefined;
+  #inlet: FrameInlet | undefined;
   #wasConnected = false;
   #blockedBecause: string | undefined;
   #lostBecause: string | undefined;
@@ -55,6 +56,11 @@ export class RabbitMqConnection {
   /** For how many ms there has been none; endless while there never was one. */
   get lostForMs(): number {
     return this.#wasConnected ? Date.now() - this.#lostAt : Number.POSITIVE_INFINITY;
+  }
+
+  /** Where deliveries can be taken that amqplib is not to read, if they can. */
+  get inlet(): FrameInlet | undefined {
+    return this.#inlet;
   }
 
   /**
@@ -123,6 +129,7 @@ export class RabbitMqConnection {
     // Closed by the broker in the same breath, before anybody listened: nobody would ever hear of it.
     if (hasEnded(model)) throw this.#notConnected(new Error('closed at once'));
     writeByTurns(model);
+    this.#inlet = frameInlet(model);
     this.#model = model;
     this.#lostBecause = undefined;
     if (this.#closing.signal.aborted) throw closedError();

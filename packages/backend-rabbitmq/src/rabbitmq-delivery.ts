@@ -6,16 +6,9 @@ import {
   type Message,
   type Slotted,
 } from '@melange/core';
-import type { Message as AmqpMessage, MessageProperties } from 'amqplib';
 import type { Acknowledger } from './acknowledger.ts';
 import { pause } from './rabbitmq-connection.ts';
-import { attemptOf, fromAmqp } from './rabbitmq-message-mapper.ts';
-
-/** What the broker delivered, whatever the handler did to its copy. */
-export interface Original {
-  readonly message: Message;
-  readonly properties: MessageProperties;
-}
+import type { Original, Received } from './rabbitmq-message-mapper.ts';
 
 /** What a delivery needs of the backend to leave its queue for another. */
 export interface Copies {
@@ -36,7 +29,7 @@ export class RabbitMqDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
   slot = -1;
-  readonly #received: AmqpMessage;
+  readonly #received: Received;
   readonly #acknowledger: Acknowledger;
   readonly #copies: Copies;
   readonly #onSettled: (delivery: RabbitMqDelivery) => void;
@@ -44,13 +37,13 @@ export class RabbitMqDelivery implements Delivery, Slotted {
   #controller: AbortController | undefined;
 
   constructor(
-    received: AmqpMessage,
+    received: Received,
     acknowledger: Acknowledger,
     copies: Copies,
     onSettled: (delivery: RabbitMqDelivery) => void,
   ) {
-    this.message = fromAmqp(received);
-    this.attempt = attemptOf(received);
+    this.message = received.message;
+    this.attempt = received.attempt;
     this.#received = received;
     this.#acknowledger = acknowledger;
     this.#copies = copies;
@@ -78,14 +71,16 @@ export class RabbitMqDelivery implements Delivery, Slotted {
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {
     if (!this.#begin()) return;
-    await this.#leaveBy(() => this.#copies.retryLater(this.#original(), this.attempt, options?.delayMs ?? 0));
+    await this.#leaveBy(() =>
+      this.#copies.retryLater(this.#received.original(), this.attempt, options?.delayMs ?? 0),
+    );
   }
 
   async deadLetter(options: DeadLetterOptions): Promise<void> {
     if (this.#state === 'open') await this.#assertDeadLetterQueue();
     if (!this.#begin()) return;
     await this.#leaveBy(
-      () => this.#copies.deadLetter(this.#original(), this.attempt, options),
+      () => this.#copies.deadLetter(this.#received.original(), this.attempt, options),
       (error) => this.#leaveToBroker(error),
     );
   }
@@ -104,7 +99,7 @@ export class RabbitMqDelivery implements Delivery, Slotted {
   }
 
   get #tag(): number {
-    return this.#received.fields.deliveryTag;
+    return this.#received.tag;
   }
 
   /** Leaves the delivery open when there is none; when that cannot be told, dead-lettering fails later and gives it back. */
@@ -115,11 +110,6 @@ export class RabbitMqDelivery implements Delivery, Slotted {
       'CONFIGURATION',
       `Queue "${queue}" has no dead-letter queue: declare it with one.`,
     );
-  }
-
-  #original(): Original {
-    const { properties } = this.#received;
-    return { message: { ...fromAmqp(this.#received), id: this.message.id }, properties };
   }
 
   /** Whether there is something to settle. */

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { MelangeError, type Message, type MessageContent, WireHeader, wireNumber } from '@melange/core';
-import type { Message as AmqpMessage, MessageProperties, Options } from 'amqplib';
+import type { Message as AmqpMessage, Options } from 'amqplib';
 import { bytesOfCharacter } from './amqp-encoding.ts';
 import { type ForeignProperties, foreignProperties } from './foreign-properties.ts';
 
@@ -26,8 +26,25 @@ export interface OutgoingMessage {
   readonly longestEnvelope: number;
 }
 
-const binaryType = 'application/octet-stream';
-const textType = 'text/plain; charset=utf-8';
+/** What the broker delivered, whatever the handler did to its copy. */
+export interface Original {
+  readonly message: Message;
+  readonly foreign: ForeignProperties | undefined;
+}
+
+/** What the broker delivered, as it was read. */
+export interface Received {
+  /** Number of the delivery on its channel. */
+  readonly tag: number;
+  readonly message: Message;
+  /** From 1. */
+  readonly attempt: number;
+  original(): Original;
+}
+
+/** Content types of bytes and of text. */
+export const binaryType = 'application/octet-stream';
+export const textType = 'text/plain; charset=utf-8';
 
 /** Bytes; amqplib encodes headers in a buffer of 64 KiB, half of what a frame of the broker would take. */
 const longestHeaders = 65_000;
@@ -79,15 +96,6 @@ export function toAmqp(
   };
 }
 
-/** A copy of what was received with these properties, to be retried or dead-lettered; else as `toAmqp`. */
-export function toAmqpCopy(
-  message: Message,
-  received: MessageProperties,
-  attemptsMade?: number,
-): OutgoingMessage {
-  return toAmqp(message, attemptsMade, foreignProperties(received));
-}
-
 const noHeaders: readonly unknown[] = [];
 
 function headersOf(own: Readonly<Record<string, unknown>>): readonly unknown[] {
@@ -129,6 +137,21 @@ export function routingKeyOf(manifest: string | undefined): string {
     .subarray(0, 255)
     .toString('latin1')
     .replace(/[^\x20-\x7e]/g, '?');
+}
+
+/** What amqplib read. */
+export function receivedOf(delivered: AmqpMessage): Received {
+  const message = fromAmqp(delivered);
+  return {
+    tag: delivered.fields.deliveryTag,
+    message,
+    attempt: attemptOf(delivered),
+    // A foreign message without an id has the one that it was given.
+    original: () => ({
+      message: { ...fromAmqp(delivered), id: message.id },
+      foreign: foreignProperties(delivered.properties),
+    }),
+  };
 }
 
 /** Never throws: what another client sent is taken as it is. A foreign message without any id gets a new one at each delivery. */

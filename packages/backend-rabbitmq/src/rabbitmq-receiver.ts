@@ -19,6 +19,7 @@ import {
   reconnectDelayMs,
 } from './rabbitmq-connection.ts';
 import { type Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
+import { type Received, receivedOf } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqTopology } from './rabbitmq-topology.ts';
 
 /** What a receiver needs of its backend. */
@@ -153,7 +154,10 @@ export class RabbitMqReceiver implements Subscription {
     try {
       await channel.prefetch(this.#options.maxInFlight);
       if (this.#options.untilEmpty === true) await channel.checkQueue(queue);
-      else await channel.consume(queue, (message) => this.#onMessage(session, message), { consumerTag });
+      else {
+        connection.inlet?.takeFrom(channel, (delivery) => this.#onDelivery(session, delivery));
+        await channel.consume(queue, (message) => this.#onMessage(session, message), { consumerTag });
+      }
     } catch (error) {
       session.isLost = true;
       await closeChannel(channel);
@@ -173,12 +177,16 @@ export class RabbitMqReceiver implements Subscription {
       session.channel.close().catch(() => undefined);
       return;
     }
+    this.#onDelivery(session, receivedOf(message));
+  }
+
+  #onDelivery(session: Session, received: Received): void {
     if (this.#isClosed) {
-      session.acknowledger.giveBack(message.fields.deliveryTag);
+      session.acknowledger.giveBack(received.tag);
       return;
     }
     const { acknowledger, unsettled, onSettled } = session;
-    const delivery = new RabbitMqDelivery(message, acknowledger, this.#settings.copies, onSettled);
+    const delivery = new RabbitMqDelivery(received, acknowledger, this.#settings.copies, onSettled);
     unsettled.add(delivery);
     try {
       this.#receive(delivery);

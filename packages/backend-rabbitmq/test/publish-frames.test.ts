@@ -2,8 +2,9 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
+import { foreignProperties } from '../src/foreign-properties.ts';
 import { longestBody, longestEnvelope, PublishFrames, type Target } from '../src/publish-frames.ts';
-import { type OutgoingMessage, publishOptions, toAmqp, toAmqpCopy } from '../src/rabbitmq-message-mapper.ts';
+import { type OutgoingMessage, publishOptions, toAmqp } from '../src/rabbitmq-message-mapper.ts';
 
 /** What amqplib's `publish` is made of; it does not export it. */
 const require = createRequire(import.meta.url);
@@ -102,8 +103,8 @@ const messages: Record<string, OutgoingMessage> = {
     headers: Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`h${n}`, ''])),
   }),
   'a copy that is retried': toAmqp(order, 300),
-  'a copy of a foreign message': toAmqpCopy(order, foreign as never, 2),
-  'a copy of one with a few properties': toAmqpCopy(bare, { contentEncoding: 'gzip', type: 'é' } as never),
+  'a copy of a foreign message': toAmqp(order, 2, foreignProperties(foreign as never)),
+  'a copy of one with a few properties': toAmqp(bare, undefined, { contentEncoding: 'gzip', type: 'é' }),
 };
 for (const number of [...everyNumber, 2 ** 40 + 1, -(2 ** 40) - 1, 2 ** 53 - 1, 1.5, -0.25]) {
   messages[`the number ${number}`] = toAmqp({ ...order, publishedAt: number });

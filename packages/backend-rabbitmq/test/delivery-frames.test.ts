@@ -1,0 +1,296 @@
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { Message } from '@melange/core';
+import { describe, expect, test } from 'vitest';
+import { frameInlet } from '../src/amqplib-internals.ts';
+import { DeliveryFrames } from '../src/delivery-frames.ts';
+import { publishOptions, type Received, receivedOf, toAmqp } from '../src/rabbitmq-message-mapper.ts';
+
+/** How amqplib writes and reads frames; it does not export it. */
+const require = createRequire(import.meta.url);
+const amqplib = join(dirname(require.resolve('amqplib')), 'lib');
+const { BasicDeliver, BasicProperties, encodeMethod, encodeProperties } = require(
+  join(amqplib, 'defs.js'),
+) as {
+  readonly BasicDeliver: number;
+  readonly BasicProperties: number;
+  encodeMethod(id: number, channel: number, fields: object): Buffer;
+  encodeProperties(id: number, channel: number, size: number, fields: object): Buffer;
+};
+const { makeBodyFrame, parseFrame, decodeFrame } = require(join(amqplib, 'frame.js')) as {
+  makeBodyFrame(channel: number, content: Buffer): Buffer;
+  parseFrame(bytes: Buffer, longest: number): { readonly rest: Buffer } | false;
+  decodeFrame(frame: object): { readonly fields?: object; readonly content?: Buffer };
+};
+
+const channel = 258;
+const order: Message = {
+  id: '0190f3c2-0000-7000-8000-000000000001',
+  content: '{"orderId":"17"}',
+  manifest: 'shop.v1.OrderPlaced',
+  serializerId: 1,
+  key: undefined,
+  headers: {},
+  publishedAt: 1_764_000_000_123,
+};
+
+interface Parts {
+  readonly fields?: object;
+  readonly properties?: object;
+  readonly on?: number;
+  /** What the content is cut into. */
+  readonly bodies?: readonly Buffer[];
+}
+
+/** The frames of method, properties and content, as a broker sends them. */
+function frames(message: Message, { fields, properties, on = channel, bodies }: Parts = {}): Buffer[] {
+  const outgoing = toAmqp(message);
+  const content = Buffer.from(outgoing.content as string);
+  const method = {
+    consumerTag: 'melange',
+    deliveryTag: 17,
+    redelivered: false,
+    exchange: 'shop-events',
+    routingKey: 'shop.v1.OrderPlaced',
+    ...fields,
+  };
+  const { persistent, ...sent } = publishOptions(outgoing);
+  const all = { ...sent, deliveryMode: 2, ...properties };
+  return [
+    encodeMethod(BasicDeliver, on, method),
+    Buffer.from(encodeProperties(BasicProperties, on, content.length, all)),
+    ...(bodies ?? (content.length === 0 ? [] : [content])).map((body) => makeBodyFrame(on, body)),
+  ];
+}
+
+function readByAmqplib(bytes: Buffer): Received {
+  let rest = bytes;
+  const decoded: { readonly fields?: object; readonly content?: Buffer }[] = [];
+  for (let frame = parseFrame(rest, 0); frame !== false; frame = parseFrame(rest, 0)) {
+    decoded.push(decodeFrame(frame));
+    rest = frame.rest;
+  }
+  const [method, header, body] = decoded;
+  const content = body?.content ?? Buffer.alloc(0);
+  return receivedOf({ fields: method?.fields, properties: header?.fields, content } as never);
+}
+
+/** Reads what is there of deliveries of the channel, in the midst of other bytes. */
+function read(bytes: Buffer, isOpen = (): boolean => true): { length: number; taken: Received[] } {
+  const taken: Received[] = [];
+  const reader = new DeliveryFrames();
+  reader.add(channel, { isOpen, take: (delivery) => void taken.push(delivery) });
+  const among = Buffer.alloc(bytes.length + 20, 0xaa);
+  bytes.copy(among, 10);
+  return { length: reader.read(among.subarray(10, 10 + bytes.length)), taken };
+}
+
+const everyNumber = [0, 127, 128, -128, -129, 32_767, 32_768, -32_769, 2 ** 31 - 1, 2 ** 31, -(2 ** 31) - 1];
+const own: Record<string, Message> = {
+  'an order': order,
+  'nothing but an id': { ...order, manifest: undefined, serializerId: undefined, publishedAt: undefined },
+  'no content': { ...order, content: '' },
+  'no bytes': { ...order, content: new Uint8Array() },
+  bytes: { ...order, content: Uint8Array.of(0, 255, 206) },
+  'characters of one to four bytes': { ...order, content: 'aé€😀', manifest: 'Größe€', key: '😀' },
+  'a key': { ...order, key: 'customer-1' },
+  'headers of the application': { ...order, headers: { correlationId: 'c-1', empty: '', '': 'nameless' } },
+  'a long id': { ...order, id: 'é'.repeat(500) },
+  'a long header': { ...order, headers: { long: 'ü'.repeat(20_000) } },
+};
+for (const number of [...everyNumber, 2 ** 40 + 1, -(2 ** 40) - 1, Number.MAX_SAFE_INTEGER]) {
+  own[`the number ${number}`] = { ...order, publishedAt: number };
+}
+
+describe('a delivery of a message that Melange wrote', () => {
+  test.each(Object.entries(own))('with %s is read as by amqplib', (_, message) => {
+    for (const redelivered of [false, true]) {
+      const bytes = Buffer.concat(frames(message, { fields: { deliveryTag: 2 ** 33 + 5, redelivered } }));
+      const expected = readByAmqplib(bytes);
+      const { length, taken } = read(bytes);
+      expect(length).toBe(bytes.length);
+      expect(taken).toHaveLength(1);
+      expect(taken[0]).toMatchObject({ tag: 2 ** 33 + 5, attempt: expected.attempt });
+      expect(taken[0]?.message).toEqual(expected.message);
+      expect(taken[0]?.message).toEqual(message);
+      expect(taken[0]?.original().message).toEqual(message);
+    }
+  });
+
+  test('is the original, whatever was done to the message', () => {
+    const content = Uint8Array.of(1, 2, 3);
+    const { taken } = read(Buffer.concat(frames({ ...order, content, headers: { tenant: 'a' } })));
+    const [delivery] = taken as [Received];
+    (delivery.message.content as Uint8Array).fill(0);
+    (delivery.message.headers as Record<string, string>).tenant = 'b';
+    expect(delivery.original().message).toMatchObject({ content, headers: { tenant: 'a' } });
+  });
+
+  test('is taken once it is there whole, wherever it was cut', () => {
+    const ends: number[] = [];
+    const three = Buffer.concat(
+      [order, { ...order, content: '' }, { ...order, key: 'k' }].flatMap((message, index) => {
+        const one = Buffer.concat(frames(message, { fields: { deliveryTag: index + 1 } }));
+        ends.push((ends.at(-1) ?? 0) + one.length);
+        return [one];
+      }),
+    );
+    for (let cut = 0; cut <= three.length; cut += 1) {
+      const { length, taken } = read(three.subarray(0, cut));
+      const whole = ends.filter((end) => end <= cut);
+      expect(length).toBe(whole.at(-1) ?? 0);
+      expect(taken.map(({ tag }) => tag)).toEqual(whole.map((_, index) => index + 1));
+    }
+  });
+});
+
+describe('left to amqplib', () => {
+  const whole = frames(order);
+  const [method, header, body] = whole as [Buffer, Buffer, Buffer];
+  const changed = (frame: Buffer, at: number, byte: number): Buffer => {
+    const copy = Buffer.from(frame);
+    copy[at < 0 ? copy.length + at : at] = byte;
+    return copy;
+  };
+  const headers = publishOptions(toAmqp(order)).headers as object;
+  const withHeader = (extra: object): Buffer[] =>
+    frames(order, { properties: { headers: { ...headers, ...extra } } });
+  const content = Buffer.from(order.content as string);
+  /** Behind the frame's head, the class and a field that is not used. */
+  const contentSizeAt = 7 + 4;
+  /** The last header and with it the table are so much longer that they end in the frame of the content. */
+  const tableIntoContent = (): Buffer => {
+    const [, properties] = frames({ ...order, key: 'k' }) as [Buffer, Buffer];
+    const contentType = contentSizeAt + 8 + 2;
+    const table = contentType + 1 + (properties[contentType] as number);
+    const key = properties.indexOf('melange_key') + 'melange_key'.length + 1;
+    for (const at of [table, key]) properties.writeUInt32BE(properties.readUInt32BE(at) + 50, at);
+    return properties;
+  };
+
+  test.each<[string, Buffer[]]>([
+    ['a message of two frames', frames(order, { bodies: [content.subarray(0, 4), content.subarray(4)] })],
+    ['a message without an id of ours', withHeader({ message_id: undefined })],
+    ['an id that is a number', withHeader({ message_id: 17 })],
+    ['a manifest that is none', withHeader({ manifest: true })],
+    ['a serializer that is text', withHeader({ serializer_id: '1' })],
+    ['a time with a fraction', withHeader({ published_at: 1.5 })],
+    ['what the broker counted', withHeader({ 'x-delivery-count': 2 })],
+    ['what the broker returned or dead-lettered', withHeader({ 'x-death': [{ count: 1 }] })],
+    ['a copy that is retried', withHeader({ melange_attempt: 2 })],
+    ['a header that travels under another name', withHeader({ melange_header_CC: 'a' })],
+    ['a header that is a list', withHeader({ list: ['a'] })],
+    ['a header that is bytes', withHeader({ bytes: Buffer.of(1) })],
+    ['a header that is a number', withHeader({ number: 17 })],
+    ['a header that is null', withHeader({ nothing: null })],
+    ['another content type', frames(order, { properties: { contentType: 'application/json' } })],
+    ['no content type', frames(order, { properties: { contentType: undefined } })],
+    ['a property that is not ours', frames(order, { properties: { correlationId: 'c-1' } })],
+    ['no headers', frames(order, { properties: { headers: undefined } })],
+    ['text that is no UTF-8', frames(order, { bodies: [Buffer.alloc(content.length, 0xff)] })],
+    ['another channel', frames(order, { on: 3 })],
+    ['another channel in between', [method, ...frames(order, { on: 3 })]],
+    ['properties on another channel', [method, frames(order, { on: 3 })[1] as Buffer, body]],
+    ['content on another channel', [method, header, makeBodyFrame(3, content)]],
+    ['content of more than 4 GiB', [method, changed(header, contentSizeAt + 3, 1), body]],
+    ['headers that go on into the content', [method, tableIntoContent(), body]],
+    ['a method without its end', [changed(method, -1, 0), header, body]],
+    ['properties without their end', [method, changed(header, -1, 0), body]],
+    ['content without its end', [method, header, changed(body, -1, 0)]],
+    ['a header longer than its table', [method, changed(header, header.indexOf(order.id) - 1, 0xff), body]],
+    ['a heartbeat', [Buffer.of(8, 0, 0, 0, 0, 0, 0, 0xce), ...whole]],
+    ['content that nothing announced', [body, ...whole]],
+    ['no delivery but a message got', [changed(method, 10, 71), header, body]],
+    [
+      'more content than was announced',
+      [method, header, makeBodyFrame(channel, changed(Buffer.alloc(99), content.length, 0xce))],
+    ],
+  ])('%s', (_, pieces) => {
+    expect(read(Buffer.concat(pieces))).toEqual({ length: 0, taken: [] });
+    // And what it follows is taken.
+    const after = read(Buffer.concat([...whole, ...pieces]));
+    expect(after.length).toBe(Buffer.concat(whole).length);
+    expect(after.taken).toHaveLength(1);
+  });
+
+  test('all that comes after the channel has ended', () => {
+    let isOpen = true;
+    const reader = new DeliveryFrames();
+    const take = (): void => {
+      isOpen = false;
+    };
+    reader.add(channel, { isOpen: () => isOpen, take });
+    const one = Buffer.concat(whole);
+    expect(reader.read(Buffer.concat([one, one]))).toBe(one.length);
+  });
+
+  test('nothing is read past its end, whichever byte of lengths and types is wrong', () => {
+    const bytes = Buffer.concat(whole);
+    for (let at = 0; at < method.length + header.length; at += 1) {
+      for (const byte of [0, 1, 0x7f, 0xff]) {
+        const { length, taken } = read(changed(bytes, at, byte));
+        // Content that is announced to be empty has no frame.
+        expect([0, bytes.length - body.length, bytes.length]).toContain(length);
+        if (length === bytes.length) expect(taken[0]?.message.content).toBe(order.content);
+      }
+    }
+  });
+});
+
+describe('before amqplib reads', () => {
+  /** As much of a connection as is looked at. */
+  function connected() {
+    const inside = { ch: channel, accept: (): void => undefined };
+    const channels: ({ readonly channel: object } | null)[] = [];
+    channels[channel] = { channel: inside };
+    const rests: number[] = [];
+    const connection = {
+      channels,
+      accept: (): void => undefined,
+      rest: Buffer.concat(frames(order)) as unknown,
+      recvFrame(): false {
+        rests.push((this.rest as Buffer).length);
+        return false;
+      },
+    };
+    return { inside, connection, rests, model: { connection } as never };
+  }
+  const whole = Buffer.concat(frames(order)).length;
+
+  test('deliveries are taken of a channel that is open', () => {
+    const { model, inside, connection, rests } = connected();
+    const taken: Received[] = [];
+    frameInlet(model)?.takeFrom(inside as never, (delivery) => void taken.push(delivery));
+    expect(connection.recvFrame()).toBe(false);
+    expect(rests).toEqual([0]);
+    expect(taken.map(({ message }) => message)).toEqual([order]);
+  });
+
+  test.each<[string, (scene: ReturnType<typeof connected>) => void]>([
+    ['the channel ends', ({ inside }) => Object.assign(inside, { accept: () => 'ended' })],
+    ['the connection ends', ({ connection }) => Object.assign(connection, { accept: () => 'ended' })],
+    ['another channel has its number', ({ connection }) => connection.channels.fill({ channel: {} })],
+    ['its number is free', ({ connection }) => connection.channels.fill(null)],
+  ])('none is taken when %s', (_, end) => {
+    const here = connected();
+    const taken: Received[] = [];
+    frameInlet(here.model)?.takeFrom(here.inside as never, (delivery) => void taken.push(delivery));
+    end(here);
+    here.connection.recvFrame();
+    expect(here.rests).toEqual([whole]);
+    expect(taken).toEqual([]);
+  });
+
+  test('none is taken of a channel of another connection', () => {
+    const { model, connection, rests } = connected();
+    frameInlet(model)?.takeFrom(connected().inside as never, () => expect.unreachable());
+    connection.recvFrame();
+    expect(rests).toEqual([whole]);
+  });
+
+  test.each(['rest', 'recvFrame', 'accept', 'channels'])('nothing is, by an amqplib without %s', (name) => {
+    const { model, connection } = connected();
+    Object.assign(connection, { [name]: undefined });
+    expect(frameInlet(model)).toBeUndefined();
+  });
+});
