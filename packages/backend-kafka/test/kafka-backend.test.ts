@@ -1,4 +1,6 @@
+import { createHook } from 'node:async_hooks';
 import { connect as connectSocket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { TcpProxy } from '@melange/conformance';
 import { DeadLetterHeader, type Delivery } from '@melange/core';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
@@ -40,6 +42,24 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
     await next.subscribe(queue, { maxInFlight: 10 }, again.receive);
     await arrived(again.deliveries, 1);
     expect(again.contents()).toEqual(['1']);
+  });
+
+  test('sets hardly a timer while nothing is asked of it', async () => {
+    const backend = backendFor();
+    const queue = queueName(backend);
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, [message('1')]);
+    let timers = 0;
+    const watch = createHook({
+      init(_, type) {
+        if (type === 'Timeout') timers += 1;
+      },
+    });
+    watch.enable();
+    // Long enough for hundreds of those that kafkajs would set.
+    await sleep(500);
+    watch.disable();
+    expect(timers).toBeLessThan(30);
   });
 
   test('a dead-letter copy that fails: the message is not committed, comes again, and health says so', async () => {

@@ -17,6 +17,7 @@ import { asMelangeError, bounded, isConnectionProblem, isSettling, typeOf } from
 import { Member } from './member.ts';
 import { openProducer } from './producer.ts';
 import { recordsOf, requestOf } from './records.ts';
+import { restWhenIdle } from './request-queue.ts';
 import { retry } from './retry.ts';
 
 const lookForLeadersEveryMs = 15;
@@ -38,6 +39,7 @@ export class KafkaClient {
     const { socketFactory, ssl, sasl } = options;
     this.#settings = settings;
     readEveryCompression();
+    restWhenIdle();
     this.#kafka = new Kafka({
       brokers: [...settings.brokers],
       clientId: settings.clientId,
