@@ -35,6 +35,7 @@ export async function stranger(packages: readonly string[]): Promise<Stranger> {
 
 /** The environment without what npm, pnpm and vitest tell those that they start. */
 function bare(): NodeJS.ProcessEnv {
-  const isOurs = (name: string): boolean => /^(npm_|pnpm_|vitest|node_|test$|vite_)/i.test(name);
+  const isOurs = (name: string): boolean =>
+    /^(npm_|pnpm_|vitest|node_(env|options|path)$|test$|vite_)/i.test(name);
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isOurs(name)));
 }
