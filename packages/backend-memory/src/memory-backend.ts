@@ -239,7 +239,8 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     delayMs?: number,
   ): Promise<void> {
     const failures: PublishFailure[] = [];
-    for (const message of messages) {
+    // In this turn: interceptors are waited for, and the owner of the messages may change them meanwhile.
+    for (const message of messages.map(copyMessage)) {
       const targets = targetsOf(message);
       if (!this.#isTakenBy(targets, message, failures)) continue;
       for (const target of targets) {

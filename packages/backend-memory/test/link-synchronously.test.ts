@@ -72,6 +72,19 @@ test('with a cache, a duplicate is processed once, and a failure can be tried ag
   expect(runs).toBe(2);
 });
 
+test('what the publisher changes right after the call changes nothing of a batch', async () => {
+  const seen: number[] = [];
+  const { backend, consumers } = await scene(({ number }) => seen.push(number));
+  linkSynchronously(backend, 'orders', { serializers, consumers });
+  const bytes = Buffer.from('{"number":1}');
+  const batch = [1, 2].map(() => ({ ...message(''), content: bytes, manifest: 'Ordered' }));
+  const publishing = backend.publishToQueue('orders', batch);
+  bytes.fill(' ');
+  batch.length = 0;
+  await publishing;
+  expect(seen).toEqual([1, 1]);
+});
+
 test('every consumer runs and is waited for, though another one throws', async () => {
   const { backend, queue } = await scene();
   const done: string[] = [];
