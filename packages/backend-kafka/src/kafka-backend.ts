@@ -202,7 +202,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   ): Promise<void> {
     this.#assertOpen();
     // In this turn: whoever published may change its bytes in the next one.
-    const records = messages.map((message) => toRecord(message));
+    const records = messages.map((message) => ({ id: message.id, record: toRecord(message) }));
     const startedAt = Date.now();
     try {
       await within(deadlineMs, this.#asking(this.#topology.assertExists(destination, kind)));
@@ -210,14 +210,13 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
       if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
       throw new PublishError(
         destination,
-        messages.map(({ id }) => ({ messageId: id, error })),
+        records.map(({ id }) => ({ messageId: id, error })),
       );
     }
     const timeoutMs = Math.max(1, deadlineMs - (Date.now() - startedAt));
     const failures: PublishFailure[] = [];
     let spread = 0;
-    const publishing = records.map(async (record, index) => {
-      const { id } = messages[index] as Message;
+    const publishing = records.map(async ({ id, record }, index) => {
       if (index % messagesPerSpread === 0) spread = this.#publisher.nextSpread();
       try {
         assertSize(record.value?.length ?? 0);

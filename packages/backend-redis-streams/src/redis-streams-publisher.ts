@@ -44,11 +44,13 @@ export class RedisStreamsPublisher {
    */
   async publish(messages: readonly Message[], delayMs: number, deadline: number): Promise<void> {
     const failures: PublishFailure[] = [];
-    const sent = messages.map((message) => this.#enqueue(message, delayMs, deadline));
-    for (const [index, outcome] of (await Promise.allSettled(sent)).entries()) {
-      if (outcome.status === 'rejected')
-        failures.push({ messageId: (messages[index] as Message).id, error: outcome.reason });
-    }
+    const sent = messages.map((message) => {
+      const { id } = message;
+      return this.#enqueue(message, delayMs, deadline).catch((error: unknown) => {
+        failures.push({ messageId: id, error });
+      });
+    });
+    await Promise.all(sent);
     if (failures.length === 0) return;
     const missing = failures.find(({ error }) => isMissing(error));
     if (missing !== undefined) throw missing.error;
