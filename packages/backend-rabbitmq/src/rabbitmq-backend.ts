@@ -20,7 +20,7 @@ import type { Target } from './publish-frames.ts';
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import { type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
+import { copyMessage, type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
 import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
@@ -191,10 +191,11 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
 
   /** Publishing to an exchange that is not there costs everybody the channel: ask first. */
   async #publishToNewTopic(topic: string, messages: readonly Message[], deadlineMs: number): Promise<void> {
-    const timeoutMs = await prepared(topic, messages, deadlineMs, async () => {
+    const copies = messages.map(copyMessage);
+    const timeoutMs = await prepared(topic, copies, deadlineMs, async () => {
       if (!(await this.#topology.topicExists(topic))) throw new TopicNotFoundError(topic);
     });
-    await this.#publishToKnownTopic(topic, messages, timeoutMs);
+    await this.#publishToKnownTopic(topic, copies, timeoutMs);
   }
 
   async #publishLater(
@@ -203,11 +204,12 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     delayMs: number,
     deadlineMs: number,
   ): Promise<void> {
-    const timeoutMs = await prepared(queue, messages, deadlineMs, async () => {
+    const copies = messages.map(copyMessage);
+    const timeoutMs = await prepared(queue, copies, deadlineMs, async () => {
       // The delay queue would take it, and find nobody to give it to.
       if (!(await this.#topology.queueExists(queue))) throw new QueueNotFoundError(queue);
     });
-    await this.#publishNow(queue, messages, (message, call) => {
+    await this.#publishNow(queue, copies, (message, call) => {
       this.#publishDelayed(queue, delayMs, toAmqp(message), timeoutMs).then(
         () => call.onSettled(message),
         (error: unknown) => call.onSettled(message, error),

@@ -96,6 +96,13 @@ export function toAmqp(
   };
 }
 
+/** For what is made into an outgoing message only later, while its owner may change it. */
+export function copyMessage(message: Message): Message {
+  const { content, headers } = message;
+  const own = content instanceof Uint8Array ? Uint8Array.from(content) : content;
+  return { ...message, content: own, headers: { ...headers } };
+}
+
 const noHeaders: readonly unknown[] = [];
 
 function headersOf(own: Readonly<Record<string, unknown>>): readonly unknown[] {
