@@ -123,6 +123,25 @@ describe.skipIf(url === '')(`publishing${url === '' ? ` (${noBroker})` : ''}`, (
       // What was too late had not been sent.
       expect(await direct.describeQueue(queue)).toMatchObject({ depth: 0 });
     });
+
+    test('what the broker refuses is sent again until there is room, or its deadline', async () => {
+      withFrames.isOn = isOn;
+      const backend = backendFor();
+      const queue = queueName(backend);
+      const raw = await rawChannel();
+      await raw.assertQueue(queue, { arguments: { 'x-max-length': 1, 'x-overflow': 'reject-publish' } });
+      await backend.publishToQueue(queue, [message('fits')]);
+      const late = message('too late');
+      const publishing = backend.publishToQueue(queue, [late], { deadlineMs: 300 });
+      const waiting = backend.publishToQueue(queue, [message('waits for room')]);
+      await expect(publishing).rejects.toMatchObject({
+        failures: [{ messageId: late.id, error: { code: 'PUBLISH_TIMEOUT' } }],
+      });
+      expect(await raw.get(queue, { noAck: true })).toMatchObject({ content: Buffer.from('fits') });
+      await waiting;
+      // Else the one that was given up would have taken the room.
+      expect(await raw.get(queue, { noAck: true })).toMatchObject({ content: Buffer.from('waits for room') });
+    });
   });
 
   test('headers that are larger than the frames agreed with the broker fail, and cost nobody the connection', async () => {
