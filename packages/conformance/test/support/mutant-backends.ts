@@ -202,6 +202,25 @@ export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
   mutant('publishes to a missing queue in silence', 'publish/missing-queue', (backend) => ({
     publishToQueue: (queue, messages) => silently('QUEUE_NOT_FOUND', backend.publishToQueue(queue, messages)),
   })),
+  mutant('takes the messages for a queue only later', 'publish/no-shared-references', (backend) => ({
+    publishToQueue: async (queue, messages) => {
+      await nothing();
+      await backend.publishToQueue(queue, messages);
+    },
+  })),
+  mutant('takes the messages for a topic only later', 'publish/no-shared-references', (backend) => ({
+    publishToTopic: async (topic, messages) => {
+      await nothing();
+      await backend.publishToTopic(topic, messages);
+    },
+  })),
+  mutant('sends the bytes of the publisher itself', 'publish/no-shared-references', (backend) => ({
+    publishToQueue: async (queue, messages) => {
+      const taken = [...messages];
+      await nothing();
+      await backend.publishToQueue(queue, taken);
+    },
+  })),
   mutant('publishes everything twice', 'publish/batch', (backend) => ({
     publishToQueue: (queue, messages) => backend.publishToQueue(queue, [...messages, ...messages]),
   })),
