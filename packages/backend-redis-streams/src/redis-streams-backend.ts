@@ -122,7 +122,14 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
   }
 
   async health(): Promise<Health> {
-    return this.#closed === undefined ? this.#connection.health() : { status: 'unhealthy', detail: 'closed' };
+    if (this.#closed !== undefined) return { status: 'unhealthy', detail: 'closed' };
+    const health = this.#connection.health();
+    if (health.status !== 'healthy') return health;
+    for (const { queue, stalledBecause } of this.#subscriptions) {
+      if (stalledBecause !== undefined)
+        return { status: 'degraded', detail: `queue "${queue}": not receiving: ${stalledBecause}` };
+    }
+    return health;
   }
 
   close(): Promise<void> {

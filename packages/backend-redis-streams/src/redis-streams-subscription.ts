@@ -59,6 +59,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   #taking: Promise<void> | undefined;
   #isWoken = false;
   #isRenewing = false;
+  #refusedBecause: string | undefined;
   #lostAnswer = false;
   #renewedAt = performance.now();
   /** Unsettled, and settled without the answer of Redis. */
@@ -97,6 +98,11 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     this.#leases = setInterval(() => void this.#renew(), settings.leaseMs / 3);
     // Not in this turn: the subscriber is to hold its subscription before the first delivery comes.
     setImmediate(() => this.#wake());
+  }
+
+  /** Why Redis gives nothing at the moment, if so. */
+  get stalledBecause(): string | undefined {
+    return this.#refusedBecause;
   }
 
   async close(): Promise<void> {
@@ -174,6 +180,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     const parameters = [room, leaseMs, looksForExpired ? 1 : 0];
     const answer = await this.#runOnce('take', parameters);
     const [entries, dueMs] = answer as [readonly RawEntry[], number];
+    this.#refusedBecause = undefined;
     const taken = entries.map(entryOf);
     await this.#deliver(taken);
     if (taken.length === room) this.#isWoken = true;
@@ -252,6 +259,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
       this.#timer = setTimeout(() => this.#wake(), pauseAfterLossMs);
       return;
     }
+    this.#refusedBecause = error.message;
     this.#settings.logger.error('Receiving failed; trying again.', { queue: this.queue, error: String(why) });
     this.#isWoken = false;
     this.#timer = setTimeout(() => this.#wake(), this.#settings.pollMs);

@@ -61,4 +61,18 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     await published;
     expect(contentsOf(await received(backend, queue, 1))[0]).toBe('1');
   });
+
+  it('says in its health what Redis refuses a subscription for, and goes on when it does no longer', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port, { pollMs: 20 });
+    const queue = await declared(backend);
+    const came = received(backend, queue, 1);
+    await admin.set(`{melange}:delayed:${queue}`, 'of somebody else');
+    const degraded = { status: 'degraded', detail: expect.stringMatching(`"${queue}".*WRONGTYPE`) };
+    await vi.waitFor(async () => expect(await backend.health()).toMatchObject(degraded), 20_000);
+    await backend.publishToQueue(queue, [message('1')]);
+    await admin.del(`{melange}:delayed:${queue}`);
+    expect(contentsOf(await came)).toEqual(['1']);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
 });
