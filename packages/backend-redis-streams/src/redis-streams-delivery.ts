@@ -7,7 +7,13 @@ import {
   MelangeError,
   type Message,
 } from '@melange/core';
-import { attemptOf, type EntryFields, fromEntry, toEntry } from './redis-streams-message-mapper.ts';
+import {
+  attemptOf,
+  type EntryFields,
+  fromEntry,
+  hasRoomFor,
+  toCopy,
+} from './redis-streams-message-mapper.ts';
 
 /** An entry that was taken from a stream. */
 export interface TakenEntry {
@@ -22,7 +28,8 @@ export interface Settlements {
   readonly queue: string;
   readonly deadLetterQueue: string | undefined;
   acknowledge(id: string): Promise<void>;
-  retry(id: string, attemptsMade: number, delayMs: number): Promise<void>;
+  /** @param copy what takes its place. Default: the same. */
+  retry(id: string, attemptsMade: number, delayMs: number, copy?: EntryFields): Promise<void>;
   deadLetter(id: string, deadLetterQueue: string, copy: EntryFields): Promise<void>;
   release(id: string): Promise<void>;
   /** Makes room for the next delivery. */
@@ -61,7 +68,11 @@ export class RedisStreamsDelivery implements Delivery {
   }
 
   async retry(options?: { readonly delayMs?: number }): Promise<void> {
-    await this.#settle(() => this.#settlements.retry(this.id, this.attempt, options?.delayMs ?? 0));
+    await this.#settle(() => {
+      const { fields } = this.#entry;
+      const copy = hasRoomFor(fields) ? undefined : toCopy(fromEntry(this.id, fields));
+      return this.#settlements.retry(this.id, this.attempt, options?.delayMs ?? 0, copy);
+    });
   }
 
   async release(): Promise<void> {
@@ -79,7 +90,7 @@ export class RedisStreamsDelivery implements Delivery {
       // What Redis delivered, whatever the handler did to its copy.
       const original = fromEntry(this.id, this.#entry.fields);
       const copy = deadLetterCopy(original, options, { queue, attempts: this.attempt, at: Date.now() });
-      return this.#settlements.deadLetter(this.id, deadLetterQueue, toEntry(copy));
+      return this.#settlements.deadLetter(this.id, deadLetterQueue, toCopy(copy));
     });
   }
 

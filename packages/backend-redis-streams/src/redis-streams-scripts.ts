@@ -1,3 +1,5 @@
+import { WireHeader } from '@melange/core';
+
 /** The consumer group of every queue. */
 const group = 'melange';
 /** Owner of what was given back: whoever takes next takes it first. */
@@ -224,21 +226,25 @@ export const scripts: Readonly<Record<ScriptName, string>> = {
       if pendingOf(ARGV[index], ARGV[2]) then finish(ARGV[index]) end
     end`,
 
-  /** queue, consumer, id, attempts made, delay in ms, name of the field of attempts */
+  /** queue, consumer, id, attempts made, delay in ms; fields and values of the copy where they are not those of the entry */
   retry: `
-    local id, attempts, delay, field = ARGV[3], ARGV[4], tonumber(ARGV[5]), ARGV[6]
+    local id, attempts, delay = ARGV[3], ARGV[4], tonumber(ARGV[5])
     if not pendingOf(id, ARGV[2]) then return end
     local entry = redis.call('XRANGE', streamKey(name), id, id)[1]
     if entry then
-      local fields = {}
-      for index = 1, #entry[2], 2 do
-        if entry[2][index] ~= field then
-          fields[#fields + 1] = entry[2][index]
-          fields[#fields + 1] = entry[2][index + 1]
-        end
+      local given = #ARGV > 5 and slice(6, #ARGV - 5) or entry[2]
+      local fields, hasId = {}, false
+      local function put(field, value)
+        fields[#fields + 1] = field
+        fields[#fields + 1] = value
       end
-      fields[#fields + 1] = field
-      fields[#fields + 1] = attempts
+      for index = 1, #given, 2 do
+        hasId = hasId or given[index] == '${WireHeader.messageId}'
+        if given[index] ~= '${WireHeader.attempt}' then put(given[index], given[index + 1]) end
+      end
+      put('${WireHeader.attempt}', attempts)
+      -- The copy is another entry: where another client gave no id, it is that of the first one.
+      if not hasId then put('${WireHeader.messageId}', id) end
       if delay > 0 then
         redis.call('ZADD', delayedKey(name), now() + delay, cmsgpack.pack({id, fields}))
       else

@@ -131,8 +131,8 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     return this.#acknowledgements.add(id);
   }
 
-  async retry(id: string, attemptsMade: number, delayMs: number): Promise<void> {
-    await this.#run('retry', [id, attemptsMade, Math.ceil(delayMs), 'melange_attempt']);
+  async retry(id: string, attemptsMade: number, delayMs: number, copy: EntryFields = []): Promise<void> {
+    await this.#run('retry', [id, attemptsMade, Math.ceil(delayMs), ...copy]);
   }
 
   async deadLetter(id: string, deadLetterQueue: string, copy: EntryFields): Promise<void> {

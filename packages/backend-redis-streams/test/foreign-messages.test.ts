@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { DeadLetterHeader, silentLogger } from '@melange/core';
 import { Redis } from 'ioredis';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import {
   type Consumed,
   consumed as consumedFrom,
@@ -90,13 +90,49 @@ describe.skipIf(url === undefined)('entries of other clients of Redis (skipped w
     expect(deadLetters[0]?.content).toBe('"fails"');
   });
 
+  test('with thousands of fields are processed, retried and dead-lettered whole', async () => {
+    const here = await scene();
+    const many = Array.from({ length: 5_000 }, (_, n) => [`field-${n}`, `${n}`]);
+    await here.add('melange_content', '"fine"', ...many.flat());
+    const id = await here.add('melange_content', '"fails"', ...many.flat());
+    const { processed, deadLetters } = await here.consume(2);
+    const expected = Object.fromEntries(many);
+    for (const { context } of processed) expect(context.headers).toEqual(expected);
+    expect(processed.filter(({ value }) => value === 'fails')).toHaveLength(2);
+    expect(deadLetters).toMatchObject([{ id, content: '"fails"', headers: expected }]);
+  });
+
+  test('with thousands of fields wait for their retry, and hold up nobody', async () => {
+    const here = await scene();
+    const many = Array.from({ length: 5_000 }, (_, n) => [`field-${n}`, `${n}`]);
+    const id = await here.add(...many.flat());
+    const came: (readonly [string, number, number])[] = [];
+    await here.backend.subscribe(here.queue, { maxInFlight: 10 }, (delivery) => {
+      const { message, attempt } = delivery;
+      came.push([message.id, attempt, Object.keys(message.headers).length]);
+      void (attempt < 3 ? delivery.retry({ delayMs: 20 }) : delivery.acknowledge());
+    });
+    await vi.waitFor(() => expect(came).toHaveLength(3), 20_000);
+    expect(came).toEqual([1, 2, 3].map((attempt) => [id, attempt, 5_000]));
+  });
+
+  test('keep the id of their entry when they are retried, so that no consumer does again what it has done', async () => {
+    const here = await scene();
+    const id = await here.add('melange_content', '"fails"');
+    const { processed, deadLetters } = await here.consume(1);
+    expect(processed.map(({ context }) => context.messageId)).toEqual([id, id]);
+    expect(deadLetters.map((one) => one.id)).toEqual([id]);
+  });
+
   test('with a huge body are processed, or dead-lettered whole', async () => {
     const here = await scene();
     const huge = 'x'.repeat(5_000_000);
+    // More than could be published here.
+    const larger = 'x'.repeat(17_000_000);
     await here.add('melange_content', JSON.stringify(huge));
-    await here.add('melange_content', huge);
+    await here.add('melange_content', larger);
     const { processed, deadLetters } = await here.consume(2);
     expect(processed[0]?.value === huge).toBe(true);
-    expect(deadLetters[0]?.content === huge).toBe(true);
+    expect(deadLetters[0]?.content === larger).toBe(true);
   });
 });

@@ -12,6 +12,8 @@ const message: Message = {
   publishedAt: 1_700_000_000_000,
 };
 
+const manyHeaders = Object.fromEntries(Array.from({ length: 3_000 }, (_, n) => [`header-${n}`, `${n}`]));
+
 const bytesOf = (fields: EntryFields): readonly Buffer[] => fields.map((field) => Buffer.from(field));
 
 it.each([
@@ -20,6 +22,7 @@ it.each([
   ['bytes', { ...message, content: Uint8Array.of(0, 255) }],
   ['no bytes', { ...message, content: new Uint8Array() }],
   ['a tombstone', { ...message, content: null }],
+  ['more headers than there is room for', { ...message, headers: { ...manyHeaders, ['__proto__']: 'kept' } }],
   [
     'no envelope',
     { ...message, manifest: undefined, serializerId: undefined, publishedAt: undefined, key: undefined },
@@ -68,4 +71,10 @@ it('takes what another client added as it is: its fields are the content, the id
 
 it('refuses what is too large, before it is sent', () => {
   expect(() => toEntry({ ...message, content: new Uint8Array(16_777_217) })).toThrow('16777217 bytes');
+});
+
+it('reads packed headers as no more than headers, and takes what is written there otherwise for nothing', () => {
+  const read = (text: string) => fromEntry('1-0', bytesOf(['message_id', 'm-1', 'melange_headers', text]));
+  expect(read('["trace","a","message_id","another"]')).toMatchObject({ id: 'm-1', headers: { trace: 'a' } });
+  for (const text of ['', 'null', '{"trace":"a"}', '["trace",1]']) expect(read(text).headers).toEqual({});
 });
