@@ -63,12 +63,12 @@ describe.skipIf(url === '')(`rebalances of Kafka${url === '' ? ` (${noBroker})` 
 
   test('what outlasts the deadline is aborted, its late completion discarded, and comes to the new owner', async () => {
     const first = backendFor({ revocationDeadlineMs: 300 });
-    const queue = queueName(first);
-    await first.declareQueue(queue, { partitions: 2 });
+    const [queue, dead] = [queueName(first), queueName(first)];
+    await first.declareQueue(queue, { partitions: 2, deadLetterQueue: dead });
     const messages = Array.from({ length: 20 }, (_, n) => message(`${n}`, { key: `key-${n}` }));
     await first.publishToQueue(queue, messages);
     const held = inbox();
-    await first.subscribe(queue, { maxInFlight: 20 }, held.receive);
+    const subscription = await first.subscribe(queue, { maxInFlight: 20 }, held.receive);
     await arrived(held.deliveries, 20);
     const signals = held.deliveries.map(({ signal }) => signal);
     const [finished, ...rest] = held.deliveries as [Delivery, ...Delivery[]];
@@ -80,15 +80,33 @@ describe.skipIf(url === '')(`rebalances of Kafka${url === '' ? ` (${noBroker})` 
     await vi.waitFor(() => expect(signals.filter(({ aborted }) => aborted)).toHaveLength(19), soon);
     expect(signals[1]?.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'partition-revoked' });
     expect(signals[0]?.aborted).toBe(false);
-    const before = held.deliveries.length;
-    await Promise.all(rest.map((delivery) => delivery.acknowledge()));
-    // Neither lost by the late acknowledgements nor delivered to anybody but the two.
-    await vi.waitFor(() => {
-      const again = [...taken.deliveries, ...held.deliveries.slice(20)].map(({ message: { id } }) => id);
-      expect(new Set(again)).toEqual(new Set(rest.map(({ message: { id } }) => id)));
-    }, soon);
+    // Of every kind.
+    const late: ((delivery: Delivery) => unknown)[] = [
+      (delivery) => delivery.acknowledge(),
+      (delivery) => delivery.retry(),
+      (delivery) => delivery.release(),
+      (delivery) => delivery.deadLetter({ reason: 'late', error: undefined }),
+    ];
+    await Promise.all(rest.map((delivery, index) => late[index % late.length]?.(delivery)));
+    const again = (): Delivery[] => [...taken.deliveries, ...held.deliveries.slice(20)];
+    const idsOf = (messages: readonly { readonly id: string }[]) => messages.map(({ id }) => id).sort();
+    await vi.waitFor(() => expect(again().length).toBeGreaterThanOrEqual(19), soon);
+    // More than there is room for: what was lost must not have made room twice.
+    const more = Array.from({ length: 80 }, (_, n) => message('more', { key: `key-${n}` }));
+    await first.publishToQueue(queue, more);
+    await vi.waitFor(() => expect(held.deliveries.length).toBeGreaterThanOrEqual(40), soon);
+    expect(held.deliveries).toHaveLength(40);
+    const closing = subscription.close();
+    for (const delivery of held.deliveries.slice(20)) await delivery.acknowledge();
+    await closing;
+    await vi.waitFor(() => expect(again().length).toBeGreaterThanOrEqual(99), soon);
+    // Neither lost by the late settlements nor doubled by them.
+    expect(idsOf(again().map((one) => one.message))).toEqual(
+      idsOf([...rest.map((one) => one.message), ...more]),
+    );
+    expect(new Set(again().map(({ attempt }) => attempt))).toEqual(new Set([1]));
     expect(taken.deliveries.length).toBeGreaterThan(0);
-    expect(before).toBeLessThanOrEqual(40);
+    expect((await second.describeQueue(dead)).depth).toBe(0);
   });
 
   test('a handler that outlives the session keeps its partition: heartbeats do not wait for it', async () => {
