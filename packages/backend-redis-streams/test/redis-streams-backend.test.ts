@@ -30,25 +30,33 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     await using proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
     const silent = open({ url: `redis://127.0.0.1:${proxy.address.port}`, leaseMs: 1_500 });
     const other = open({ leaseMs: 1_500 });
-    const queue = await declared(other);
-    await other.publishToQueue(queue, [message('1'), message('2')]);
-    const [late, unaware] = (await received(silent, queue, 2)) as [Delivery, Delivery];
-    expect([late.attempt, unaware.attempt]).toEqual([1, 1]);
+    const [queue, dead] = [`queue-${randomUUID()}`, `dead-${randomUUID()}`];
+    await other.declareQueue(queue, { deadLetterQueue: dead });
+    await other.publishToQueue(queue, ['1', '2', '3', '4', '5'].map(message));
+    const [late, ...unaware] = (await received(silent, queue, 5)) as [Delivery, ...Delivery[]];
+    expect([late, ...unaware].map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 1]);
     proxy.stall();
-    // On its way before the lease ends, and at Redis long after.
-    const settled = Promise.allSettled([unaware.acknowledge()]);
-    const taken = await received(other, queue, 2);
+    // On their way before the lease ends, and at Redis long after.
+    const ways: ((delivery: Delivery) => unknown)[] = [
+      (delivery) => delivery.acknowledge(),
+      (delivery) => delivery.retry(),
+      (delivery) => delivery.deadLetter({ reason: 'test' }),
+      (delivery) => delivery.release(),
+    ];
+    const settled = Promise.allSettled(unaware.map((delivery, index) => ways[index]?.(delivery)));
+    const taken = await received(other, queue, 5);
     // What comes later goes to either of the two.
-    const both = taken.slice(0, 2);
-    expect(both.map(({ attempt }) => attempt)).toEqual([2, 2]);
+    const all = taken.slice(0, 5);
+    expect(all.map(({ attempt }) => attempt)).toEqual([2, 2, 2, 2, 2]);
     await vi.waitFor(() => expect(late.signal.aborted).toBe(true), 10_000);
     expect(late.signal.reason).toMatchObject({ reason: 'lease-lost' });
     proxy.resume();
     await settled;
     await late.acknowledge();
-    await silent.publishToQueue(queue, [message('3')]);
-    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(3);
-    await Promise.all(both.map((delivery) => delivery.acknowledge()));
+    await silent.publishToQueue(queue, [message('6')]);
+    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(6);
+    expect(await admin.xlen(`{melange}:stream:${dead}`)).toBe(0);
+    await Promise.all(all.map((delivery) => delivery.acknowledge()));
     expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(1);
     await Promise.all([silent.close(), other.close()]);
   });

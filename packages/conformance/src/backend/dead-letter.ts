@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { DeadLetterHeader } from '@melange/core';
+import { DeadLetterHeader, MelangeError, type Message } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
   type BackendBehaviour,
@@ -7,6 +7,7 @@ import {
   message,
   numbered,
   rejectsWith,
+  rejectsWithMelangeError,
   sortedIds,
 } from './backend-context.ts';
 
@@ -102,6 +103,28 @@ export const deadLetter: readonly BackendBehaviour[] = behaviours<BackendContext
       await delivery.retry();
       const again = await receiver.next();
       assert.equal(again.attempt, 2);
+      await again.acknowledge();
+    },
+  },
+  {
+    id: 'queue-is-gone',
+    title:
+      'where the dead-letter queue is gone it rejects, and the message comes again, to another subscription',
+    async run(context) {
+      const { queue, deadLetterQueue } = await queueWithDeadLetters(context);
+      const [sent] = numbered(1) as [Message];
+      await context.backend.publishToQueue(queue, [sent]);
+      const receiver = await context.receive(queue);
+      const delivery = await receiver.next();
+      await context.backend.deleteQueue(deadLetterQueue);
+      await rejectsWithMelangeError(delivery.deadLetter({ reason: 'test' }));
+      // As the dispatcher does: it may be unsettled, or have gone back.
+      await delivery.retry().catch((error: unknown) => {
+        assert.ok(MelangeError.is(error, 'DELIVERY_SETTLED'), `the settlement failed: ${String(error)}`);
+      });
+      await context.soon(receiver.subscription.close(), 'closing the subscription');
+      const again = await (await context.receive(queue)).next();
+      assert.equal(again.message.id, sent.id);
       await again.acknowledge();
     },
   },

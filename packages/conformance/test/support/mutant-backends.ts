@@ -254,6 +254,20 @@ export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
       deadLetter: (options) => one.deadLetter(options).catch(() => one.acknowledge()),
     })),
   ),
+  mutant('drops a dead letter whose queue is gone', 'dead-letter/queue-is-gone', (backend) => ({
+    subscribe: (queue, options, receive) =>
+      backend.subscribe(queue, options, (delivery) =>
+        receive(
+          altered(delivery, {
+            deadLetter: async () => {
+              await delivery.acknowledge();
+              const { deadLetterQueue } = await backend.describeQueue(queue);
+              await backend.publishToQueue(deadLetterQueue ?? '', [delivery.message]);
+            },
+          }),
+        ),
+      ),
+  })),
   mutant('accepts a conflicting declaration', 'topology/conflict', (backend) => ({
     declareQueue: (name, options) => silently('TOPOLOGY_CONFLICT', backend.declareQueue(name, options)),
   })),
