@@ -104,8 +104,11 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     await backend.subscribe(queue, { maxInFlight: 5 }, (delivery) => void came.push(delivery));
     await publisher.publishToQueue(queue, [message('first')]);
     await vi.waitFor(() => expect(came).toHaveLength(1), 10_000);
-    proxy.stall('to-client');
+    // Whatever is asked already is answered, and what is asked next brings the message.
+    proxy.stall('to-target');
     await publisher.publishToQueue(queue, [message('second')]);
+    await publisher.describeQueue(queue);
+    proxy.stall('to-client');
     const given = async () => ((await admin.xpending(`{melange}:stream:${queue}`, 'melange')) as [number])[0];
     await vi.waitFor(async () => expect(await given()).toBe(2), 10_000);
     proxy.cut();
@@ -195,6 +198,26 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     await vi.waitFor(async () => expect(await consumersOf(stream)).not.toContain('crashed'), 10_000);
     await subscription.close();
     await vi.waitFor(async () => expect(await consumersOf(stream)).toEqual([]), 10_000);
+    await backend.close();
+  });
+
+  it('takes over all that a process left, though it is dead for long and there is room for one at a time', async () => {
+    const backend = open({ leaseMs: 50 });
+    const queue = await declared(backend);
+    const stream = `{melange}:stream:${queue}`;
+    await backend.publishToQueue(queue, ['1', '2', '3', '4', '5'].map(message));
+    await admin.xreadgroup('GROUP', 'melange', 'crashed', 'COUNT', 5, 'STREAMS', stream, '>');
+    // Until it counts as gone.
+    await vi.waitFor(async () => {
+      const [[, , , , , idleMs] = []] = (await admin.xinfo('CONSUMERS', stream, 'melange')) as unknown[][];
+      expect(idleMs).toBeGreaterThan(500);
+    }, 10_000);
+    const came: unknown[] = [];
+    await backend.subscribe(queue, { maxInFlight: 1 }, (delivery) => {
+      came.push(delivery.message.content);
+      void delivery.acknowledge();
+    });
+    await vi.waitFor(() => expect(came).toEqual(['1', '2', '3', '4', '5']), 10_000);
     await backend.close();
   });
 
