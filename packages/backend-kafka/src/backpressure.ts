@@ -101,18 +101,23 @@ export class Backpressure {
   /** What waits for long must not keep what is due sooner from being read: it goes to the end of its topic. */
   async #postpone(assignment: Assignment, tracker: PartitionTracker): Promise<void> {
     const postponed = assignment.takeWaiting(tracker, Date.now() + soonMs);
+    let hasFailed = false;
     const postponing = postponed.map((entry) =>
       assignment.working(async () => {
         try {
           await this.#copies.postpone(entry);
           tracker.finish(entry.record.offset);
         } catch {
+          hasFailed = true;
           if (!assignment.isLost) assignment.add(entry.record, tracker);
         }
       }),
     );
     await Promise.all(postponing);
     this.#onFinished();
-    if (!assignment.isLost) this.apply(assignment);
+    if (assignment.isLost) return;
+    this.apply(assignment);
+    // What is in the way still would be there until its time.
+    if (hasFailed && tracker.isPaused) this.#postponeInTime(assignment, tracker);
   }
 }

@@ -3,6 +3,7 @@ import { Assignment } from '../src/assignment.ts';
 import { Backpressure } from '../src/backpressure.ts';
 import type { Copies } from '../src/copies.ts';
 import type { GroupMember } from '../src/kafka-client/index.ts';
+import { type IncomingRecord, toRetry } from '../src/kafka-message-mapper.ts';
 import { PartitionTracker } from '../src/partition-tracker.ts';
 
 beforeEach(() => {
@@ -129,3 +130,46 @@ test('what waits for its key, and what was given back, is at hand too', async ()
   await waiting;
   expect(assignment.bufferedBytes).toBe(16_000_000);
 });
+
+test('what waits for long in the retry topic makes way when its copy is confirmed, and not before', async () => {
+  const underWay: { readonly confirm: () => void; readonly fail: (error: Error) => void }[] = [];
+  const postpone = () => new Promise<void>((confirm, fail) => void underWay.push({ confirm, fail }));
+  const resumed: number[] = [];
+  const member = {
+    pause: () => undefined,
+    resume: (_: string, partition: number) => resumed.push(partition),
+  };
+  const tracker = new PartitionTracker('orders.retry', 0, 0, new Set());
+  const assignment = new Assignment(new Map([['orders.retry/0', tracker]]), () => undefined);
+  for (let offset = 0; offset < 4; offset += 1) {
+    tracker.receive(offset);
+    const place = { topic: 'orders.retry', partition: 0, offset, size: 1 };
+    const record = { ...place, key: null, value: Buffer.from('1'), headers: {} };
+    assignment.add(toRetryAt(record, Date.now() + 3_600_000), tracker);
+  }
+  const backpressure = new Backpressure(
+    'orders',
+    4,
+    { ...copies, postpone },
+    () => member as unknown as GroupMember,
+    () => undefined,
+  );
+  backpressure.apply(assignment);
+  await vi.advanceTimersByTimeAsync(1);
+  expect([underWay.length, assignment.waiting, tracker.prefix]).toEqual([4, 0, 0]);
+  for (const { fail } of underWay.splice(0)) fail(new Error('not confirmed'));
+  await vi.advanceTimersByTimeAsync(1);
+  // They wait here again, for their time or the next try.
+  expect([assignment.waiting, tracker.prefix, resumed]).toEqual([4, 0, []]);
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect([underWay.length, tracker.prefix]).toEqual([4, 0]);
+  for (const { confirm } of underWay) confirm();
+  await vi.advanceTimersByTimeAsync(1);
+  expect([assignment.waiting, tracker.prefix, resumed]).toEqual([0, 4, [0]]);
+});
+
+/** The record as it is in the retry topic. */
+function toRetryAt(record: IncomingRecord, notBefore: number): IncomingRecord {
+  const { headers } = toRetry(record, 1, notBefore);
+  return { ...record, headers };
+}
