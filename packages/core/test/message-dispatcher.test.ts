@@ -77,6 +77,21 @@ describe('consumption', () => {
     });
   });
 
+  test('a loop that its backend gives up ends in that error, which is reported and a health state', async () => {
+    const looking = scene.dispatcher(() => undefined);
+    const reported: unknown[] = [];
+    const running = looking.consumeLoop('orders', { onException: (error) => reported.push(error) });
+    const ended = expect(running).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });
+    await settled();
+    await scene.backend.deleteQueue('orders');
+    await ended;
+    expect(reported).toMatchObject([{ code: 'QUEUE_NOT_FOUND' }]);
+    expect(await looking.health()).toMatchObject({
+      status: 'unhealthy',
+      loops: [{ queue: 'orders', failed: expect.stringMatching(/orders/) }],
+    });
+  });
+
   test('concurrency bounds the handlers, and backpressure the deliveries', async () => {
     await scene.publish(20);
     const gates = Array.from({ length: 20 }, gate);
