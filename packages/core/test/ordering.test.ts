@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { settled } from './support/manual-clock.ts';
-import { Scene } from './support/scene.ts';
+import { gate, Scene } from './support/scene.ts';
 
 let scene: Scene;
 beforeEach(async () => {
@@ -34,6 +34,42 @@ describe('ordering', () => {
     stop.abort();
     await running;
     expect(await scene.depth()).toBe(0);
+  });
+
+  test("'key' leaves out what was lost while it waited in its lane: it comes again", async () => {
+    await scene.publish(2);
+    let lose = (): void => undefined;
+    const backend = scene.withDeliveries((delivery) => {
+      const lost = new AbortController();
+      lose = () => {
+        lost.abort();
+        void delivery.retry();
+      };
+      return { message: { ...delivery.message, key: 'same' }, signal: lost.signal };
+    });
+    const first = gate();
+    const log: unknown[] = [];
+    const ordered = scene.dispatcher(
+      async ({ n }, { attempt }) => {
+        log.push([n, attempt]);
+        await first.passed;
+      },
+      { backend, ordering: 'key' },
+    );
+    const stop = new AbortController();
+    const running = ordered.consumeLoop('orders', { signal: stop.signal });
+    await settled();
+    expect(log).toEqual([[0, 1]]);
+    // That of the second one, which was handed over last.
+    lose();
+    first.open();
+    await settled();
+    expect(log).toEqual([
+      [0, 1],
+      [1, 2],
+    ]);
+    stop.abort();
+    await running;
   });
 
   test("'key' keeps the order of a key also where the broker hands over several of it at once", async () => {

@@ -155,8 +155,11 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     const observed = start([fail('a')], { attempt: 50, rules: { hasDeadLetterQueue: false } });
     expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200 });
   });
-  test('a consumer that throws undefined has failed all the same', async () => {
-    expect(await start([fail('a', undefined)]).outcome).toMatchObject({ kind: 'retry' });
+  test('a consumer that throws undefined has failed all the same, with a cache and without', async () => {
+    const nothing = consumer('a', () => Promise.reject(undefined));
+    expect(await start([nothing]).outcome).toMatchObject({ kind: 'retry' });
+    const cache = new MemoryDeduplicationCache();
+    expect(await start([nothing], { cache }).outcome).toMatchObject({ kind: 'retry' });
   });
   test('accepts() throwing counts as the consumer failing', async () => {
     const broken: Consumer = {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { MelangeError } from '@melange/core';
+import { type Delivery, MelangeError } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
   type BackendBehaviour,
@@ -172,6 +172,34 @@ export const shutdown: readonly BackendBehaviour[] = behaviours<BackendContext>(
       await context.soon(context.backend.close(), 'closing');
       await context.soon(Promise.all(acknowledged), 'acknowledging');
       await context.isEmpty(queue, await context.another());
+    },
+  },
+  {
+    id: 'settled-as-it-closes',
+    title: 'what is retried or dead-lettered in the turn in which its subscription closes is so, once',
+    async run(context) {
+      const deadLetterQueue = context.queueName();
+      const queue = await context.queue({ deadLetterQueue });
+      const sent = numbered(10);
+      await context.backend.publishToQueue(queue, sent);
+      const receiver = await context.receive(queue);
+      const deliveries = await receiver.take(10);
+      const settled = deliveries.map((delivery, index) =>
+        index < 5 ? delivery.retry() : delivery.deadLetter({ reason: 'test' }),
+      );
+      await context.soon(receiver.subscription.close(), 'closing the subscription');
+      await context.soon(Promise.all(settled), 'settling');
+      const acknowledge = (delivery: Delivery) => delivery.acknowledge();
+      const [retried, dead] = [
+        await context.receive(queue, { handle: acknowledge }),
+        await context.receive(deadLetterQueue, { handle: acknowledge }),
+      ];
+      const idsOf = (list: readonly Delivery[]) => sortedIds(list.map(({ message }) => message));
+      assert.deepEqual(idsOf(await retried.take(5)), idsOf(deliveries.slice(0, 5)));
+      assert.deepEqual(idsOf(await dead.take(5)), idsOf(deliveries.slice(5)));
+      assert.deepEqual(new Set(retried.deliveries.map(({ attempt }) => attempt)), new Set([2]));
+      await retried.staysQuiet(context.quietMs, 'each was retried once');
+      await dead.staysQuiet(context.quietMs, 'each was dead-lettered once');
     },
   },
   {
