@@ -132,3 +132,26 @@ test('a lease that was given back is extended no more', async () => {
   expect(made.sent).toMatchObject([{ receiptHandle: 'handle', seconds: 0 }]);
   expect(lost).not.toHaveBeenCalled();
 });
+
+test('what goes back does so behind an extension that is under way, which would hide it again', async () => {
+  const sent: number[] = [];
+  let answer = (): void => undefined;
+  const add = ({ seconds }: VisibilityChange): Promise<void> => {
+    sent.push(seconds);
+    return new Promise((resolve) => {
+      answer = resolve;
+    });
+  };
+  const made = { ...requests(30), visibilities: { add } } as unknown as LeaseRequests;
+  const lease = new Lease('receipt', made, () => undefined);
+  vi.advanceTimersByTime(15_000);
+  lease.keep(Date.now());
+  const back = lease.giveBack(0);
+  await vi.advanceTimersByTimeAsync(1);
+  expect(sent).toEqual([30]);
+  answer();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(sent).toEqual([30, 0]);
+  answer();
+  await back;
+});

@@ -308,6 +308,22 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
     },
   );
 
+  test('whose late answer is lost with its connection has the claim taken back when there is another one', async () => {
+    const server = await privateRedis();
+    const proxy = await TcpProxy.start({ host: '127.0.0.1', port: server.port });
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const { cache, namespace } = openCache({ redis: { port: proxy.address.port }, timeoutMs });
+    const { cache: another } = openCache({ url: server.url, timeoutMs, namespace });
+    await Promise.all([untilReady(cache), untilReady(another)]);
+    proxy.stall('to-client');
+    await unavailable(cache, 'lost');
+    const isClaimed = () => command(server, 'hexists', `melange:${namespace}:lost`, 'claimed');
+    await vi.waitFor(async () => expect(await isClaimed()).toBe('1'), 20_000);
+    proxy.cut();
+    proxy.resume();
+    await untilClaimed(another, 'lost');
+  });
+
   test('that is full still confirms, extends and releases what is under way', async () => {
     const server = await privateRedis();
     const { cache } = openCache({ url: server.url, timeoutMs: 5_000 });
