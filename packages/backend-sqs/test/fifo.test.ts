@@ -118,6 +118,23 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
     },
   );
 
+  test('of one key that came in one receive go back when the first one is lost, and none goes ahead of it', async () => {
+    const { backend, proxy, queue, handles } = await groupInOneReceive({ visibilityTimeoutSeconds: 2 });
+    const grouping = proxy.interfere;
+    const isLost = { Code: 'ReceiptHandleIsInvalid', SenderFault: true };
+    proxy.interfere = (call) =>
+      call.action === 'ChangeMessageVisibilityBatch'
+        ? failEntries(call, (entry) => 'ReceiptHandle' in entry && entry.ReceiptHandle === handles[0], isLost)
+        : grouping(call);
+    const { deliveries, contents } = await receive(backend, queue, {}, (delivery) =>
+      delivery.attempt === 1 ? undefined : delivery.acknowledge(),
+    );
+    await eventually(() => expect(contents().toSorted()).toEqual(['0', '0', '1', '2', '3', '4']));
+    const first = deliveries.filter(({ attempt }) => attempt === 1);
+    expect(first.map((delivery) => delivery.message.content)).toEqual(['0']);
+    expect(first[0]?.signal.reason).toMatchObject({ reason: 'lease-lost' });
+  });
+
   test('give a dead letter its group and a deduplication id of its own', async () => {
     const backend = backendAt(url);
     const [queue, deadLetterQueue] = [uniqueName('.fifo'), uniqueName('.fifo')];
