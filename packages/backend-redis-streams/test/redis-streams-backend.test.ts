@@ -61,18 +61,24 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     await Promise.all([silent.close(), other.close()]);
   });
 
-  it('keeps a lease alive that is held for longer than it lasts', async () => {
+  it('keeps a lease alive that is held for longer than it lasts, also while its subscription closes', async () => {
     const [holder, other] = [open({ leaseMs: 1_500 }), open({ leaseMs: 1_500 })];
     const queue = await declared(holder);
-    await holder.publishToQueue(queue, [message('1')]);
-    const [held] = (await received(holder, queue, 1)) as [Delivery];
+    await holder.publishToQueue(queue, [message('1'), message('2')]);
+    const held: Delivery[] = [];
+    const subscriptions = await Promise.all(
+      [1, 2].map(() => holder.subscribe(queue, { maxInFlight: 1 }, (delivery) => void held.push(delivery))),
+    );
+    await vi.waitFor(() => expect(held).toHaveLength(2), 10_000);
+    const closed = subscriptions[0]?.close();
     const taken: Delivery[] = [];
-    await other.subscribe(queue, { maxInFlight: 1 }, (delivery) => void taken.push(delivery));
+    await other.subscribe(queue, { maxInFlight: 2 }, (delivery) => void taken.push(delivery));
     // Longer than two leases: the other one looks for those that ended.
     await new Promise((resolve) => setTimeout(resolve, 3_500));
     expect(taken).toEqual([]);
-    expect(held.signal.aborted).toBe(false);
-    await held.acknowledge();
+    expect(held.map(({ signal }) => signal.aborted)).toEqual([false, false]);
+    await Promise.all(held.map((delivery) => delivery.acknowledge()));
+    await closed;
     await Promise.all([holder.close(), other.close()]);
   });
 

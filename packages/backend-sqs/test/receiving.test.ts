@@ -16,23 +16,26 @@ import {
 const url = sharedUrl as string;
 
 describe.skipIf(isMissing)('receiving (skipped without SQS_URL)', () => {
-  test('keeps what is unsettled out of sight beyond its visibility, extending ten in a request', async () => {
+  test('keeps what is unsettled out of sight beyond its visibility, also while closing, extending ten in a request', async () => {
     const { backend, proxy } = await throughProxy({ visibilityTimeoutSeconds: 2 });
     const queue = uniqueName();
     await backend.declareQueue(queue);
     await backend.publishToQueue(queue, numbered(20));
-    const { deliveries } = await receive(backend, queue, { maxInFlight: 20 });
-    await eventually(() => expect(deliveries).toHaveLength(20));
+    const holders = [await receive(backend, queue), await receive(backend, queue)];
+    const held = () => holders.flatMap(({ deliveries }) => deliveries);
+    await eventually(() => expect(held()).toHaveLength(20));
+    const closed = holders[0]?.subscription.close();
     const other = await receive(backendAt(url, { visibilityTimeoutSeconds: 2 }), queue, { maxInFlight: 20 });
     await new Promise((resolve) => setTimeout(resolve, 3_500));
     expect(other.deliveries).toEqual([]);
-    expect(deliveries.every(({ signal }) => !signal.aborted)).toBe(true);
+    expect(held().every(({ signal }) => !signal.aborted)).toBe(true);
     const sizes = proxy.calls
       .filter(({ action }) => action === 'ChangeMessageVisibilityBatch')
       .map((call) => entriesOf(call).length);
     expect(sizes.length).toBeGreaterThanOrEqual(4);
     expect(sizes.every((size) => size === 10)).toBe(true);
-    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+    await Promise.all(held().map((delivery) => delivery.acknowledge()));
+    await closed;
     expect(await backend.describeQueue(queue)).toMatchObject({ depth: 0 });
   });
 
