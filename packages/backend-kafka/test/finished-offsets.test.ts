@@ -64,12 +64,15 @@ describe('a partition', () => {
     expect([...finishedBeyond(metadata, offset)]).toEqual([12, 40]);
   });
 
-  test('passes over markers of transactions', () => {
+  test('passes over markers of transactions, and over nothing that is unfinished before them', () => {
     const partition = tracker();
     partition.receive(0);
-    partition.finish(0);
     partition.passOver(4);
+    expect(partition.commit().offset).toBe(0);
+    partition.finish(0);
     expect(partition.commit().offset).toBe(5);
+    partition.passOver(6);
+    expect(partition.commit().offset).toBe(7);
   });
 
   test('is dirty again when a commit failed', () => {

@@ -46,6 +46,18 @@ describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be star
     await vi.waitFor(() => expect(came.map((one) => one.message.content)).toEqual(['1']), 20_000);
   });
 
+  it('that is read-only for a while is given what was published when it takes it', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    await admin.replicaof('127.0.0.1', 1);
+    const published = backend.publishToQueue(queue, [message('1')]);
+    await vi.waitFor(async () => expect(await admin.info('errorstats')).toContain('READONLY'), 20_000);
+    await admin.replicaof('NO', 'ONE');
+    await published;
+    expect(await backend.describeQueue(queue)).toMatchObject({ depth: 1 });
+  });
+
   it('that is full gives what it has, though something delayed is due that it cannot move', async () => {
     const { server, admin } = await redis({ settings: { maxmemory: '0' } });
     const backend = open(server.port, { pollMs: 100 });
