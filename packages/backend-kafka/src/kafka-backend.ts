@@ -46,6 +46,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   readonly #publisher: KafkaPublisher;
   readonly #topology: KafkaTopology;
   readonly #consumers = new Map<string, QueueConsumer>();
+  readonly #publishing = new Set<Promise<void>>();
   /** Why the last question to a broker was not answered. */
   #failedBecause: string | undefined;
   #closing: Promise<void> | undefined;
@@ -74,20 +75,16 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     if (readsMore) await this.#consumers.get(name)?.reread();
   }
 
-  async publishToQueue(
+  publishToQueue(
     queue: string,
     messages: readonly Message[],
     options: PublishOptions & { readonly delayMs?: never } = {},
   ): Promise<void> {
-    await this.#publishAll(queue, 'queue', messages, options);
+    return this.#underWay(this.#publishAll(queue, 'queue', messages, options));
   }
 
-  async publishToTopic(
-    topic: string,
-    messages: readonly Message[],
-    options: PublishOptions = {},
-  ): Promise<void> {
-    await this.#publishAll(topic, 'topic', messages, options);
+  publishToTopic(topic: string, messages: readonly Message[], options: PublishOptions = {}): Promise<void> {
+    return this.#underWay(this.#publishAll(topic, 'topic', messages, options));
   }
 
   async subscribe(
@@ -164,6 +161,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
 
   async #close(): Promise<void> {
     await Promise.all([...this.#consumers.values()].map((consumer) => consumer.abandon()));
+    await Promise.allSettled(this.#publishing);
     await this.#publisher.close();
     await this.#client.close();
   }
@@ -192,6 +190,14 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     this.#consumers.set(queue, consumer);
     consumer.start();
     return consumer;
+  }
+
+  /** The close waits for it. */
+  #underWay(publishing: Promise<void>): Promise<void> {
+    this.#publishing.add(publishing);
+    const forget = (): boolean => this.#publishing.delete(publishing);
+    publishing.then(forget, forget);
+    return publishing;
   }
 
   async #publishAll(

@@ -5,7 +5,6 @@ import {
   type Logger,
   MelangeError,
   type Message,
-  type MessageContent,
   type MessagingBackend,
   type PublishOptions,
   type QueueDescription,
@@ -20,7 +19,13 @@ import type { Target } from './publish-frames.ts';
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import { copyMessage, type OutgoingMessage, routingKeyOf, toAmqp } from './rabbitmq-message-mapper.ts';
+import {
+  assertSize,
+  copyMessage,
+  type OutgoingMessage,
+  routingKeyOf,
+  toAmqp,
+} from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
 import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
@@ -40,6 +45,8 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
   readonly #publisher: RabbitMqPublisher;
   readonly #topology: RabbitMqTopology;
   readonly #receivers = new Set<RabbitMqReceiver>();
+  /** Publishes that ask about their destination before the publisher has them. */
+  readonly #inPreparation = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
   constructor(options: RabbitMqBackendOptions) {
@@ -71,7 +78,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     { delayMs = 0, deadlineMs = this.#publishTimeoutMs }: PublishOptions & { readonly delayMs?: number } = {},
   ): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(closedError());
-    if (delayMs > 0) return this.#publishLater(queue, messages, delayMs, deadlineMs);
+    if (delayMs > 0) return this.#preparing(this.#publishLater(queue, messages, delayMs, deadlineMs));
     const target = queueTarget(queue);
     return this.#publishNow(queue, messages, (message, call) =>
       this.#publisher.publish(target, toAmqp(message), deadlineMs, call),
@@ -84,7 +91,8 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     { deadlineMs = this.#publishTimeoutMs }: PublishOptions = {},
   ): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(closedError());
-    if (!this.#topology.knowsTopic(topic)) return this.#publishToNewTopic(topic, messages, deadlineMs);
+    if (!this.#topology.knowsTopic(topic))
+      return this.#preparing(this.#publishToNewTopic(topic, messages, deadlineMs));
     return this.#publishToKnownTopic(topic, messages, deadlineMs);
   }
 
@@ -157,6 +165,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
 
   async #close(): Promise<void> {
     await Promise.all([...this.#receivers].map((receiver) => receiver.abandon()));
+    await Promise.allSettled(this.#inPreparation);
     await this.#publisher.close();
     await Promise.all([this.#publishing.close(), this.#consuming.close()]);
   }
@@ -187,6 +196,14 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     // It may have been deleted elsewhere.
     done.catch((error: unknown) => isMissing(error) && this.#topology.forgetTopic(topic));
     return done;
+  }
+
+  /** The close waits for it. */
+  #preparing(publishing: Promise<void>): Promise<void> {
+    this.#inPreparation.add(publishing);
+    const forget = (): boolean => this.#inPreparation.delete(publishing);
+    publishing.then(forget, forget);
+    return publishing;
   }
 
   /** Publishing to an exchange that is not there costs everybody the channel: ask first. */
@@ -272,16 +289,4 @@ function closedError(): MelangeError {
 /** A queue that must be there. */
 function queueTarget(queue: string): Target {
   return { exchange: '', routingKey: queue, mandatory: true };
-}
-
-function assertSize(content: MessageContent | null): void {
-  const { maxMessageBytes } = rabbitMqCapabilities;
-  // A character takes three bytes at most: most texts are not counted any further.
-  if (content === null || content.length * 3 <= maxMessageBytes) return;
-  const bytes = Buffer.byteLength(content);
-  if (bytes <= maxMessageBytes) return;
-  throw new MelangeError(
-    'MESSAGE_TOO_LARGE',
-    `The content has ${bytes} bytes; RabbitMQ takes ${maxMessageBytes}.`,
-  );
 }

@@ -4,6 +4,7 @@ import { MelangeError, type Message, type MessageContent, WireHeader, wireNumber
 import type { Message as AmqpMessage, Options } from 'amqplib';
 import { bytesOfCharacter } from './amqp-encoding.ts';
 import { type ForeignProperties, foreignProperties } from './foreign-properties.ts';
+import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 
 /** A message as it is sent: nothing of it changes when its owner changes what it was made of. */
 export interface OutgoingMessage {
@@ -94,6 +95,19 @@ export function toAmqp(
     foreign,
     longestEnvelope: envelopeSize(message, headers, foreign),
   };
+}
+
+/** @throws MelangeError `MESSAGE_TOO_LARGE` when the content is larger than `rabbitMqCapabilities.maxMessageBytes`. */
+export function assertSize(content: MessageContent | null): void {
+  const { maxMessageBytes } = rabbitMqCapabilities;
+  // A character takes three bytes at most: most texts are not counted any further.
+  if (content === null || content.length * 3 <= maxMessageBytes) return;
+  const bytes = Buffer.byteLength(content);
+  if (bytes <= maxMessageBytes) return;
+  throw new MelangeError(
+    'MESSAGE_TOO_LARGE',
+    `The content has ${bytes} bytes; RabbitMQ takes ${maxMessageBytes}.`,
+  );
 }
 
 /** For what is made into an outgoing message only later, while its owner may change it. */

@@ -203,6 +203,23 @@ export function message(content: Message['content'], fields: Partial<Message> = 
   };
 }
 
+/** All ways in which messages get into the queue, which is bound to the topic. */
+export function waysToPublish(
+  backend: MessagingBackend,
+  queue: string,
+  topic: string,
+): ((messages: readonly Message[]) => Promise<void>)[] {
+  const ways = [
+    (messages: readonly Message[]) => backend.publishToQueue(queue, messages),
+    (messages: readonly Message[]) => backend.publishToTopic(topic, messages),
+  ];
+  if (backend.capabilities.delayedDelivery) {
+    const delaying = backend as MessagingBackend<Capabilities & { delayedDelivery: true }>;
+    ways.push((messages) => delaying.publishToQueue(queue, messages, { delayMs: 1 }));
+  }
+  return ways;
+}
+
 /** So many messages, numbered from 0 in their content. */
 export function numbered(count: number, fields: Partial<Message> = {}): Message[] {
   return Array.from({ length: count }, (_, index) => message(String(index), fields));

@@ -10,6 +10,7 @@ import {
   rejectsWith,
   rejectsWithMelangeError,
   sortedIds,
+  waysToPublish,
 } from './backend-context.ts';
 
 const largeBytes = 256 * 1024;
@@ -191,14 +192,7 @@ export const publish: readonly BackendBehaviour[] = behaviours<BackendContext>('
       const queue = await context.queue({ topics: [topic] });
       // One that has yet to connect, or to ask about the destination, keeps messages for longest.
       const backend = context.hasAnother ? await context.another() : context.backend;
-      const ways = [
-        (messages: Message[]) => backend.publishToQueue(queue, messages),
-        (messages: Message[]) => backend.publishToTopic(topic, messages),
-      ];
-      if (backend.capabilities.delayedDelivery) {
-        const delaying = backend as MessagingBackend<Capabilities & { delayedDelivery: true }>;
-        ways.push((messages) => delaying.publishToQueue(queue, messages, { delayMs: 1 }));
-      }
+      const ways = waysToPublish(backend, queue, topic);
       const publishing = ways.map((publish) => {
         const content = Uint8Array.of(1, 2, 3);
         const headers: Record<string, string> = { kept: 'original' };
