@@ -166,6 +166,9 @@ test('what waits for long in the retry topic makes way when its copy is confirme
   for (const { confirm } of underWay) confirm();
   await vi.advanceTimersByTimeAsync(1);
   expect([assignment.waiting, tracker.prefix, resumed]).toEqual([0, 4, [0]]);
+  // Their copies come at that time, not they.
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  expect(assignment.buffered).toBe(0);
 });
 
 /** The record as it is in the retry topic. */

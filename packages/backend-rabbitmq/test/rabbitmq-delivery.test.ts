@@ -3,6 +3,7 @@ import type { Message as AmqpMessage } from 'amqplib';
 import { expect, test, vi } from 'vitest';
 import type { Acknowledger } from '../src/acknowledger.ts';
 import { type Copies, RabbitMqDelivery } from '../src/rabbitmq-delivery.ts';
+import { receivedOf } from '../src/rabbitmq-message-mapper.ts';
 
 /** A delivery whose copy amqplib cannot encode, and what the broker is told about it. */
 function tooLarge(hasDeadLetterQueue: Copies['hasDeadLetterQueue']) {
@@ -18,7 +19,7 @@ function tooLarge(hasDeadLetterQueue: Copies['hasDeadLetterQueue']) {
   const copies: Copies = { queue: 'orders', retryLater: fail, deadLetter: fail, hasDeadLetterQueue };
   const received = { content: Buffer.from('1'), fields: { deliveryTag: 1 }, properties: { headers: {} } };
   const delivery = new RabbitMqDelivery(
-    received as unknown as AmqpMessage,
+    receivedOf(received as unknown as AmqpMessage),
     acknowledger as Acknowledger,
     copies,
     () => undefined,

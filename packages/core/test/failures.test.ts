@@ -169,6 +169,29 @@ describe('failures', () => {
   });
 });
 
+test('what cannot be acknowledged before it is processed is not processed: it comes again', async () => {
+  await scene.publish(1);
+  let failures = 1;
+  const backend = scene.withDeliveries((delivery) => ({
+    acknowledge: () => {
+      failures -= 1;
+      return failures >= 0 ? Promise.reject(new Error('the connection broke')) : delivery.acknowledge();
+    },
+  }));
+  const attempts: number[] = [];
+  const onException = vi.fn();
+  const stop = new AbortController();
+  const eager = scene.dispatcher((_, { attempt }) => attempts.push(attempt), { backend, earlyAck: true });
+  const running = eager.consumeLoop('orders', { signal: stop.signal, onException });
+  await settled();
+  expect(attempts).toEqual([]);
+  expect(onException.mock.calls).toMatchObject([[{ message: 'the connection broke' }, { queue: 'orders' }]]);
+  await scene.clock.advance(100);
+  expect(attempts).toEqual([2]);
+  stop.abort();
+  await running;
+});
+
 test('a delivery that cannot be dead-lettered comes again after the longest delay, and keeps no place', async () => {
   // Its backend says that there is a dead-letter queue, and finds out otherwise.
   const misled = new MemoryBackend({ clock: scene.clock });

@@ -48,6 +48,45 @@ describe('stopping', () => {
     expect(await scene.depth()).toBe(4);
   });
 
+  test("with ordering 'key' what waits at hand goes back unprocessed, and what runs is acknowledged", async () => {
+    await scene.publish(4, (n) => `key-${n}`);
+    const { passed, open } = gate();
+    const stop = new AbortController();
+    const seen: number[] = [];
+    const draining = scene.dispatcher(
+      ({ n }) => {
+        seen.push(n);
+        return passed;
+      },
+      { ordering: 'key', concurrency: 1 },
+    );
+    const running = draining.consumeLoop('orders', { signal: stop.signal });
+    await settled();
+    expect(draining.counters.received).toBe(4);
+    stop.abort();
+    await settled();
+    open();
+    await running;
+    expect(seen).toEqual([0]);
+    expect(draining.counters.acknowledged).toBe(1);
+    expect(await scene.depth()).toBe(3);
+  });
+
+  test('close() resolves when its loops are over, not before', async () => {
+    await scene.publish(1);
+    const { passed, open } = gate();
+    const draining = scene.dispatcher(() => passed);
+    const running = draining.consumeLoop('orders');
+    await settled();
+    const closed = vi.fn();
+    const closing = draining.close().then(closed);
+    await settled();
+    expect(closed).not.toHaveBeenCalled();
+    open();
+    await Promise.all([closing, running]);
+    expect(draining.counters.acknowledged).toBe(1);
+  });
+
   test('past the deadline the signal is aborted and the message given back, not acknowledged', async () => {
     await scene.publish(1);
     const { passed, open } = gate();
