@@ -35,7 +35,8 @@ export function isTransient(error: unknown): boolean {
   // Refused for the time in its signature: the SDK has learnt the service's time from the answer.
   if ($metadata?.clockSkewCorrected === true) return true;
   const status = $metadata?.httpStatusCode;
-  if (status !== undefined) return status >= 500 || status === 408 || status === 429;
+  // An answer of success that could not be read, such as one that broke off, says nothing of the request.
+  if (status !== undefined) return status < 300 || status >= 500 || status === 408 || status === 429;
   // Without an answer nothing was refused; without credentials nothing was sent.
   return $fault === undefined && codeOf(error) !== 'CredentialsProviderError';
 }

@@ -75,6 +75,13 @@ describe.skipIf(isMissing)('requests (skipped without SQS_URL)', () => {
     expect(await drain(backend, queue)).toHaveLength(1);
   });
 
+  test('one whose answer breaks off is sent again', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = first(1, 'SendMessageBatch', () => ({ cut: true }));
+    await backend.publishToQueue(queue, [message('twice')]);
+    expect((await drain(backend, queue)).map(({ content }) => content)).toEqual(['twice', 'twice']);
+  });
+
   test('what SQS took otherwise than it was sent is sent again', async () => {
     const { backend, proxy, queue } = await queueThroughProxy();
     proxy.interfere = first(1, 'SendMessageBatch', () => ({ answer: withOtherMd5 }));

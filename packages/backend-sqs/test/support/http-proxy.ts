@@ -18,6 +18,8 @@ export interface Interference {
   readonly refuse?: Answer;
   /** The answer never comes: the connection ends. */
   readonly drop?: boolean;
+  /** The answer breaks off: the connection ends in the middle of it. */
+  readonly cut?: boolean;
   /** Never answered, while the connection stays open. */
   readonly hold?: boolean;
 }
@@ -74,7 +76,7 @@ export class HttpProxy implements AsyncDisposable {
   async #onRequest(target: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const call = callOf(request, await textOf(request));
     this.calls.push(call);
-    const { body = call.body, answer, refuse, drop, hold } = this.interfere(call) ?? {};
+    const { body = call.body, answer, refuse, drop, cut, hold } = this.interfere(call) ?? {};
     if (refuse !== undefined) return respond(response, refuse);
     if (hold === true) {
       response.on('close', () => {
@@ -87,6 +89,7 @@ export class HttpProxy implements AsyncDisposable {
     const onward = open({ hostname, port, method: 'POST', path: request.url, headers }, async (came) => {
       const given = { status: came.statusCode ?? 500, body: await textOf(came) };
       if (drop === true) response.destroy();
+      else if (cut === true) breakOff(response, given);
       else respond(response, answer?.(given) ?? given, came.headers['content-type']);
     });
     onward.on('error', () => response.destroy());
@@ -151,6 +154,11 @@ async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk);
   return Buffer.concat(chunks).toString('utf8');
+}
+
+function breakOff(response: ServerResponse, { status, body }: Answer): void {
+  response.writeHead(status, { 'content-length': Buffer.byteLength(body) });
+  response.write(body.slice(0, body.length / 2), () => response.destroy());
 }
 
 function respond(
