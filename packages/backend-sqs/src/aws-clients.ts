@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { ListTopicsCommand, SNSClient } from '@aws-sdk/client-sns';
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs';
 import { ConnectionHealth } from './connection-health.ts';
-import { Md5 } from './md5.ts';
+import { RequestTemplates } from './request-templates.ts';
 import type { SqsBackendOptions } from './sqs-options.ts';
 
 /**
@@ -44,8 +44,8 @@ export class AwsClients {
     const receivingAgents = agents(Number.POSITIVE_INFINITY);
     this.#receivingAgents = [receivingAgents.httpAgent, receivingAgents.httpsAgent];
     const working = agents(64);
-    this.sqs = new SQSClient({ ...settings(working, this.requestTimeoutMs), md5: Md5 });
-    this.receiving = new SQSClient({ ...settings(receivingAgents, 0), md5: Md5 });
+    this.sqs = new SQSClient(settings(working, this.requestTimeoutMs));
+    this.receiving = new SQSClient(settings(receivingAgents, 0));
     this.sns = new SNSClient(settings(working, this.requestTimeoutMs));
     const { sqs, receiving, sns } = this;
     // One by one: the stacks of the two services are of different types.
@@ -53,9 +53,13 @@ export class AwsClients {
     sqs.middlewareStack.add((next) => (args) => this.#sqsHealth.watch(next(args)), health);
     receiving.middlewareStack.add((next) => (args) => this.#sqsHealth.watch(next(args)), health);
     sns.middlewareStack.add((next) => (args) => this.#snsHealth.watch(next(args)), health);
+    const signalOf = (input: object): AbortSignal | undefined => this.#signals.get(input);
+    for (const { middlewareStack, config } of [sqs, receiving])
+      middlewareStack.use(new RequestTemplates(config, signalOf));
     // The last step before the request is made, which is where a signal is heeded.
     const abort = { step: 'deserialize', priority: 'low', name: 'melangeAbort' } as const;
     sqs.middlewareStack.add((next) => (args) => this.#handle(sqs, args) ?? next(args), abort);
+    receiving.middlewareStack.add((next) => (args) => this.#handle(receiving, args) ?? next(args), abort);
     sns.middlewareStack.add((next) => (args) => this.#handle(sns, args) ?? next(args), abort);
     // Without a logger it copies every message and every answer for nobody.
     for (const { middlewareStack } of [sqs, receiving, sns]) middlewareStack.remove('loggerMiddleware');

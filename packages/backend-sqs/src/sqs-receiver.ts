@@ -165,7 +165,7 @@ export class SqsReceiver implements Subscription {
     // It outlives the backend when it is closed, and must not keep the process for that.
     timer.unref();
     try {
-      const { Messages = [] } = await clients.receiving.send(command, { abortSignal: controller.signal });
+      const { Messages = [] } = await clients.receiving.send(clients.abortable(command, controller.signal));
       return Messages;
     } catch (error) {
       if (isMissingQueue(error)) topology.forget(queue);

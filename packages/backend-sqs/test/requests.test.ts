@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Answer, entriesOf, first, refusal } from './support/http-proxy.ts';
 import {
   drain,
@@ -9,6 +9,7 @@ import {
   receive,
   throughProxy,
   uniqueName,
+  writers,
 } from './support/scene.ts';
 
 /** Longer than any test waits: what ends sooner was given up. */
@@ -22,11 +23,17 @@ function withOtherMd5({ body, ...answer }: Answer): Answer {
   };
 }
 
-describe.skipIf(isMissing)('requests (skipped without SQS_URL)', () => {
+describe.skipIf(isMissing).each(writers)('requests by $writer (skipped without SQS_URL)', ({ lambda }) => {
+  beforeEach(() => {
+    vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', lambda);
+  });
+
+  afterEach(() => {
+    vi.unstubAllEnvs();
+  });
+
   test('one whose messages are all out of time is given up, and the next one takes its place', async () => {
-    const { backend, proxy } = await throughProxy({ requestTimeoutMs });
-    const queue = uniqueName('.fifo');
-    await backend.declareQueue(queue);
+    const { backend, proxy, queue } = await queueThroughProxy({ requestTimeoutMs }, '.fifo');
     proxy.interfere = first(1, 'SendMessageBatch', () => ({ hold: true }));
     const late = backend.publishToQueue(queue, [message('late')], { deadlineMs: 200 });
     await expect(late).rejects.toMatchObject({ code: 'PUBLISH_FAILED' });
@@ -36,9 +43,7 @@ describe.skipIf(isMissing)('requests (skipped without SQS_URL)', () => {
   });
 
   test('none is sent when the deadline of all its messages passes between two tries', async () => {
-    const { backend, proxy } = await throughProxy();
-    const queue = uniqueName('.fifo');
-    await backend.declareQueue(queue);
+    const { backend, proxy, queue } = await queueThroughProxy({}, '.fifo');
     let isRefusing = true;
     proxy.interfere = ({ action }) =>
       isRefusing && action === 'SendMessageBatch'
@@ -73,6 +78,15 @@ describe.skipIf(isMissing)('requests (skipped without SQS_URL)', () => {
     await backend.publishToQueue(queue, [message('once')]);
     await eventually(() => expect(proxy.givenUp).toBe(1));
     expect(await drain(backend, queue)).toHaveLength(1);
+  });
+
+  test('a receive that is not answered in time is given up, and another one takes its place', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy({ requestTimeoutMs: 200, waitTimeSeconds: 0 });
+    await backend.publishToQueue(queue, [message('there')]);
+    proxy.interfere = first(1, 'ReceiveMessage', () => ({ hold: true }));
+    const { deliveries } = await receive(backend, queue, {}, (delivery) => delivery.acknowledge());
+    await eventually(() => expect(deliveries).toHaveLength(1));
+    expect(proxy.givenUp).toBe(1);
   });
 
   test('one whose answer breaks off is sent again', async () => {

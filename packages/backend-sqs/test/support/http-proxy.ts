@@ -1,4 +1,10 @@
-import { createServer, type IncomingMessage, request as open, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as open,
+  type ServerResponse,
+} from 'node:http';
 
 /** One request to SQS or SNS. */
 export interface Call {
@@ -6,6 +12,8 @@ export interface Call {
   readonly action: string;
   /** JSON to SQS, a form to SNS. */
   readonly body: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
 }
 
 /** What becomes of a request; by default it passes. */
@@ -147,7 +155,7 @@ export function failEntries(
 function callOf(request: IncomingMessage, body: string): Call {
   const target = request.headers['x-amz-target'];
   const action = typeof target === 'string' ? target.split('.')[1] : new URLSearchParams(body).get('Action');
-  return { action: action ?? '', body };
+  return { action: action ?? '', body, path: request.url ?? '', headers: request.headers };
 }
 
 async function textOf(stream: AsyncIterable<Buffer>): Promise<string> {

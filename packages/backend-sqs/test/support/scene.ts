@@ -17,6 +17,12 @@ export const sharedUrl: string | undefined = process.env.SQS_URL;
 /** Why there is nothing to test with; for `describe.skipIf`. */
 export const isMissing: boolean = sharedUrl === undefined;
 
+/** Who writes the requests: Melange from the templates of the SDK, or the SDK all of them, as it does in Lambda. */
+export const writers: readonly { readonly writer: string; readonly lambda: string | undefined }[] = [
+  { writer: 'Melange', lambda: undefined },
+  { writer: 'the SDK', lambda: 'orders' },
+];
+
 /** A backend that is closed after the test. */
 export function backendAt(url: string, options?: SqsBackendOptions): SqsBackend {
   const backend = connect(url, options);
@@ -37,15 +43,20 @@ export async function throughProxy(
   return { backend, proxy };
 }
 
-/** A queue of its own, and a backend that reaches it through a proxy. */
-export async function queueThroughProxy(options?: SqsBackendOptions): Promise<{
-  readonly backend: SqsBackend;
-  readonly proxy: HttpProxy;
-  readonly queue: string;
-}> {
+/**
+ * A queue of its own, and a backend that reaches it through a proxy. One message was published, received and deleted,
+ * of which the proxy knows nothing: the requests that follow are written as most of a service's are.
+ */
+export async function queueThroughProxy(
+  options?: SqsBackendOptions,
+  suffix?: string,
+): Promise<{ readonly backend: SqsBackend; readonly proxy: HttpProxy; readonly queue: string }> {
   const { backend, proxy } = await throughProxy(options);
-  const queue = uniqueName();
+  const queue = uniqueName(suffix);
   await backend.declareQueue(queue);
+  await backend.publishToQueue(queue, [message('first')]);
+  await drain(backend, queue);
+  proxy.calls.length = 0;
   return { backend, proxy, queue };
 }
 
