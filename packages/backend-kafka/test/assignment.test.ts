@@ -45,3 +45,21 @@ test('what is given back comes again before those of its key that waited for it,
   assignment.finish(again);
   expect(offsetOf(assignment.take())).toBe(1);
 });
+
+test('is idle when what it works on is done, and not before: given up in the middle, it would be there twice', async () => {
+  const { assignment } = holding();
+  let finish = (): void => undefined;
+  const working = assignment.working(
+    () =>
+      new Promise((resolve) => {
+        finish = resolve;
+      }),
+  );
+  const told: string[] = [];
+  const idle = assignment.idle(60_000).then(() => told.push('idle'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told).toEqual([]);
+  finish();
+  await Promise.all([working, idle]);
+  expect(told).toEqual(['idle']);
+});
