@@ -82,7 +82,7 @@ const payload: Table = {
   growth: { x: 'bytes of JSON', y: 'cpu' },
   contenders: both([200, 2_000, 20_000, 200_000, 1_048_576], (bytes) => ({
     parameters: { noteBytes: Math.max(0, bytes - 200) },
-    messages: Math.max(100, Math.min(10_000, Math.round(40_000_000 / bytes))),
+    messages: Math.min(50_000, Math.round(200_000_000 / bytes)),
   })),
   stage: (address) => rabbitMqStage(address),
 };
