@@ -21,11 +21,22 @@ const bytesOfBodyFrame = 100_000;
 
 /**
  * Publishes to a queue with frames written by hand, because a client library would put right, or refuse, what some
- * other client sends. Resolves when the broker has answered the close that follows them.
+ * other client sends. Resolves when the broker has confirmed them: of a channel that closes before, a quorum queue may
+ * take the first message and never the others.
  */
 export async function publishRaw(url: string, queue: string, messages: readonly RawMessage[]): Promise<void> {
-  await onChannel(url, async (socket) => {
+  await onChannel(url, async (socket, next) => {
+    const answer = reader(next);
+    socket.write(method(1, 85, 10, Buffer.of(0)));
+    await answer(85, 11);
     for (const message of messages) for (const frame of framesOf(queue, message)) socket.write(frame);
+    const unconfirmed = new Set(messages.map((_, index) => index + 1));
+    while (unconfirmed.size > 0) {
+      const confirmation = await answer(60, 80);
+      const tag = Number(confirmation.uint64());
+      const isMultiple = confirmation.bytes(1)[0] === 1;
+      for (const one of unconfirmed) if (one === tag || (isMultiple && one < tag)) unconfirmed.delete(one);
+    }
   });
 }
 
@@ -193,14 +204,14 @@ function framesOf(queue: string, { body, headers, contentType }: RawMessage): Bu
   return frames;
 }
 
-/** Waits for one method of the broker; an answer of another kind is an error that names it. */
+/** Waits for one method of the broker, and answers with its fields; an answer of another kind is an error that names it. */
 function reader(
   next: (type: number) => Promise<Buffer>,
-): (classId: number, methodId: number) => Promise<void> {
+): (classId: number, methodId: number) => Promise<Cursor> {
   return async (classId, methodId) => {
     const payload = await next(frameType.method);
     const kind = `${payload.readUInt16BE(0)}.${payload.readUInt16BE(2)}`;
-    if (kind === `${classId}.${methodId}`) return;
+    if (kind === `${classId}.${methodId}`) return new Cursor(payload.subarray(4));
     const text = payload.subarray(4).toString('latin1');
     throw new Error(`expected ${classId}.${methodId} from the broker, got ${kind}: ${text}`);
   };
