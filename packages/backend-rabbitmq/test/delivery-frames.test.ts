@@ -1,38 +1,19 @@
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 import { frameInlet } from '../src/amqplib-internals.ts';
 import { DeliveryFrames } from '../src/delivery-frames.ts';
 import { publishOptions, type Received, receivedOf, toAmqp } from '../src/rabbitmq-message-mapper.ts';
-
-/** How amqplib writes and reads frames; it does not export it. */
-const require = createRequire(import.meta.url);
-const amqplib = join(dirname(require.resolve('amqplib')), 'lib');
-const { BasicDeliver, BasicProperties, encodeMethod, encodeProperties } = require(
-  join(amqplib, 'defs.js'),
-) as {
-  readonly BasicDeliver: number;
-  readonly BasicProperties: number;
-  encodeMethod(id: number, channel: number, fields: object): Buffer;
-  encodeProperties(id: number, channel: number, size: number, fields: object): Buffer;
-};
-const { makeBodyFrame, parseFrame, decodeFrame } = require(join(amqplib, 'frame.js')) as {
-  makeBodyFrame(channel: number, content: Buffer): Buffer;
-  parseFrame(bytes: Buffer, longest: number): { readonly rest: Buffer } | false;
-  decodeFrame(frame: object): { readonly fields?: object; readonly content?: Buffer };
-};
-
-const channel = 258;
-const order: Message = {
-  id: '0190f3c2-0000-7000-8000-000000000001',
-  content: '{"orderId":"17"}',
-  manifest: 'shop.v1.OrderPlaced',
-  serializerId: 1,
-  key: undefined,
-  headers: {},
-  publishedAt: 1_764_000_000_123,
-};
+import {
+  BasicDeliver,
+  BasicProperties,
+  channel,
+  decodeFrame,
+  encodeMethod,
+  encodeProperties,
+  makeBodyFrame,
+  order,
+  parseFrame,
+} from './support/amqplib-frames.ts';
 
 interface Parts {
   readonly fields?: object;

@@ -1,30 +1,18 @@
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 import { foreignProperties } from '../src/foreign-properties.ts';
 import { longestBody, longestEnvelope, PublishFrames, type Target } from '../src/publish-frames.ts';
 import { type OutgoingMessage, publishOptions, toAmqp } from '../src/rabbitmq-message-mapper.ts';
-
-/** What amqplib's `publish` is made of; it does not export it. */
-const require = createRequire(import.meta.url);
-const amqplib = join(dirname(require.resolve('amqplib')), 'lib');
-const { publish } = require(join(amqplib, 'api_args.js')) as {
-  publish(exchange: string, routingKey: string, options: object): object;
-};
-const { BasicPublish, BasicProperties, encodeMethod, encodeProperties } = require(
-  join(amqplib, 'defs.js'),
-) as {
-  readonly BasicPublish: number;
-  readonly BasicProperties: number;
-  encodeMethod(id: number, channel: number, fields: object): Buffer;
-  encodeProperties(id: number, channel: number, size: number, fields: object): Buffer;
-};
-const { makeBodyFrame } = require(join(amqplib, 'frame.js')) as {
-  makeBodyFrame(channel: number, content: Buffer): Buffer;
-};
-
-const channel = 258;
+import {
+  BasicProperties,
+  BasicPublish,
+  channel,
+  encodeMethod,
+  encodeProperties,
+  makeBodyFrame,
+  order,
+  publish,
+} from './support/amqplib-frames.ts';
 
 function framesOfAmqplib({ exchange, routingKey, mandatory }: Target, message: OutgoingMessage): Buffer {
   const content = Buffer.from(message.content as string);
@@ -47,15 +35,6 @@ function framesOf(target: Target, message: OutgoingMessage): Buffer {
 
 const queue: Target = { exchange: '', routingKey: 'orders', mandatory: true };
 const topic: Target = { exchange: 'shop-events', routingKey: 'shop.v1.OrderPlaced', mandatory: false };
-const order: Message = {
-  id: '0190f3c2-0000-7000-8000-000000000001',
-  content: '{"orderId":"17"}',
-  manifest: 'shop.v1.OrderPlaced',
-  serializerId: 1,
-  key: undefined,
-  headers: {},
-  publishedAt: 1_764_000_000_123,
-};
 const bare = { ...order, manifest: undefined, serializerId: undefined, publishedAt: undefined };
 const foreign = {
   contentType: 'application/json',
