@@ -65,7 +65,7 @@ export class ClaimKeeper {
    * @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time.
    */
   claim(key: string): MaybePromise<OwnClaim | Exclude<Claim, { status: 'claimed' }>> {
-    const expiresAt = this.#clock.now() + this.#leaseMs;
+    const expiresAt = this.#clock.monotonicNow() + this.#leaseMs;
     const ask = (): MaybePromise<Claim> => this.#cache.claim(key, { leaseMs: this.#leaseMs });
     // Nobody knows of a claim whose answer came too late: the message would wait for its lease to end.
     const giveUp = (late: Claim): void => void (late.status === 'claimed' && this.release(late.token));
@@ -111,14 +111,14 @@ export class ClaimKeeper {
 
   /** A third of a lease; sooner where a lease ends before, which was not renewed. */
   #untilNextLookMs(): number {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonicNow();
     let waitMs = this.#leaseMs / 3;
     for (const { expiresAt } of this.#held) waitMs = Math.min(waitMs, Math.max(0, expiresAt - now));
     return waitMs;
   }
 
   async #renew(held: Held): Promise<void> {
-    const asked = this.#clock.now();
+    const asked = this.#clock.monotonicNow();
     // From when the lease ends somebody else may have it: that is the longest wait for an answer.
     const leftMs = held.expiresAt - asked;
     let ours = false;
@@ -128,7 +128,7 @@ export class ClaimKeeper {
     } catch (error) {
       this.#onError(error);
       // The store may still hold the lease: it is lost only when its time has run out.
-      ours = this.#clock.now() < held.expiresAt;
+      ours = this.#clock.monotonicNow() < held.expiresAt;
     }
     if (!ours && this.#held.delete(held)) held.onLost();
   }

@@ -19,7 +19,10 @@ const pooledIds = 1_024;
  * UUIDs of version 7 (RFC 9562, section 5.7): 48 bits of time in ms, then 74 random bits, so that ids sort
  * by the time of their making to the millisecond. That is the clock's where the caller names none.
  */
-export function uuidVersion7Source(options?: { clock?: Clock; randomBytes?: RandomBytes }): IdSource {
+export function uuidVersion7Source(options?: {
+  clock?: Pick<Clock, 'now'>;
+  randomBytes?: RandomBytes;
+}): IdSource {
   const clock = options?.clock ?? systemClock;
   const fill = options?.randomBytes ?? ((bytes: Uint8Array) => void getRandomValues(bytes));
   const pool = Buffer.alloc(10 * pooledIds);

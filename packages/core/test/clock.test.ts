@@ -23,3 +23,16 @@ test('it can be cancelled in any part of it', () => {
   vi.advanceTimersByTime(40 * day);
   expect(callback).not.toHaveBeenCalled();
 });
+
+test('the wall clock may step: monotonic time goes on as before', () => {
+  vi.useRealTimers();
+  const before = systemClock.monotonicNow();
+  vi.spyOn(Date, 'now').mockReturnValue(0);
+  try {
+    expect(systemClock.now()).toBe(0);
+    expect(systemClock.monotonicNow()).toBeGreaterThanOrEqual(before);
+    expect(systemClock.monotonicNow() - before).toBeLessThan(10_000);
+  } finally {
+    vi.restoreAllMocks();
+  }
+});

@@ -52,7 +52,7 @@ describe('a message', () => {
   test('has the time of its publication in its id, also where the clock goes on meanwhile', async () => {
     const { backend } = scene;
     let now = 1_767_323_045_000;
-    const clock = { now: () => now++, schedule: () => () => undefined };
+    const clock = { now: () => now++, monotonicNow: () => 0, schedule: () => () => undefined };
     const publisher = new QueuePublisher({ backend, serializers, clock });
     const id = await publisher.publish('orders', {});
     const [message] = await received();

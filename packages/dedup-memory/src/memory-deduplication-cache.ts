@@ -34,7 +34,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
   #oldestDone = this.#done.keys();
   #claims = 0;
   /** No lease ends before this time, so that a full cache is not searched in vain at every claim. */
-  #noLeaseEndsBefore = 0;
+  #noLeaseEndsBefore = Number.NEGATIVE_INFINITY;
 
   /** @throws MelangeError `CONFIGURATION` when `ttlMs` or `maxEntries` is not above 0. */
   constructor(options: MemoryDeduplicationCacheOptions = {}) {
@@ -50,7 +50,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
 
   /** @throws MelangeError `CACHE_UNAVAILABLE` when the cache is full of live claims. */
   claim(key: string, { leaseMs }: { readonly leaseMs: number }): Claim {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonicNow();
     const forgottenAt = this.#done.get(key);
     if (forgottenAt !== undefined) {
       if (forgottenAt > now) return { status: 'done' };
@@ -70,7 +70,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
   extend(token: ClaimToken, { leaseMs }: { readonly leaseMs: number }): boolean {
     const lease = this.#leaseOf(token);
     if (lease === undefined) return false;
-    lease.expiresAt = Math.max(lease.expiresAt, this.#clock.now() + leaseMs);
+    lease.expiresAt = Math.max(lease.expiresAt, this.#clock.monotonicNow() + leaseMs);
     this.#putLast(token.key, lease);
     return true;
   }
@@ -78,7 +78,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
   confirm(token: ClaimToken): boolean {
     if (this.#leaseOf(token) === undefined) return false;
     this.#leases.delete(token.key);
-    this.#done.set(token.key, this.#clock.now() + this.#ttlMs);
+    this.#done.set(token.key, this.#clock.monotonicNow() + this.#ttlMs);
     return true;
   }
 
@@ -99,7 +99,7 @@ export class MemoryDeduplicationCache implements DeduplicationCache {
   /** The lease, if it is still this token's; one that ran out is nobody's, though nobody took it over yet. */
   #leaseOf({ key, fence }: ClaimToken): Lease | undefined {
     const lease = this.#leases.get(key);
-    return lease?.fence === fence && lease.expiresAt > this.#clock.now() ? lease : undefined;
+    return lease?.fence === fence && lease.expiresAt > this.#clock.monotonicNow() ? lease : undefined;
   }
 
   #putLast(key: string, lease: Lease): void {

@@ -2,8 +2,8 @@ import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { expect, test } from 'vitest';
 
 function cacheAt(options: { ttlMs?: number; maxEntries?: number } = {}) {
-  const time = { now: 1_000 };
-  const clock = { now: () => time.now, schedule: () => () => undefined };
+  const time = { now: 1_000, wall: 1_700_000_000_000 };
+  const clock = { now: () => time.wall, monotonicNow: () => time.now, schedule: () => () => undefined };
   return { time, cache: new MemoryDeduplicationCache({ ...options, clock }) };
 }
 
@@ -101,4 +101,19 @@ test('an extension never shortens a lease', () => {
 test('refuses a lifetime or a bound of nothing', () => {
   expect(() => new MemoryDeduplicationCache({ ttlMs: 0 })).toThrow(/ttlMs must be above 0/);
   expect(() => new MemoryDeduplicationCache({ maxEntries: -1 })).toThrow(/maxEntries must be above 0/);
+});
+
+test.each([-3_600_000, 3_600_000])('a wall clock that steps by %d ms changes nothing', (stepMs) => {
+  const { cache, time } = cacheAt({ ttlMs: 100 });
+  done(cache, 'done');
+  const claim = cache.claim('a', { leaseMs: 50 });
+  if (claim.status !== 'claimed') throw new Error('not claimed');
+  time.wall += stepMs;
+  expect(cache.claim('done', { leaseMs: 10 })).toEqual({ status: 'done' });
+  expect(cache.claim('a', { leaseMs: 10 })).toEqual({ status: 'held' });
+  expect(cache.extend(claim.token, { leaseMs: 60 })).toBe(true);
+  time.now += 60;
+  expect(cache.claim('a', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
+  time.now += 40;
+  expect(cache.claim('done', { leaseMs: 10 })).toMatchObject({ status: 'claimed' });
 });

@@ -7,11 +7,21 @@ interface Timer {
 
 /** Time that passes only when told to. */
 export class ManualClock implements Clock {
-  #now = 1_700_000_000_000;
+  #now = 5_000;
+  #epoch = 1_700_000_000_000;
   readonly #timers = new Set<Timer>();
 
   now(): number {
+    return this.#epoch + this.#now;
+  }
+
+  monotonicNow(): number {
     return this.#now;
+  }
+
+  /** Sets the wall clock, as an administrator or a time server does: no time passes. */
+  step(byMs: number): void {
+    this.#epoch += byMs;
   }
 
   schedule(callback: () => void, delayMs: number): () => void {

@@ -1,0 +1,1 @@
+export { checkDelayMs, checkWholeNumber } from './check-number.ts';
