@@ -7,6 +7,8 @@ export interface Entry {
   sequence: number;
   /** Attempt that the next delivery is. */
   attempt: number;
+  /** How often it was handed out and not settled since it was last retried for what its run did. */
+  redeliveries: number;
 }
 
 /** How many taken slots may stay at the front before the array is shortened. */

@@ -39,7 +39,8 @@ export function linkSynchronously(backend: MemoryBackend, queue: string, options
     const errors: unknown[] = [];
     for (const consumer of options.consumers) {
       try {
-        if (consumer.accepts(value, { manifest })) await runOnce(consumer, value, message, options.cache);
+        if (consumer.accepts(value, { manifest }))
+          await runOnce(queue, consumer, value, message, options.cache);
       } catch (error) {
         errors.push(error);
       }
@@ -50,6 +51,7 @@ export function linkSynchronously(backend: MemoryBackend, queue: string, options
 }
 
 async function runOnce(
+  queue: string,
   consumer: Consumer,
   value: unknown,
   message: Message,
@@ -60,7 +62,7 @@ async function runOnce(
   const context: ConsumeContext = { messageId, manifest, attempt: 1, headers, key, signal };
   if (cache === undefined) return consumer.process(value, context);
 
-  const claim = await cache.claim(deduplicationKey(consumer.name, messageId), { leaseMs });
+  const claim = await cache.claim(deduplicationKey(queue, consumer, messageId), { leaseMs });
   if (claim.status === 'done') return;
   if (claim.status === 'held') {
     throw new MelangeError(

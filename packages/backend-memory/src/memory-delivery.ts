@@ -7,6 +7,7 @@ import {
   type MaybePromise,
   MelangeError,
   type Message,
+  type RetryOptions,
   type Slotted,
 } from '@melange/core';
 import type { Entry } from './entry-list.ts';
@@ -21,6 +22,7 @@ const pauseAfterFailedDeadLetterMs = 1_000;
 export class MemoryDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
+  readonly redeliveries: number;
   /** What the queue holds; `message` is a copy, whatever its handler does to it. */
   readonly entry: Entry;
   slot = -1;
@@ -34,6 +36,7 @@ export class MemoryDelivery implements Delivery, Slotted {
   constructor(queue: MemoryQueue, subscription: MemorySubscription, entry: Entry) {
     this.message = copyMessage(entry.message);
     this.attempt = entry.attempt;
+    this.redeliveries = entry.redeliveries;
     this.entry = entry;
     this.#queue = queue;
     this.#subscription = subscription;
@@ -61,8 +64,11 @@ export class MemoryDelivery implements Delivery, Slotted {
     }
   }
 
-  async retry(options?: { readonly delayMs?: number }): Promise<void> {
-    if (this.#settle()) this.#queue.retry(this, options?.delayMs ?? 0);
+  async retry({ delayMs = 0, because = 'failed' }: RetryOptions = {}): Promise<void> {
+    if (!this.#settle()) return;
+    if (because === 'failed') this.entry.attempt += 1;
+    if (because !== 'not-run') this.entry.redeliveries = 0;
+    this.#queue.comeAgain(this, delayMs);
   }
 
   async release(): Promise<void> {
@@ -82,7 +88,7 @@ export class MemoryDelivery implements Delivery, Slotted {
     try {
       settings.putIntoDeadLetterQueue(deadLetterCopy(this.entry.message, options, circumstances));
     } catch (error) {
-      this.#queue.retry(this, pauseAfterFailedDeadLetterMs);
+      this.#queue.comeAgain(this, pauseAfterFailedDeadLetterMs);
       throw error;
     }
     this.#queue.finish(this);
@@ -112,6 +118,7 @@ export class MemoryDelivery implements Delivery, Slotted {
 
   #expire(leaseMs: number): void {
     this.lose('lease-lost', `Not settled within its lease of ${leaseMs} ms.`);
-    this.#queue.retry(this, 0);
+    this.entry.redeliveries += 1;
+    this.#queue.comeAgain(this, 0);
   }
 }

@@ -11,6 +11,7 @@ export function copyMessage(message: Message): Message {
     content: content instanceof Uint8Array ? new Uint8Array(content) : content,
     manifest: message.manifest,
     serializerId: message.serializerId,
+    contentType: message.contentType,
     key: message.key,
     headers: copyHeaders(message.headers),
     publishedAt: message.publishedAt,

@@ -56,7 +56,7 @@ export class MemoryQueue {
   }
 
   put(message: Message, delayMs = 0): void {
-    const entry: Entry = { message: copyMessage(message), sequence: 0, attempt: 1 };
+    const entry: Entry = { message: copyMessage(message), sequence: 0, attempt: 1, redeliveries: 0 };
     if (delayMs > 0) {
       this.#later(delayMs, () => this.#append(entry));
       return;
@@ -94,20 +94,19 @@ export class MemoryQueue {
   }
 
   /** Comes again after the delay: with a key in its old place, the key waiting for it; else behind the others. */
-  retry(delivery: MemoryDelivery, delayMs: number): void {
+  comeAgain(delivery: MemoryDelivery, delayMs: number): void {
     const { entry } = delivery;
     this.#inFlight.delete(delivery);
-    entry.attempt += 1;
-    const comeAgain = (): void => {
+    const enter = (): void => {
       if (entry.message.key === undefined) this.#append(entry);
       else this.#return(entry);
     };
     if (delayMs > 0) {
-      this.#later(delayMs, comeAgain);
+      this.#later(delayMs, enter);
       // The room that it leaves is for others.
       this.#schedulePump();
     } else {
-      comeAgain();
+      enter();
       this.#pumpNextTurn();
     }
   }

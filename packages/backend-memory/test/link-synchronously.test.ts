@@ -129,7 +129,7 @@ test('content that cannot be decoded rejects the publish; a tombstone is null', 
 test('a message whose claim is held elsewhere rejects: nobody may take it for processed', async () => {
   const { backend, consumers, queue } = await scene();
   const cache = new MemoryDeduplicationCache();
-  cache.claim('c:held', { leaseMs: 60_000 });
+  cache.claim('orders:c:held', { leaseMs: 60_000 });
   linkSynchronously(backend, 'orders', { serializers, consumers, cache });
   const publishing = queue.publish('orders', new Ordered(1), { id: 'held' });
   await expect(publishing).rejects.toMatchObject({ code: 'CLAIM_HELD' });

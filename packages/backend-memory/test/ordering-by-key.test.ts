@@ -78,7 +78,7 @@ test('a lost lease keeps the order of its key', async () => {
   await backend.publishToQueue('queue', [keyed('k1'), keyed('k2')]);
   await settled();
   await clock.advance(100);
-  expect(inbox.seen).toEqual(['k1#1', 'k1#2']);
+  expect(inbox.seen).toEqual(['k1#1', 'k1#1']);
 });
 
 test('an intake until empty does not wait for what only a delay can free', async () => {

@@ -19,8 +19,13 @@ export interface MessagingBackend<Features extends Capabilities = Capabilities> 
   declareTopic(name: string): Promise<void>;
 
   /**
-   * Makes a queue that receives what is published to it and to its topics. Idempotent: declaring again
-   * adds topics and never removes any. Topics and the dead-letter queue are made first if they are missing.
+   * Makes a queue that receives what is published to it and to its topics. Idempotent. Topics and the dead-letter
+   * queue are made first if they are missing.
+   *
+   * Declaring again adds topics and never removes any, and widens a topic's filter and never narrows it: while a new
+   * version of a service is rolled out, both versions declare the queue in turns, and a topic or a manifest that one of
+   * them takes away is lost to the other. A declaration that asks for less logs one warning, which names what stays
+   * and the option that takes it away: `removeTopics`, `replaceFilter`.
    *
    * @throws TopologyConflictError when it exists with other settings; nothing is changed, nobody disturbed.
    */
@@ -142,8 +147,21 @@ export function isReplayable(backend: MessagingBackend): backend is ReplayableBa
 export interface QueueOptions {
   /** Topics whose messages the queue receives. Default: none. */
   readonly topics?: readonly string[];
-  /** Manifests that the queue wants from its topics. Default: all. What is published to the queue itself always arrives. */
+  /**
+   * Manifests that the queue wants from the topics of this declaration. Default: all, also where an earlier declaration
+   * had a filter. What is published to the queue itself always arrives.
+   */
   readonly filter?: readonly string[];
+  /**
+   * Topics that the queue no longer receives, whoever declared them. What it has received from them stays. One that it
+   * was not bound to is no error. Default: none.
+   */
+  readonly removeTopics?: readonly string[];
+  /**
+   * Makes the filter of this declaration's topics exactly what it says (no `filter`: none), instead of adding to
+   * what was declared before. Default: false.
+   */
+  readonly replaceFilter?: boolean;
   /** Queue that takes what cannot be processed. Default: none. */
   readonly deadLetterQueue?: string;
 }
@@ -193,16 +211,25 @@ export interface Subscription {
 export interface Delivery {
   /** The message as it was published, whichever way it came. */
   readonly message: Message;
-  /** 1 the first time; counts retries and redeliveries, across restarts. */
+  /**
+   * 1 + the runs that failed before: the retries with `because: 'failed'`, across restarts. Being handed out, given
+   * back, or lost with a process or a connection never counts.
+   */
   readonly attempt: number;
+  /**
+   * How often the broker handed the message out since its last `failed` or `deferred` retry and did not see it settled:
+   * a process or a connection ended. Includes `release` only where the broker cannot tell it from those. Default: 0,
+   * also where the broker does not tell.
+   */
+  readonly redeliveries?: number;
   /** Aborted with a `DeliveryAbortedError` when the delivery is no longer ours. Made on first use. */
   readonly signal: AbortSignal;
   /** Whether `signal` is, or would be, aborted: told without making it. Default: `signal` is made and asked. */
   readonly isAborted?: boolean;
   /** The work is done: the message leaves the broker. A promise only where there is something to wait for, or it failed. */
   acknowledge(): MaybePromise<void>;
-  /** Comes again as `attempt + 1` after `delayMs` (default: 0). The message is never absent from the broker. */
-  retry(options?: { readonly delayMs?: number }): Promise<void>;
+  /** Comes again after `delayMs`, as `because` says. The message is never absent from the broker. */
+  retry(options?: RetryOptions): Promise<void>;
   /**
    * Goes to the queue's dead-letter queue, confirmed there before it leaves here.
    * Rejects with `CONFIGURATION`, leaving the delivery unsettled, when the queue has none.
@@ -212,12 +239,39 @@ export interface Delivery {
   release(): Promise<void>;
 }
 
+/** When a message comes again, and as which attempt. */
+export interface RetryOptions {
+  /** Pause in ms. Default: 0. */
+  readonly delayMs?: number;
+  /** Default: `failed`. */
+  readonly because?: RetryCause;
+}
+
+/**
+ * Why a message comes again. `failed`: it ran and failed; comes as `attempt + 1`, with 0 `redeliveries`. `deferred`: it
+ * ran, and its handler asked to wait; comes as the same attempt, with 0 `redeliveries`. `not-run`: it did not run; comes
+ * as the same attempt, with as many `redeliveries` as before.
+ */
+export type RetryCause = 'failed' | 'deferred' | 'not-run';
+
 /** What is known of a queue. */
 export interface QueueDescription {
   /** Whether there is a queue of that name. */
   readonly exists: boolean;
   /** Approximate number of messages waiting, without those in flight. */
   readonly depth: number;
-  /** Name of its dead-letter queue, or `undefined` when it has none. */
+  /**
+   * Name of its dead-letter queue, as messages are consumed from it, whichever process declared it; `undefined` when
+   * it has none.
+   */
   readonly deadLetterQueue: string | undefined;
+  /** Approximate number of messages handed out and not settled, by all processes; `undefined` where the broker does not tell. */
+  readonly inFlight?: number | undefined;
+  /** Topics that it receives, in alphabetical order; `undefined` where the broker does not tell. */
+  readonly topics?: readonly string[] | undefined;
+  /**
+   * Manifests that it wants from its topics, in alphabetical order, of all topics together; `undefined` when it takes
+   * all from one of them, and where the broker does not tell.
+   */
+  readonly filter?: readonly string[] | undefined;
 }

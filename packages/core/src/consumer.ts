@@ -7,7 +7,7 @@ export interface ConsumeContext {
   readonly messageId: string;
   /** `undefined` on a foreign message. */
   readonly manifest: string | undefined;
-  /** 1 the first time. */
+  /** 1 the first time; each further one is after a run that failed. */
   readonly attempt: number;
   /** The application’s headers. */
   readonly headers: MessageHeaders;
@@ -19,8 +19,13 @@ export interface ConsumeContext {
 
 /** Processes the messages that it accepts. */
 export interface Consumer {
-  /** Stable across deployments: it is part of the deduplication key. Unique within a dispatcher. */
+  /** Stable across deployments: with the queue's name it is part of the deduplication key. Unique within a dispatcher. */
   readonly name: string;
+  /**
+   * Takes the place of queue and name in the deduplication key, so that the consumer can be renamed, or moved to another
+   * queue, without doing its work again. Unique among all that share the cache. Default: queue and name.
+   */
+  readonly deduplicationName?: string;
   /** Whether `process` should get the message. Must be quick and free of effects. */
   accepts(message: unknown, context: { readonly manifest: string | undefined }): boolean;
   /**

@@ -1,3 +1,4 @@
+import type { Consumer } from './consumer.ts';
 import type { Health } from './health.ts';
 
 /** A value, or the promise of one: what is at hand costs no turn of the event loop. */
@@ -50,12 +51,23 @@ export interface DeduplicationCache {
 }
 
 /**
- * The key of a consumer and a message: `<consumer>:<message id>`. A colon in the consumer's name is `%3A` and a percent
- * sign `%25`, else the keys of `a` on `b:c` and of `a:b` on `c` were one.
+ * The key of a consumer's work on a message: `<queue>:<consumer name>:<message id>`, or `<deduplicationName>:<message id>`
+ * for a consumer that has a `deduplicationName`. In each part a colon is `%3A` and a percent sign `%25`, else the keys
+ * of `a` on `b:c` and of `a:b` on `c` would be one.
  */
-export function deduplicationKey(consumer: string, messageId: string): string {
-  const name = /[%:]/.test(consumer) ? consumer.replace(/[%:]/g, encodeURIComponent) : consumer;
-  return `${name}:${messageId}`;
+export function deduplicationKey(
+  queue: string,
+  consumer: Pick<Consumer, 'name' | 'deduplicationName'>,
+  messageId: string,
+): string {
+  const { name, deduplicationName } = consumer;
+  const worker =
+    deduplicationName === undefined ? `${escaped(queue)}:${escaped(name)}` : escaped(deduplicationName);
+  return `${worker}:${escaped(messageId)}`;
+}
+
+function escaped(part: string): string {
+  return /[%:]/.test(part) ? part.replace(/[%:]/g, encodeURIComponent) : part;
 }
 
 /** Remembers nothing: every delivery is processed. The default of the dispatcher. */

@@ -10,6 +10,8 @@ export {
   type ReplayableBackend,
   type ReplayCapabilities,
   type ReplayPosition,
+  type RetryCause,
+  type RetryOptions,
   type SubscribeOptions,
   type Subscription,
 } from './backend.ts';

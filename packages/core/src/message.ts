@@ -1,6 +1,6 @@
 /** What a message carries between services. Immutable: adapters and middleware make new ones. */
 export interface Message {
-  /** Unique, set once by the publisher (UUIDv7 unless given). A republish after a lost confirm keeps it. */
+  /** Unique and never empty, set once by the publisher (UUIDv7 unless given). A republish after a lost confirm keeps it. */
   readonly id: string;
   /** As the serializer made it: text, bytes, or `null` for a tombstone (a key without a value). */
   readonly content: MessageContent | null;
@@ -8,6 +8,11 @@ export interface Message {
   readonly manifest: string | undefined;
   /** Number of the serializer that made the content; `undefined` on a foreign message. */
   readonly serializerId: number | undefined;
+  /**
+   * Media type of the content, such as `application/json`, as the serializer names it; `undefined` where neither it nor
+   * the broker tells. For other clients to read: Melange goes by `serializerId` and `manifest`.
+   */
+  readonly contentType?: string | undefined;
   /** Ordering key: messages of one key keep their order where `ordering` asks for it. */
   readonly key: string | undefined;
   /** The application's own headers (`correlationId`, `traceparent`, …), never Melange's envelope. */
@@ -30,6 +35,7 @@ export const WireHeader = {
   publishedAt: 'published_at',
   key: 'melange_key',
   attempt: 'melange_attempt',
+  redeliveries: 'melange_redeliveries',
 } as const;
 
 /** Names of the headers that a dead-lettered copy carries besides the original ones. */
@@ -37,6 +43,7 @@ export const DeadLetterHeader = {
   reason: 'melange_reason',
   errorName: 'melange_error_name',
   errorMessage: 'melange_error_message',
+  errorCause: 'melange_error_cause',
   attempts: 'melange_attempts',
   sourceQueue: 'melange_source_queue',
   consumer: 'melange_consumer',

@@ -165,7 +165,7 @@ async function runOnce(
   claims: ClaimKeeper,
 ): Promise<unknown> {
   const { id } = work.delivery.message;
-  const key = deduplicationKey(consumer.name, id);
+  const key = deduplicationKey(rules.queue, consumer, id);
   let claim: Awaited<ReturnType<ClaimKeeper['claim']>>;
   try {
     const claiming = claims.claim(key);

@@ -22,7 +22,7 @@ export interface PublisherOptions<Features extends Capabilities> {
 
 /** The envelope of one message. */
 export interface EnvelopeOptions {
-  /** Default: a new one. Give the same id again to make a repeated publish a recognisable duplicate. */
+  /** Default: a new one. Give the same id again to make a repeated publish a recognisable duplicate. Never empty. */
   readonly id?: string;
   /** Ordering key. Default: none. */
   readonly key?: string;
@@ -163,18 +163,28 @@ class Envelopes {
         throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is Melange's own; use another name.`);
       }
     }
+    if (envelope.id === '') {
+      throw new MelangeError(
+        'MESSAGE_INVALID',
+        'The id of the message is empty: give one, or leave it out for a new one.',
+      );
+    }
     const serialized = this.#serializers.serialize(value);
     if (isPromise(serialized)) return serialized.then((result) => this.#message(result, envelope));
     return this.#message(serialized, envelope);
   }
 
-  #message({ content, manifest, serializerId }: SerializedValue, envelope: EnvelopeOptions): Message {
+  #message(
+    { content, manifest, serializerId, contentType }: SerializedValue,
+    envelope: EnvelopeOptions,
+  ): Message {
     const publishedAt = this.#clock.now();
     return {
       id: envelope.id ?? this.#ids(publishedAt),
       content,
       manifest,
       serializerId,
+      contentType,
       key: envelope.key,
       headers: envelope.headers ?? none,
       publishedAt,

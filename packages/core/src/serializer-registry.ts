@@ -25,6 +25,8 @@ export interface SerializedValue {
   readonly manifest: string;
   /** Number of the serializer that made the content. */
   readonly serializerId: number;
+  /** Media type of the content, where the serializer names it. */
+  readonly contentType: string | undefined;
 }
 
 /** Picks the serializer: by the most specific class on the way out, by `serializerId` on the way in. */
@@ -52,11 +54,12 @@ export class SerializerRegistry<Name extends string = string> {
   /** @throws SerializationError when the value cannot be carried or is not valid. */
   serialize(value: unknown): MaybePromise<SerializedValue> {
     const serializer = this.#for(value);
-    const { identifier: serializerId } = serializer;
+    const { identifier: serializerId, contentType } = serializer;
     const manifest = serializer.manifest(value);
     const content = serializer.serialize(value);
-    if (isPromise(content)) return content.then((content) => ({ content, manifest, serializerId }));
-    return { content, manifest, serializerId };
+    if (isPromise(content))
+      return content.then((content) => ({ content, manifest, serializerId, contentType }));
+    return { content, manifest, serializerId, contentType };
   }
 
   /** @throws SerializationError for an unknown serializer, Python's pickle, and whatever is wrong with the content. */

@@ -5,6 +5,8 @@ import type { MessageContent } from './message.ts';
 export interface Serializer {
   /** Number on the wire, the same in every service: JSON is 1, protobuf is 3; 2 is Python's pickle and refused. */
   readonly identifier: number;
+  /** Media type of what it makes, such as `application/json`, for clients that go by it. Default: none is sent. */
+  readonly contentType?: string;
   /** Name of the value's shape. */
   manifest(value: unknown): string;
   /**

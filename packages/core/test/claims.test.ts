@@ -29,10 +29,10 @@ describe('claims', () => {
     await settled();
     await clock.advance(301);
     expect(signal?.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'lease-lost' });
-    expect(await cache.claim('a:message-1', { leaseMs: 10_000 })).toMatchObject({ status: 'claimed' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 10_000 })).toMatchObject({ status: 'claimed' });
     finish();
     expect(await observed.outcome).toMatchObject({ kind: 'retry' });
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
   });
 
   test('a handler that fails after its lease was lost decides nothing, and both errors are reported', async () => {
@@ -75,10 +75,10 @@ describe('claims', () => {
     const observed = start([slow], { cache, clock, deduplication: { leaseMs: 300 } });
     await settled();
     await clock.advance(5_000);
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 1 })).toEqual({ status: 'held' });
     finish();
     expect(await observed.outcome).toMatchObject({ kind: 'acknowledge' });
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toEqual({ status: 'done' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 1 })).toEqual({ status: 'done' });
     expect(clock.pending).toBe(0);
   });
 
@@ -134,7 +134,7 @@ describe('claims', () => {
     const observed = start([slow], { cache: failing, clock, deduplication: { leaseMs: 300 } });
     await settled();
     await clock.advance(100);
-    answer({ status: 'claimed', token: { key: 'a:message-1', fence: '1' } });
+    answer({ status: 'claimed', token: { key: 'orders:a:message-1', fence: '1' } });
     await settled();
     await clock.advance(199);
     expect(signal?.aborted).toBe(false);
@@ -160,9 +160,9 @@ describe('claims', () => {
     await settled();
     await clock.advance(5_000);
     expect(await observed.outcome).toMatchObject({ kind: 'retry' });
-    expect(await cache.claim('a:message-1', { leaseMs: 1_000 })).toEqual({ status: 'held' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 1_000 })).toEqual({ status: 'held' });
     await clock.advance(1_000);
-    expect(await cache.claim('a:message-1', { leaseMs: 1_000 })).toMatchObject({ status: 'claimed' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 1_000 })).toMatchObject({ status: 'claimed' });
   });
 
   test('a promise of another realm is waited for no longer than any other', async () => {
@@ -188,6 +188,6 @@ describe('claims', () => {
         expect(ran.runs, `"${name}" on "${id}"`).toBe(1);
       }
     }
-    expect(cache.claim('a:c', { leaseMs: 1 })).toEqual({ status: 'done' });
+    expect(cache.claim('orders:a:c', { leaseMs: 1 })).toEqual({ status: 'done' });
   });
 });

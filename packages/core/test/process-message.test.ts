@@ -173,7 +173,7 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
   });
   test('a claim held elsewhere is not processed here', async () => {
     const cache = new MemoryDeduplicationCache();
-    cache.claim('a:message-1', { leaseMs: 60_000 });
+    cache.claim('orders:a:message-1', { leaseMs: 60_000 });
     const waiting = succeed('a');
     const observed = start([waiting], { cache });
     expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 100 });
@@ -182,20 +182,20 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
   });
   test('a claim held elsewhere uses up no attempts: the worker that left it may be dead, and nothing was tried', async () => {
     const cache = new MemoryDeduplicationCache();
-    cache.claim('a:message-1', { leaseMs: 60_000 });
+    cache.claim('orders:a:message-1', { leaseMs: 60_000 });
     const observed = start([succeed('a')], { cache, attempt: 50 });
     expect(await observed.outcome).toMatchObject({ kind: 'retry' });
   });
   test('a consumer that threw past maxAttempts counts, also beside a claim held elsewhere', async () => {
     const cache = new MemoryDeduplicationCache();
-    cache.claim('a:message-1', { leaseMs: 60_000 });
+    cache.claim('orders:a:message-1', { leaseMs: 60_000 });
     const observed = start([succeed('a'), fail('b')], { cache, attempt: 3 });
     expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', consumer: 'b' });
   });
   test('a failure releases the claim, so that the next delivery may try at once', async () => {
     const cache = new MemoryDeduplicationCache();
     await start([fail('a')], { cache }).outcome;
-    expect(await cache.claim('a:message-1', { leaseMs: 1 })).toMatchObject({ status: 'claimed' });
+    expect(await cache.claim('orders:a:message-1', { leaseMs: 1 })).toMatchObject({ status: 'claimed' });
   });
 });
 

@@ -42,7 +42,7 @@ async function underWay(timeoutMs: number) {
   void dispatcher.consumeLoop('orders', { onException: (error) => void errors.push(error) });
   await new QueuePublisher({ backend, serializers }).publish('orders', { n: 1 }, { id: 'message-1' });
   await vi.waitFor(() => expect(runs).toHaveLength(1), 20_000);
-  return { server, cache, dispatcher, runs, errors, key: `melange:${namespace}:billing:message-1` };
+  return { server, cache, dispatcher, runs, errors, key: `melange:${namespace}:orders:billing:message-1` };
 }
 
 const isLost = (error: unknown): boolean => MelangeError.is(error, 'DELIVERY_ABORTED');

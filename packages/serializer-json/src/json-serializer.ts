@@ -24,6 +24,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false });
  */
 export class JsonSerializer implements Serializer {
   readonly identifier = 1;
+  readonly contentType = 'application/json';
   readonly #types: MessageTypes;
 
   /**

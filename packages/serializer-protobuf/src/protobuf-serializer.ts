@@ -24,6 +24,7 @@ import type { ProtobufTypes } from './protobuf-types.ts';
  */
 export class ProtobufSerializer implements Serializer {
   readonly identifier = 3;
+  readonly contentType = 'application/x-protobuf';
   readonly #types: ProtobufTypes;
   readonly #classes: MessageTypes;
   readonly #names = new Map<object, string>();
