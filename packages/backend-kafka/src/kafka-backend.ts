@@ -1,3 +1,4 @@
+import { checkSubscribeOptions } from '@melange/backend-kit';
 import {
   type Delivery,
   type Health,
@@ -93,6 +94,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     receive: (delivery: Delivery) => void,
   ): Promise<Subscription> {
     this.#assertOpen();
+    checkSubscribeOptions(options);
     const consumer = await this.#asking(this.#consumerOf(queue));
     const subscription = new KafkaSubscription(
       options,

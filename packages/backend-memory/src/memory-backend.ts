@@ -1,3 +1,4 @@
+import { checkSubscribeOptions } from '@melange/backend-kit';
 import {
   type Clock,
   type Delivery,
@@ -145,6 +146,7 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     receive: (delivery: Delivery) => void,
   ): Promise<Subscription> {
     this.#assertOpen();
+    checkSubscribeOptions(options);
     const source = this.#queue(queue);
     const subscription = new MemorySubscription(source, options, receive);
     source.add(subscription);

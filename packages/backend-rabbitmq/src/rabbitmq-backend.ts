@@ -1,3 +1,4 @@
+import { checkSubscribeOptions } from '@melange/backend-kit';
 import {
   type Delivery,
   deadLetterCopy,
@@ -102,6 +103,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     receive: (delivery: Delivery) => void,
   ): Promise<Subscription> {
     this.#assertOpen();
+    checkSubscribeOptions(options);
     const settings = {
       queue,
       connection: this.#consuming,

@@ -1,3 +1,4 @@
+import { checkSubscribeOptions } from '@melange/backend-kit';
 import {
   BrokerUnavailableError,
   type Delivery,
@@ -88,6 +89,8 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
     options: SubscribeOptions,
     receive: (delivery: Delivery) => void,
   ): Promise<Subscription> {
+    this.#assertOpen();
+    checkSubscribeOptions(options);
     const { exists, deadLetterQueue } = await this.describeQueue(queue);
     if (!exists) throw new QueueNotFoundError(queue);
     this.#assertOpen();

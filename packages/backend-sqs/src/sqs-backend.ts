@@ -1,3 +1,4 @@
+import { checkSubscribeOptions } from '@melange/backend-kit';
 import {
   type Delivery,
   type Health,
@@ -138,6 +139,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     receive: (delivery: Delivery) => void,
   ): Promise<Subscription> {
     this.#assertOpen();
+    checkSubscribeOptions(options);
     const deadLetters = new DeadLetters(queue, this.#topology, this.#publisher, {
       wireFormat: this.#wireFormat,
       publishTimeoutMs: this.#publishTimeoutMs,

@@ -1,0 +1,87 @@
+import type { Health, Logger } from '@melange/core';
+
+/** What `Troubles` needs to know. */
+export interface TroublesOptions {
+  /** Told when a trouble begins and when it ends. Must not throw. */
+  readonly logger: Logger;
+  /** Age in ms from which a trouble is `unhealthy`. Default: 30,000. */
+  readonly unhealthyAfterMs?: number;
+  /** Milliseconds of a clock that never steps. Default: `performance.now`. */
+  readonly monotonicNow?: () => number;
+}
+
+interface Trouble {
+  detail: string;
+  readonly since: number;
+}
+
+/**
+ * What does not work at present, and since when: the one rule of health for every backend. A trouble makes the backend
+ * `degraded` at once and `unhealthy` when it lasts. The log gets one line when it begins and one when it ends,
+ * however often it is reported between.
+ */
+export class Troubles {
+  readonly #logger: Logger;
+  readonly #unhealthyAfterMs: number;
+  readonly #now: () => number;
+  readonly #bySubject = new Map<string, Trouble>();
+
+  constructor({
+    logger,
+    unhealthyAfterMs = 30_000,
+    monotonicNow = () => performance.now(),
+  }: TroublesOptions) {
+    this.#logger = logger;
+    this.#unhealthyAfterMs = unhealthyAfterMs;
+    this.#now = monotonicNow;
+  }
+
+  /**
+   * Something does not work. A trouble that is known keeps its age; a new detail replaces the old one.
+   *
+   * @param subject what does not work, as a sentence goes on with it: `receiving from queue "orders"`.
+   * @param detail why. Free of credentials.
+   */
+  begin(subject: string, detail: string): void {
+    const known = this.#bySubject.get(subject);
+    if (known !== undefined) {
+      known.detail = detail;
+      return;
+    }
+    this.#bySubject.set(subject, { detail, since: this.#now() });
+    this.#logger.warn(`trouble ${subject}`, { reason: detail });
+  }
+
+  /** It works again. Does nothing when it was no trouble. */
+  end(subject: string): void {
+    const trouble = this.#bySubject.get(subject);
+    if (trouble === undefined) return;
+    this.#bySubject.delete(subject);
+    this.#logger.info(`recovered from trouble ${subject}`, {
+      afterMs: Math.round(this.#now() - trouble.since),
+    });
+  }
+
+  /** It is not of interest any more: its queue is no longer consumed, its topic was deleted. Logs nothing. */
+  forget(subject: string): void {
+    this.#bySubject.delete(subject);
+  }
+
+  /** Whether this is a trouble now. */
+  has(subject: string): boolean {
+    return this.#bySubject.has(subject);
+  }
+
+  /** The oldest trouble decides; its detail says for how long it has lasted. */
+  health(): Health {
+    // Insertion order is the order of age.
+    for (const [subject, { detail, since }] of this.#bySubject) {
+      const ageMs = this.#now() - since;
+      return {
+        status: ageMs >= this.#unhealthyAfterMs ? 'unhealthy' : 'degraded',
+        detail: `trouble ${subject} for ${Math.round(ageMs / 1000)} s: ${detail}`,
+      };
+    }
+    return { status: 'healthy' };
+  }
+}
