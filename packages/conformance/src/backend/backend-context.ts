@@ -203,6 +203,11 @@ export function message(content: Message['content'], fields: Partial<Message> = 
   };
 }
 
+/** A received message as it compares with the one that was published: not every broker carries a content type. */
+export function asPublished({ contentType: _, ...message }: Message): Message {
+  return { ...message, headers: { ...message.headers } };
+}
+
 /** All ways in which messages get into the queue, which is bound to the topic. */
 export function waysToPublish(
   backend: MessagingBackend,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { DeadLetterHeader, type Delivery, MelangeError, type Message } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
+  asPublished,
   type BackendBehaviour,
   type BackendContext,
   message,
@@ -33,7 +34,7 @@ export const deadLetter: readonly BackendBehaviour[] = behaviours<BackendContext
       });
       const { message: copy, attempt } = await (await context.receive(deadLetterQueue)).next();
       assert.equal(attempt, 1, 'the dead-letter queue counts from the beginning');
-      const { headers, ...envelope } = copy;
+      const { headers, ...envelope } = asPublished(copy);
       const { headers: _, ...sentEnvelope } = sent;
       assert.deepEqual(envelope, sentEnvelope);
       const { [DeadLetterHeader.deadLetteredAt]: at, ...rest } = headers;

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { type Consumer, DeadLetterHeader, fixedDelays, Reject, RetryLater } from '@melange/core';
+import {
+  type Consumer,
+  DeadLetterHeader,
+  deduplicationKey,
+  fixedDelays,
+  Reject,
+  RetryLater,
+} from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import { type BackendBehaviour, type BackendContext, message } from './backend-context.ts';
 import { consumer, publishValues, running } from './dispatcher-running.ts';
@@ -164,7 +171,7 @@ export const dispatcherOutcomes: readonly BackendBehaviour[] = behaviours<Backen
         const queue = await context.queue({ deadLetterQueue });
         const cache = new TestCache();
         const one = message('"x"');
-        const elsewhere = cache.claim(`one:${one.id}`, { leaseMs: 60_000 });
+        const elsewhere = cache.claim(deduplicationKey(queue, { name: 'one' }, one.id), { leaseMs: 60_000 });
         assert.equal(elsewhere.status, 'claimed');
         await context.backend.publishToQueue(queue, [one]);
         let runs = 0;

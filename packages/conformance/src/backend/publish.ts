@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Capabilities, Message, MessagingBackend } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
+  asPublished,
   type BackendBehaviour,
   type BackendContext,
   message,
@@ -236,7 +237,7 @@ async function roundTrip(context: BackendContext, sent: Message): Promise<Messag
   await context.backend.publishToQueue(queue, [sent]);
   const delivery = await (await context.receive(queue)).next();
   await delivery.acknowledge();
-  return { ...delivery.message, headers: { ...delivery.message.headers } };
+  return asPublished(delivery.message);
 }
 
 async function contentsRoundTrip(

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import type { Message } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
+  asPublished,
   type BackendBehaviour,
   type BackendContext,
   message,
@@ -22,15 +24,38 @@ export const retry: readonly BackendBehaviour[] = behaviours<BackendContext>('re
       for (let attempt = 1; attempt <= 6; attempt += 1) {
         const delivery = await receiver.next();
         assert.equal(delivery.attempt, attempt);
-        const { content, ...rest } = delivery.message;
+        const { content, ...rest } = asPublished(delivery.message);
         const { content: sentContent, ...sentRest } = sent;
-        assert.deepEqual({ ...rest, headers: { ...rest.headers } }, sentRest);
+        assert.deepEqual(rest, sentRest);
         assert.deepEqual([...(content as Uint8Array)], [...(sentContent as Uint8Array)]);
         await (attempt < 6
           ? delivery.retry({ delayMs: attempt % 2 === 0 ? 0 : 20 })
           : delivery.acknowledge());
       }
       await receiver.staysQuiet(context.quietMs, 'the message was acknowledged');
+    },
+  },
+  {
+    id: 'counts-failed-runs-only',
+    title: 'what was deferred, or did not run, comes again as the same attempt; only a failed run counts',
+    async run(context) {
+      const queue = await context.queue();
+      const [sent] = numbered(1);
+      await context.backend.publishToQueue(queue, [sent as Message]);
+      const receiver = await context.receive(queue);
+      const causes = [undefined, 'deferred', 'not-run', 'failed', 'not-run', 'deferred', 'failed'] as const;
+      const seen: number[] = [];
+      for (const [index, because] of causes.entries()) {
+        const delivery = await receiver.next();
+        seen.push(delivery.attempt);
+        assert.deepEqual(asPublished(delivery.message), sent);
+        const delayMs = index % 2 === 0 ? 0 : 20;
+        await delivery.retry(because === undefined ? { delayMs } : { delayMs, because });
+      }
+      const last = await receiver.next();
+      assert.deepEqual([...seen, last.attempt], [1, 2, 2, 2, 3, 3, 3, 4]);
+      assert.equal(last.redeliveries ?? 0, 0, 'its runs ended: it was never handed out in vain');
+      await last.acknowledge();
     },
   },
   {
