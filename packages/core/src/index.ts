@@ -72,6 +72,7 @@ export {
   lift,
   liftsOf,
   type MessageClass,
+  type MessageInstance,
   type MessageType,
   type MessageTypeOptions,
   manifestOf,

@@ -5,12 +5,27 @@ export type MessageClass<Instance extends object = object> = abstract new (
   ...parameters: never[]
 ) => Instance;
 
+declare const manifestOfInstance: unique symbol;
+
+/**
+ * Tells instances of one manifest from those of another, and from plain objects of the same fields, when types are
+ * checked. It is not there at run time. A getter of a class, as the compiler leaves those out of `{ ...message }`.
+ */
+export declare class MessageInstance<Manifest extends string> {
+  private constructor();
+  get [manifestOfInstance](): Manifest;
+}
+
 /** A class made by `defineMessage`: constructor, manifest, static type and run-time schema in one. */
-export interface MessageType<Fields extends object, Schema extends StandardSchema = StandardSchema> {
+export interface MessageType<
+  Fields extends object,
+  Schema extends StandardSchema = StandardSchema,
+  Manifest extends string = string,
+> {
   /** Takes the fields as they are; serializers validate them. */
-  new (fields: Fields): Fields;
+  new (fields: Fields): Fields & MessageInstance<Manifest>;
   /** Name of the shape on the wire. */
-  readonly manifest: string;
+  readonly manifest: Manifest;
   /** Validates the fields on their way out and in. */
   readonly schema: Schema;
   /** Earlier forms that are read as this type. */
@@ -39,11 +54,11 @@ export interface MessageTypeOptions<Fields> {
  * The manifest names the shape on the wire. The constructor takes the fields as they are; serializers
  * validate them with the schema when a message is published and when it is received.
  */
-export function defineMessage<Schema extends StandardSchema>(
-  manifest: string,
+export function defineMessage<Schema extends StandardSchema, const Manifest extends string>(
+  manifest: Manifest,
   schema: Schema,
   options: MessageTypeOptions<SchemaInput<Schema>> = {},
-): MessageType<SchemaOutput<Schema> & object, Schema> {
+): MessageType<SchemaOutput<Schema> & object, Schema, Manifest> {
   class Defined {
     static readonly manifest = manifest;
     static readonly schema = schema;
@@ -52,7 +67,7 @@ export function defineMessage<Schema extends StandardSchema>(
       Object.assign(this, fields);
     }
   }
-  return Defined as unknown as MessageType<SchemaOutput<Schema> & object, Schema>;
+  return Defined as unknown as MessageType<SchemaOutput<Schema> & object, Schema, Manifest>;
 }
 
 /**

@@ -107,3 +107,14 @@ defineMessage('Order', present, {
 });
 // @ts-expect-error a field that the earlier form does not have
 lift('Order.v1', earlier, ({ orderId }) => ({ orderId, total: '0' }));
+
+// An instance is of its manifest: neither fields without a class nor those of another message pass for it.
+class OrderShipped extends defineMessage('OrderShipped', schema) {}
+const placed: OrderPlaced = new OrderPlaced({ orderId: '1' });
+export const manifest: 'OrderPlaced' = OrderPlaced.manifest;
+// @ts-expect-error a plain object with the same fields
+export const plain: OrderPlaced = { orderId: '1' };
+// @ts-expect-error a copy, which is a plain object
+export const copy: OrderPlaced = { ...placed };
+// @ts-expect-error another message with the same fields
+export const shipped: OrderShipped = placed;
