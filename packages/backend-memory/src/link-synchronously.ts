@@ -1,6 +1,6 @@
 import {
-  type ConsumeContext,
   type Consumer,
+  consumeContext,
   type DeduplicationCache,
   deduplicationKey,
   MelangeError,
@@ -58,8 +58,7 @@ async function runOnce(
   cache: DeduplicationCache | undefined,
 ): Promise<void> {
   const { id: messageId, manifest, headers, key } = message;
-  const { signal } = new AbortController();
-  const context: ConsumeContext = { messageId, manifest, attempt: 1, headers, key, signal };
+  const context = consumeContext({ messageId, manifest, headers, key });
   if (cache === undefined) return consumer.process(value, context);
 
   const claim = await cache.claim(deduplicationKey(queue, consumer, messageId), { leaseMs });

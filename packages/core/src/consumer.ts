@@ -13,6 +13,8 @@ export interface ConsumeContext {
   readonly headers: MessageHeaders;
   /** Ordering key, if the message has one. */
   readonly key: string | undefined;
+  /** Names the conversation: the header `correlationId`; of a message without one its own id, for it begins one. */
+  readonly correlationId: string;
   /** Aborted, with a `DeliveryAbortedError` as reason, when the work will not count any more. */
   readonly signal: AbortSignal;
 }

@@ -18,6 +18,7 @@ export {
 export { BackendManager } from './backend-manager.ts';
 export type { DeduplicationOptions } from './claim-keeper.ts';
 export { type Clock, systemClock } from './clock.ts';
+export { consumeContext, correlationIdOf } from './consume-context.ts';
 export type { Ordering } from './consume-loop.ts';
 export type { ConsumeContext, Consumer } from './consumer.ts';
 export { type DeadLetterOptions, deadLetterCopy } from './dead-letter.ts';
@@ -49,6 +50,7 @@ export type { Health, HealthStatus } from './health.ts';
 export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './instrumentation.ts';
 export { type Logger, silentLogger, unfailingLogger, warningLogger } from './logger.ts';
 export {
+  CorrelationHeader,
   DeadLetterHeader,
   isReservedHeader,
   type Message,

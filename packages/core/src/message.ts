@@ -38,6 +38,12 @@ export const WireHeader = {
   redeliveries: 'melange_redeliveries',
 } as const;
 
+/** Names of the application's headers that say what a message belongs to and follows from. */
+export const CorrelationHeader = {
+  correlationId: 'correlationId',
+  causationId: 'causationId',
+} as const;
+
 /** Names of the headers that a dead-lettered copy carries besides the original ones. */
 export const DeadLetterHeader = {
   reason: 'melange_reason',

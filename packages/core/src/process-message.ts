@@ -1,4 +1,5 @@
 import type { ClaimKeeper } from './claim-keeper.ts';
+import { correlationIdOf } from './consume-context.ts';
 import type { ConsumeContext, Consumer } from './consumer.ts';
 import { deduplicationKey, isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError, Reject, type RetryLater } from './errors.ts';
@@ -275,6 +276,10 @@ class Context implements ConsumeContext {
     this.headers = received.headers;
     this.key = received.key;
     this.#work = work;
+  }
+
+  get correlationId(): string {
+    return correlationIdOf(this.#work.delivery.message);
   }
 
   get signal(): AbortSignal {

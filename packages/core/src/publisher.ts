@@ -4,7 +4,7 @@ import { type Clock, systemClock } from './clock.ts';
 import { isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 import { channels, isObserved, type PublishTrace, traced } from './instrumentation.ts';
-import { isReservedHeader, type Message, type MessageHeaders } from './message.ts';
+import { CorrelationHeader, isReservedHeader, type Message, type MessageHeaders } from './message.ts';
 import { type IdSource, uuidVersion7Source } from './message-id.ts';
 import type { SerializedValue, SerializerRegistry } from './serializer-registry.ts';
 
@@ -28,6 +28,13 @@ export interface EnvelopeOptions {
   readonly key?: string;
   /** The application's headers. Default: none. Names that Melange uses itself are refused. */
   readonly headers?: MessageHeaders;
+  /** Names the conversation that the message belongs to, in the header `correlationId`. Default: that of `causedBy`. */
+  readonly correlationId?: string;
+  /**
+   * The message that this one is published because of, such as the context of its handler: its correlation id is carried
+   * on, and its id travels in the header `causationId`. Default: none.
+   */
+  readonly causedBy?: { readonly messageId: string; readonly correlationId: string };
 }
 
 /** A value with its envelope, for batches. */
@@ -186,7 +193,7 @@ class Envelopes {
       serializerId,
       contentType,
       key: envelope.key,
-      headers: envelope.headers ?? none,
+      headers: headersOf(envelope),
       publishedAt,
     };
   }
@@ -196,4 +203,17 @@ class Envelopes {
     for (const { value, ...envelope } of batch) messages.push(await this.seal(value, envelope));
     return messages;
   }
+}
+
+/** The application's headers, which count more than what follows from the cause. */
+function headersOf({ headers, correlationId, causedBy }: EnvelopeOptions): MessageHeaders {
+  if (correlationId === undefined && causedBy === undefined) return headers ?? none;
+  return {
+    ...(causedBy && {
+      [CorrelationHeader.correlationId]: causedBy.correlationId,
+      [CorrelationHeader.causationId]: causedBy.messageId,
+    }),
+    ...headers,
+    ...(correlationId !== undefined && { [CorrelationHeader.correlationId]: correlationId }),
+  };
 }

@@ -49,6 +49,21 @@ describe('a message', () => {
     expect(await received()).toMatchObject([envelope, envelope]);
   });
 
+  test('carries the conversation of its cause on, and says what it follows from', async () => {
+    const causedBy = { messageId: 'm-1', correlationId: 'c-1' };
+    await scene.publisher.publish('orders', { n: 1 }, { causedBy, headers: { tenant: 'shop' } });
+    await topics.publish('news', { n: 1 }, { correlationId: 'c-2' });
+    // What an application writes itself counts more than what follows from the cause.
+    await scene.publisher.publish('orders', { n: 1 }, { causedBy, headers: { correlationId: 'c-3' } });
+    await scene.publisher.publishBatch('orders', [{ value: { n: 1 }, causedBy, correlationId: 'c-4' }]);
+    expect((await received()).map(({ headers }) => headers)).toEqual([
+      { correlationId: 'c-1', causationId: 'm-1', tenant: 'shop' },
+      { correlationId: 'c-2' },
+      { correlationId: 'c-3', causationId: 'm-1' },
+      { correlationId: 'c-4', causationId: 'm-1' },
+    ]);
+  });
+
   test('has the time of its publication in its id, also where the clock goes on meanwhile', async () => {
     const { backend } = scene;
     let now = 1_767_323_045_000;
