@@ -1,1 +1,2 @@
 export { checkDelayMs, checkWholeNumber } from './check-number.ts';
+export { describeThrown, type ThrownDescription, thrownText } from './thrown.ts';

@@ -7,6 +7,7 @@ import {
   type MaybePromise,
 } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
+import { describeThrown } from './thrown.ts';
 
 /** How the dispatcher uses its deduplication cache. */
 export interface DeduplicationOptions {
@@ -179,6 +180,6 @@ function until(expiresAt: number, claim: Claim): OwnClaim | Exclude<Claim, { sta
 
 function throwUnavailable(error: unknown): never {
   if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) throw error;
-  const reason = error instanceof Error ? error.message : String(error);
-  throw new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${reason}`, { cause: error });
+  const { message } = describeThrown(error);
+  throw new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${message}`, { cause: error });
 }

@@ -1,8 +1,9 @@
 import { DeadLetterHeader, type Message } from './message.ts';
+import { describeThrown } from './thrown.ts';
 
 /** Why a delivery is dead-lettered. */
 export interface DeadLetterOptions {
-  /** Short and stable, such as `rejected`, `attempts exhausted`, `undecodable`. */
+  /** Short and stable, such as `rejected`, `attempts exhausted`, `undecodable`, `crashed`. */
   readonly reason: string;
   /** What was thrown, if anything. */
   readonly error?: unknown;
@@ -11,9 +12,6 @@ export interface DeadLetterOptions {
   /** Attempts made, where the caller counted more of them than the broker knows. */
   readonly attempts?: number | undefined;
 }
-
-/** Longest text kept of an error: some brokers bound the size of headers. */
-const longestErrorText = 1000;
 
 /**
  * The copy that goes to a dead-letter queue: content, envelope and headers of the original, plus the
@@ -34,15 +32,10 @@ export function deadLetterCopy(
   headers[DeadLetterHeader.deadLetteredAt] = new Date(circumstances.at).toISOString();
   if (options.consumer !== undefined) headers[DeadLetterHeader.consumer] = options.consumer;
   if (options.error !== undefined) {
-    const { name, message: text } = describeError(options.error);
-    headers[DeadLetterHeader.errorName] = name;
-    headers[DeadLetterHeader.errorMessage] = text;
+    const thrown = describeThrown(options.error);
+    headers[DeadLetterHeader.errorName] = thrown.name;
+    headers[DeadLetterHeader.errorMessage] = thrown.message;
+    if (thrown.cause !== undefined) headers[DeadLetterHeader.errorCause] = thrown.cause;
   }
   return { ...message, headers };
-}
-
-function describeError(error: unknown): { name: string; message: string } {
-  const name = error instanceof Error ? error.name : typeof error;
-  const text = error instanceof Error ? error.message : String(error);
-  return { name, message: text.slice(0, longestErrorText) };
 }

@@ -1,3 +1,5 @@
+import { describeThrown } from './thrown.ts';
+
 /** What went wrong, stable across versions: safe to branch on and to alert on. */
 export type MelangeErrorCode =
   | 'BROKER_UNAVAILABLE'
@@ -43,8 +45,13 @@ export class MelangeError extends Error {
     error: unknown,
     code?: Code,
   ): error is MelangeError & { readonly code: Code } {
-    if (typeof error !== 'object' || error === null || !(brand in error)) return false;
-    return code === undefined || (error as unknown as MelangeError).code === code;
+    if (typeof error !== 'object' || error === null) return false;
+    try {
+      return brand in error && (code === undefined || (error as unknown as MelangeError).code === code);
+    } catch {
+      // A proxy whose traps throw: whatever a handler throws is asked.
+      return false;
+    }
   }
 }
 
@@ -114,10 +121,9 @@ export class PublishError extends MelangeError {
   readonly failures: readonly PublishFailure[];
   constructor(destination: string, failures: readonly PublishFailure[]) {
     const first = failures[0]?.error;
-    const reason = first instanceof Error ? first.message : String(first);
     super(
       'PUBLISH_FAILED',
-      `${failures.length} message(s) to "${destination}" were not confirmed: ${reason}`,
+      `${failures.length} message(s) to "${destination}" were not confirmed: ${describeThrown(first).message}`,
       {
         cause: first,
       },

@@ -1,3 +1,6 @@
+import { debuglog } from 'node:util';
+import { describeThrown, thrownText } from './thrown.ts';
+
 /**
  * Where Melange writes its log lines: a sentence and its facts. `console` fits, so does a line of glue to
  * any logging library.
@@ -15,13 +18,38 @@ export interface Logger {
 
 const ignore = (): void => undefined;
 
-/** The default: warnings and errors go to standard error, for nothing may fail silently. */
+/** `NODE_DEBUG=melange` turns it on, as for Node's own modules. */
+const debugging = debuglog('melange');
+
+/**
+ * The default: warnings and errors go to standard error, one line for each event, for nothing may fail silently. With
+ * `NODE_DEBUG=melange` in the environment everything does, and errors are followed by their stacks.
+ */
 export const warningLogger: Logger = {
-  debug: ignore,
-  info: ignore,
-  warn: (message, facts) => console.warn(`melange: ${message}`, facts ?? ''),
-  error: (message, facts) => console.error(`melange: ${message}`, facts ?? ''),
+  debug: (message, facts) => debugging.enabled && console.error(lineOf(message, facts)),
+  info: (message, facts) => debugging.enabled && console.error(lineOf(message, facts)),
+  warn: (message, facts) => console.warn(lineOf(message, facts)),
+  error: (message, facts) => console.error(lineOf(message, facts)),
 };
+
+function lineOf(message: string, facts: Readonly<Record<string, unknown>> = {}): string {
+  let line = `melange: ${message}`;
+  for (const [name, value] of Object.entries(facts)) {
+    if (value !== undefined) line += ` ${name}=${name === 'error' ? errorText(value) : factText(value)}`;
+  }
+  return debugging.enabled && facts.error instanceof Error ? `${line}\n${facts.error.stack}` : line;
+}
+
+function errorText(error: unknown): string {
+  const { cause } = describeThrown(error);
+  return JSON.stringify(cause === undefined ? thrownText(error) : `${thrownText(error)} < ${cause}`);
+}
+
+/** In quotes where it could be taken for more than one fact. */
+function factText(value: unknown): string {
+  const text = thrownText(value);
+  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+}
 
 /** Writes nothing: for tests that expect errors. */
 export const silentLogger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };

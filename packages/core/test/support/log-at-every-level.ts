@@ -1,0 +1,5 @@
+import { warningLogger } from '../../src/logger.ts';
+
+warningLogger.debug('at debug');
+warningLogger.info('at info');
+warningLogger.error('at error', { error: new Error('declined') });
