@@ -12,7 +12,7 @@ export interface ThrownDescription {
 const maxCharacters = 1_000;
 const maxCauses = 5;
 /** Characters that brokers or protocols refuse in text. */
-const refusedCharacters = /[\0-\x08\v\f\x0e-\x1f\x7f\ufffe\uffff]|\p{Surrogate}/gu;
+const refusedCharacters = /(?![\t\n\r])\p{Control}|\p{Surrogate}|[\ufffe\uffff]/gu;
 
 /**
  * Describes a thrown value in text that every broker carries as a header. Never throws, though what is thrown may be
