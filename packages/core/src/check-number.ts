@@ -1,14 +1,15 @@
 import { MelangeError } from './errors.ts';
 
 /**
- * Answers a duration in ms: any finite number from 0 up, fractions included.
+ * Answers a duration in ms: any finite number from `min` up, fractions included.
  *
  * @param name the option, as its user writes it: `leaseMs`.
+ * @param min default: 0.
  * @throws MelangeError `CONFIGURATION`, naming the option and the value, for everything else.
  */
-export function checkDelayMs(name: string, value: number): number {
-  if (Number.isFinite(value) && value >= 0) return value;
-  throw refused(name, 'a finite number of milliseconds, 0 or more', value);
+export function checkDelayMs(name: string, value: number, min = 0): number {
+  if (Number.isFinite(value) && value >= min) return value;
+  throw refused(name, `a finite number of milliseconds, ${min} or more`, value);
 }
 
 /**

@@ -1,3 +1,4 @@
+import { checkDelayMs } from './check-number.ts';
 import type { Clock } from './clock.ts';
 import {
   type Claim,
@@ -54,8 +55,9 @@ export class ClaimKeeper {
   ) {
     this.#cache = cache;
     this.#clock = clock;
-    this.#leaseMs = options.leaseMs ?? 30_000;
-    this.#timeoutMs = options.timeoutMs ?? 5_000;
+    // Shorter than a timer's step, a lease would be renewed without a pause.
+    this.#leaseMs = checkDelayMs('leaseMs', options.leaseMs ?? 30_000, 1);
+    this.#timeoutMs = checkDelayMs('timeoutMs', options.timeoutMs ?? 5_000, 1);
     this.onUnavailable = options.onUnavailable ?? 'retry';
     this.#onError = onError;
   }

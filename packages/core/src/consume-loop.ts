@@ -19,6 +19,8 @@ export interface LoopSettings {
   readonly concurrency: number;
   readonly ordering: Ordering;
   readonly handlerTimeoutMs: number | undefined;
+  /** How long stopping waits for running handlers, in ms, as of now. */
+  readonly deadlineMs: () => number;
   /** Pause before a message comes again that could not be settled, in ms. */
   readonly longestDelayMs: number;
   /** The rules for all its deliveries. */
@@ -56,12 +58,18 @@ export class ConsumeLoop {
     return this.#unfinished;
   }
 
-  /**
-   * Consumes until `signal` is aborted or, with `untilEmpty`, the broker has nothing more; then drains.
-   *
-   * @param deadlineMs read when draining starts.
-   */
-  async run(signal: AbortSignal, untilEmpty: boolean, deadlineMs: () => number): Promise<void> {
+  /** Handlers under way. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** How long stopping would wait for running handlers, in ms. */
+  get deadlineMs(): number {
+    return this.#settings.deadlineMs();
+  }
+
+  /** Consumes until `signal` is aborted or, with `untilEmpty`, the broker has nothing more; then drains. */
+  async run(signal: AbortSignal, untilEmpty: boolean): Promise<void> {
     if (signal.aborted) return;
     const { concurrency, ordering } = this.#settings;
     const maxInFlight = ordering === 'key' ? concurrency * deliveriesPerHandler : concurrency;
@@ -76,19 +84,14 @@ export class ConsumeLoop {
     // Before anything is waited for: a stop that comes meanwhile must not be missed.
     signal.addEventListener('abort', abort, { once: true });
     try {
-      await this.#consume(signal, aborted, { maxInFlight, untilEmpty }, deadlineMs);
+      await this.#consume(signal, aborted, { maxInFlight, untilEmpty });
     } finally {
       // The signal outlives this run: it would keep every one that was.
       signal.removeEventListener('abort', abort);
     }
   }
 
-  async #consume(
-    signal: AbortSignal,
-    aborted: Promise<void>,
-    options: SubscribeOptions,
-    deadlineMs: () => number,
-  ): Promise<void> {
+  async #consume(signal: AbortSignal, aborted: Promise<void>, options: SubscribeOptions): Promise<void> {
     const { backend } = this.#settings;
     const { deadLetterQueue } = await backend.describeQueue(this.queue);
     this.#rules = this.#settings.rules(deadLetterQueue !== undefined);
@@ -103,7 +106,7 @@ export class ConsumeLoop {
       this.#settings.report(error, undefined);
     }
     // Looked at once drained: until then its failure would be one that nobody handles.
-    const [closing] = await Promise.allSettled([subscription.close(), this.#drain(deadlineMs())]);
+    const [closing] = await Promise.allSettled([subscription.close(), this.#drain(this.deadlineMs)]);
     if (failure !== undefined) throw failure;
     if (closing.status === 'rejected') throw closing.reason;
   }
@@ -137,6 +140,7 @@ export class ConsumeLoop {
         continue;
       }
       this.#running.add(work);
+      work.beginAttempt();
       void this.#handle(work, lane);
     }
   }

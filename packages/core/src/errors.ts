@@ -163,13 +163,3 @@ export class Reject extends MelangeError {
     super('REJECTED', reason, options);
   }
 }
-
-/** Thrown by a handler: try this message again after `delayMs`, whatever the retry policy says. */
-export class RetryLater extends MelangeError {
-  override readonly name = 'RetryLater';
-  readonly delayMs: number;
-  constructor(delayMs: number, reason?: string, options?: { cause?: unknown }) {
-    super('RETRY_LATER', reason ?? `Retry asked for in ${delayMs} ms`, options);
-    this.delayMs = delayMs;
-  }
-}

@@ -41,7 +41,6 @@ export {
   type PublishFailure,
   QueueNotFoundError,
   Reject,
-  RetryLater,
   SerializationError,
   TopicNotFoundError,
   TopologyConflictError,
@@ -94,6 +93,7 @@ export {
   QueuePublisher,
   TopicPublisher,
 } from './publisher.ts';
+export { RetryLater } from './retry-later.ts';
 export {
   type ExponentialBackoffOptions,
   exponentialBackoff,

@@ -1,5 +1,6 @@
 import type { MessagingBackend } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
+import { checkDelayMs, checkWholeNumber } from './check-number.ts';
 import { ClaimKeeper } from './claim-keeper.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { ConsumeLoop } from './consume-loop.ts';
@@ -16,8 +17,9 @@ import type {
   MessageDispatcherOptions,
 } from './message-dispatcher-options.ts';
 import type { Outcome, ProcessingRules } from './process-message.ts';
-import { exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
+import { checkRetryPolicy, exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
 import { Router } from './router.ts';
+import { whicheverFirst } from './whichever-first.ts';
 import type { Work } from './work.ts';
 
 const defaultConcurrency = 10;
@@ -47,20 +49,16 @@ export class MessageDispatcher {
   #router = new Router([]);
   #deadlineMs: number | undefined;
 
-  /** @throws MelangeError `CONFIGURATION` for a concurrency below 1, or when there is no backend. */
+  /** @throws MelangeError `CONFIGURATION` for a number that makes no sense, or when there is no backend. */
   constructor(options: MessageDispatcherOptions) {
     const { concurrency = defaultConcurrency, cache, clock = systemClock, logger } = options;
-    if (!Number.isInteger(concurrency) || concurrency < 1) {
-      throw new MelangeError(
-        'CONFIGURATION',
-        `concurrency must be a whole number of at least 1, not ${concurrency}.`,
-      );
-    }
+    checkWholeNumber('concurrency', concurrency, 1);
+    if (options.handlerTimeoutMs !== undefined) checkDelayMs('handlerTimeoutMs', options.handlerTimeoutMs);
     this.#options = options;
     this.#backend = options.backend ?? BackendManager.getDefaultBackend();
     this.#clock = clock;
     this.#logger = unfailingLogger(logger);
-    this.#retry = options.retry ?? exponentialBackoff();
+    this.#retry = checkRetryPolicy(options.retry ?? exponentialBackoff());
     if (cache !== undefined && !(cache instanceof NullCache)) {
       this.#claims = new ClaimKeeper(cache, clock, options.deduplication ?? {}, (error) =>
         this.#logger.error('the deduplication cache failed', { error }),
@@ -113,8 +111,10 @@ export class MessageDispatcher {
 
   /** Stops every loop as an aborted signal would, with one deadline (in ms, default 30,000) for all. Idempotent. */
   async close(options: { readonly deadlineMs?: number } = {}): Promise<void> {
-    this.#deadlineMs = options.deadlineMs;
+    const { deadlineMs } = options;
+    if (deadlineMs !== undefined) this.#deadlineMs = checkDelayMs('deadlineMs', deadlineMs);
     this.#closing.abort();
+    this.#sayWhatIsWaitedFor();
     await Promise.allSettled(this.#loops.values());
   }
 
@@ -132,6 +132,16 @@ export class MessageDispatcher {
       severity[right.status] > severity[left.status] ? right : left,
     );
     return { ...worst, loops };
+  }
+
+  /** A handler that awaits `close()` waits for itself: whoever wonders why nothing goes on finds this line. */
+  #sayWhatIsWaitedFor(): void {
+    for (const { queue, running, deadlineMs } of this.#loops.keys()) {
+      if (running === 0) continue;
+      const until = new Date(this.#clock.now() + deadlineMs).toISOString();
+      const fields = { queue, running, until, deadlineMs };
+      this.#logger.warn('closing waits for handlers; one that awaits close() itself waits in vain', fields);
+    }
   }
 
   #setConsumers(consumers: readonly Consumer[]): void {
@@ -155,16 +165,12 @@ export class MessageDispatcher {
   }
 
   async #consume(queue: string, options: ConsumeOptions, untilEmpty: boolean): Promise<void> {
-    const { signal } = this.#closing;
-    if (signal.aborted) throw new MelangeError('CLOSED', 'The dispatcher is closed.');
-    const stop = options.signal === undefined ? signal : AbortSignal.any([signal, options.signal]);
+    if (this.#closing.signal.aborted) throw new MelangeError('CLOSED', 'The dispatcher is closed.');
+    if (options.deadlineMs !== undefined) checkDelayMs('deadlineMs', options.deadlineMs);
+    const stop = whicheverFirst(this.#closing.signal, options.signal);
     const loop = this.#loopOf(queue, options);
     this.#failed.delete(queue);
-    const running = loop.run(
-      stop,
-      untilEmpty,
-      () => this.#deadlineMs ?? options.deadlineMs ?? defaultDeadlineMs,
-    );
+    const running = loop.run(stop.signal, untilEmpty);
     this.#loops.set(loop, running);
     try {
       await running;
@@ -173,6 +179,7 @@ export class MessageDispatcher {
       this.#logger.error('a consume loop ended in an error', { queue, error });
       throw error;
     } finally {
+      stop.release();
       this.#loops.delete(loop);
     }
   }
@@ -192,6 +199,7 @@ export class MessageDispatcher {
       concurrency: ordering === 'queue' ? 1 : concurrency,
       ordering,
       handlerTimeoutMs,
+      deadlineMs: () => this.#deadlineMs ?? options.deadlineMs ?? defaultDeadlineMs,
       longestDelayMs: this.#retry.longestDelayMs,
       rules: (hasDeadLetterQueue) =>
         this.#rules(queue, hasDeadLetterQueue, (error, consumer, work) => report(error, work, consumer)),

@@ -1,13 +1,15 @@
+import { checkDelayMs } from './check-number.ts';
 import type { ClaimKeeper } from './claim-keeper.ts';
-import { correlationIdOf } from './consume-context.ts';
-import type { ConsumeContext, Consumer } from './consumer.ts';
+import type { Consumer } from './consumer.ts';
 import { deduplicationKey, isPromise, type MaybePromise } from './deduplication-cache.ts';
-import { DeliveryAbortedError, MelangeError, Reject, type RetryLater } from './errors.ts';
+import { DeliveryAbortedError, MelangeError, Reject } from './errors.ts';
 import { channels, isObserved, traced } from './instrumentation.ts';
 import type { Message, MessageContent } from './message.ts';
 import type { Middleware } from './middleware.ts';
+import type { RetryLater } from './retry-later.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Router } from './router.ts';
+import { Run } from './run.ts';
 import type { SerializerRegistry } from './serializer-registry.ts';
 import type { Work } from './work.ts';
 
@@ -149,7 +151,8 @@ function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRule
   }
   if (exhausted) return { kind: 'retry', delayMs: retry.longestDelayMs };
   if (MelangeError.is(error, 'RETRY_LATER')) return { kind: 'retry', delayMs: (error as RetryLater).delayMs };
-  return { kind: 'retry', delayMs: retry.delayMs(work.attempt, rules.random()) };
+  const delayMs = retry.delayMs(work.attempt, rules.random());
+  return { kind: 'retry', delayMs: checkDelayMs("the retry policy's delay", delayMs) };
 }
 
 /** An outage of the cache, and a claim that a dead worker left behind, must not use up the message's attempts. */
@@ -190,7 +193,7 @@ async function runOnce(
   let lost: DeliveryAbortedError | undefined;
   const stopKeeping = claims.keep(claim, () => {
     lost = claimLost(consumer, id);
-    work.abort(lost);
+    work.abortRun(lost);
   });
   const error = await failureOf(consumer, value, work, rules);
   stopKeeping();
@@ -239,7 +242,7 @@ function threwNothing(): Error {
 
 /** Runs the consumer, with all that surrounds a run. */
 function run(consumer: Consumer, message: unknown, work: Work, rules: ProcessingRules): MaybePromise<void> {
-  const context = new Context(work, consumer.name, message);
+  const context = new Run(work, consumer.name, message);
   if (rules.middleware.length === 0 && !isObserved(channels.process))
     return consumer.process(message, context);
   let next = async (): Promise<void> => consumer.process(message, context);
@@ -254,35 +257,4 @@ function run(consumer: Consumer, message: unknown, work: Work, rules: Processing
     () => ({ queue: rules.queue, message: delivery.message, consumer: consumer.name, attempt }),
     next,
   );
-}
-
-class Context implements ConsumeContext {
-  readonly consumer: string;
-  readonly message: unknown;
-  readonly messageId: string;
-  readonly manifest: string | undefined;
-  readonly attempt: number;
-  readonly headers: Message['headers'];
-  readonly key: string | undefined;
-  readonly #work: Work;
-
-  constructor(work: Work, consumer: string, message: unknown) {
-    const received = work.delivery.message;
-    this.consumer = consumer;
-    this.message = message;
-    this.messageId = received.id;
-    this.manifest = received.manifest;
-    this.attempt = work.attempt;
-    this.headers = received.headers;
-    this.key = received.key;
-    this.#work = work;
-  }
-
-  get correlationId(): string {
-    return correlationIdOf(this.#work.delivery.message);
-  }
-
-  get signal(): AbortSignal {
-    return this.#work.signal;
-  }
 }

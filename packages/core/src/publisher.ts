@@ -1,5 +1,6 @@
 import type { Capabilities, MessagingBackend, PublishOptions, PublishToQueueOptions } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
+import { checkDelayMs } from './check-number.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
@@ -94,6 +95,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
 
   #send(queue: string, messages: Message[], options: PublishToQueueOptions<Features>): Promise<void> {
     const backend = this.#backend;
+    checkBounds(options);
     if (!isObserved(channels.publish)) return backend.publishToQueue(queue, messages, options);
     return traced(
       channels.publish,
@@ -142,6 +144,7 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> {
 
   #send(topic: string, messages: Message[], options: PublishOptions): Promise<void> {
     const backend = this.#backend;
+    checkBounds(options);
     if (!isObserved(channels.publish)) return backend.publishToTopic(topic, messages, options);
     return traced(
       channels.publish,
@@ -149,6 +152,12 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> {
       () => backend.publishToTopic(topic, messages, options),
     );
   }
+}
+
+/** @throws MelangeError `CONFIGURATION` for times that make no sense. */
+function checkBounds({ deadlineMs, delayMs }: PublishOptions & { readonly delayMs?: number }): void {
+  if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
+  if (delayMs !== undefined) checkDelayMs('delayMs', delayMs);
 }
 
 /** Makes messages of values. */

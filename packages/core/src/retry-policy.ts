@@ -1,6 +1,9 @@
+import { checkDelayMs, checkWholeNumber } from './check-number.ts';
+import { MelangeError } from './errors.ts';
+
 /** When to try again, and when to stop. Pure: randomness comes in. */
 export interface RetryPolicy {
-  /** Attempts in all, the first included; the message is dead-lettered after the last one failed. */
+  /** Attempts in all, the first included, or Infinity; the message is dead-lettered after the last one failed. */
   readonly maxAttempts: number;
   /** Longest delay in ms: the pace of retries when there is no dead-letter queue to end them. */
   readonly longestDelayMs: number;
@@ -15,11 +18,11 @@ export interface RetryPolicy {
 
 /** Settings of `exponentialBackoff`. */
 export interface ExponentialBackoffOptions {
-  /** Attempts in all, the first included. Default: 10. */
+  /** Attempts in all, the first included; Infinity for no end of them. Default: 10. */
   readonly maxAttempts?: number;
   /** Delay before the second attempt, in ms. Default: 1,000. */
   readonly firstDelayMs?: number;
-  /** How many times longer each delay is than the one before it. Default: 2. */
+  /** How many times longer each delay is than the one before it, 1 or more. Default: 2. */
   readonly factor?: number;
   /** Bound of the delays, in ms. Default: 60,000. */
   readonly longestDelayMs?: number;
@@ -27,7 +30,12 @@ export interface ExponentialBackoffOptions {
   readonly jitter?: number;
 }
 
-/** Each delay is `factor` times the one before it, up to the longest. */
+/**
+ * Each delay is `factor` times the one before it, up to the longest.
+ *
+ * @throws MelangeError `CONFIGURATION` for a delay that is negative or not finite, fewer attempts than 1, a factor
+ * below 1 and a jitter that is not a share.
+ */
 export function exponentialBackoff(options: ExponentialBackoffOptions = {}): RetryPolicy {
   const {
     maxAttempts = 10,
@@ -36,21 +44,50 @@ export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Ret
     longestDelayMs = 60_000,
     jitter = 0.1,
   } = options;
+  checkAttempts(maxAttempts);
+  checkDelayMs('firstDelayMs', firstDelayMs);
+  checkDelayMs('longestDelayMs', longestDelayMs);
+  checkWithin('factor', factor, 1, Number.MAX_VALUE);
+  checkWithin('jitter', jitter, 0, 1);
   return {
     maxAttempts,
     longestDelayMs,
     delayMs(attempt, random) {
-      const delay = Math.min(firstDelayMs * factor ** (attempt - 1), longestDelayMs);
+      // The growth has no bound, and 0 times Infinity is no number.
+      const growth = Math.min(factor ** (attempt - 1), Number.MAX_VALUE);
+      const delay = Math.min(firstDelayMs * growth, longestDelayMs);
       return Math.round(delay * (1 - jitter * random));
     },
   };
 }
 
-/** The delays as listed, one before each further attempt: `fixedDelays([100, 1000])` makes three attempts. */
+/**
+ * The delays as listed, in ms, one before each further attempt: `fixedDelays([100, 1000])` makes three attempts.
+ *
+ * @throws MelangeError `CONFIGURATION` for a delay that is negative or not finite.
+ */
 export function fixedDelays(delaysMs: readonly number[]): RetryPolicy {
+  const delays = delaysMs.map((delayMs, index) => checkDelayMs(`delaysMs[${index}]`, delayMs));
   return {
-    maxAttempts: delaysMs.length + 1,
-    longestDelayMs: Math.max(0, ...delaysMs),
-    delayMs: (attempt) => delaysMs[Math.min(attempt, delaysMs.length) - 1] ?? 0,
+    maxAttempts: delays.length + 1,
+    longestDelayMs: delays.reduce((longest, delayMs) => Math.max(longest, delayMs), 0),
+    delayMs: (attempt) => delays[Math.min(attempt, delays.length) - 1] ?? 0,
   };
+}
+
+/** @throws MelangeError `CONFIGURATION` for a policy of somebody's own that makes no sense. */
+export function checkRetryPolicy(policy: RetryPolicy): RetryPolicy {
+  checkAttempts(policy.maxAttempts);
+  checkDelayMs('longestDelayMs of the retry policy', policy.longestDelayMs);
+  return policy;
+}
+
+function checkAttempts(maxAttempts: number): void {
+  if (maxAttempts !== Number.POSITIVE_INFINITY) checkWholeNumber('maxAttempts', maxAttempts, 1);
+}
+
+function checkWithin(name: string, value: number, min: number, max: number): void {
+  if (value >= min && value <= max) return;
+  const bounds = max === Number.MAX_VALUE ? `a finite number of at least ${min}` : `from ${min} to ${max}`;
+  throw new MelangeError('CONFIGURATION', `${name} must be ${bounds}, not ${value}.`);
 }

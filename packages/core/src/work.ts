@@ -4,6 +4,14 @@ import type { Linked } from './lanes.ts';
 import type { Outcome } from './process-message.ts';
 import type { Slotted } from './slots.ts';
 
+/** The run of a consumer, as far as others may end it. */
+export interface Abortable {
+  /** Only the first reason counts. */
+  abort(reason: DeliveryAbortedError): void;
+  /** The consumer is done. */
+  end(): void;
+}
+
 /** One delivery under way. One object with all that is known of it, for one is made for every message. */
 export class Work implements Slotted, Linked<Work> {
   readonly delivery: Delivery;
@@ -15,32 +23,36 @@ export class Work implements Slotted, Linked<Work> {
   settledBy: Outcome | undefined = undefined;
   slot = -1;
   next: Work | undefined = undefined;
+  /** Why this attempt was aborted, whichever consumer is at it. */
   #reason: DeliveryAbortedError | undefined;
-  #controller: AbortController | undefined;
+  /** The run of a consumer that goes on; they go one after the other. */
+  #run: Abortable | undefined;
 
   constructor(delivery: Delivery) {
     this.delivery = delivery;
     this.attempt = delivery.attempt;
   }
 
-  /**
-   * The signal that handlers see: the delivery's own, joined by the dispatcher's reasons. Made only when a handler
-   * looks at it, for most never do.
-   */
-  get signal(): AbortSignal {
-    if (this.#controller !== undefined) return this.#controller.signal;
-    const controller = new AbortController();
-    this.#controller = controller;
-    const upstream = this.delivery.signal;
-    if (this.#reason !== undefined) controller.abort(this.#reason);
-    else if (upstream.aborted) controller.abort(upstream.reason);
-    else upstream.addEventListener('abort', () => controller.abort(upstream.reason), { once: true });
-    return controller.signal;
+  /** The next attempt: what ended the one before is over. */
+  beginAttempt(): void {
+    this.#reason = undefined;
   }
 
-  /** Only the first reason counts. */
+  /** A consumer begins. Answers why its run is aborted already, if it is. */
+  begin(run: Abortable): DeliveryAbortedError | undefined {
+    this.#run?.end();
+    this.#run = run;
+    return this.#reason;
+  }
+
+  /** For this attempt: its present run, and those of further consumers. Only the first reason counts. */
   abort(reason: DeliveryAbortedError): void {
     this.#reason ??= reason;
-    this.#controller?.abort(reason);
+    this.#run?.abort(reason);
+  }
+
+  /** For the present run only. */
+  abortRun(reason: DeliveryAbortedError): void {
+    this.#run?.abort(reason);
   }
 }

@@ -69,17 +69,20 @@ export class Scene {
     }) as MemoryBackend;
   }
 
-  /** Retries twice, after 100 ms each. */
-  dispatcher(process: Process, options: Partial<MessageDispatcherOptions> = {}): MessageDispatcher {
-    return new SimpleMessageDispatcher(consumer(process), {
+  /** Of a dispatcher that retries twice, after 100 ms each. */
+  get options(): MessageDispatcherOptions {
+    return {
       backend: this.backend,
       serializers,
       clock: this.clock,
       logger: silentLogger,
       retry: fixedDelays([100, 100]),
       random: () => 0,
-      ...options,
-    });
+    };
+  }
+
+  dispatcher(process: Process, options: Partial<MessageDispatcherOptions> = {}): MessageDispatcher {
+    return new SimpleMessageDispatcher(consumer(process), { ...this.options, ...options });
   }
 
   async publish(count: number, key?: (n: number) => string): Promise<void> {
