@@ -1,4 +1,4 @@
-import { checkSubscribeOptions } from '@melange/backend-kit';
+import { checkSubscribeOptions, Troubles } from '@melange/backend-kit';
 import {
   type Delivery,
   type Health,
@@ -44,6 +44,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   readonly #settings: KafkaSettings;
   readonly #logger: Logger;
   readonly #client: KafkaClient;
+  readonly #troubles: Troubles;
   readonly #publisher: KafkaPublisher;
   readonly #topology: KafkaTopology;
   readonly #consumers = new Map<string, QueueConsumer>();
@@ -57,7 +58,8 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     this.#settings = settingsOf(options);
     this.#logger = unfailingLogger(options.logger);
     this.#client = new KafkaClient(options, this.#settings, this.#logger);
-    this.#publisher = new KafkaPublisher(this.#client, this.#logger);
+    this.#troubles = new Troubles({ logger: this.#logger });
+    this.#publisher = new KafkaPublisher(this.#client, this.#troubles);
     const publish = async (topic: string, records: readonly Parameters<KafkaPublisher['publish']>[1][]) => {
       const { publishTimeoutMs } = this.#settings;
       await Promise.all(records.map((record) => this.#publisher.publish(topic, record, publishTimeoutMs, 0)));
@@ -140,13 +142,13 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
 
   async health(): Promise<Health> {
     if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
-    const stalled = this.#publisher.stalledBecause;
+    const trouble = this.#troubles.health();
     const healths = [...this.#consumers.values()].map((consumer) => consumer.health());
     const worst =
       healths.find(({ status }) => status === 'unhealthy') ??
       healths.find(({ status }) => status === 'degraded');
     if (worst?.status === 'unhealthy') return worst;
-    if (stalled !== undefined) return { status: 'degraded', detail: `not publishing: ${stalled}` };
+    if (trouble.status !== 'healthy') return trouble;
     if (worst !== undefined) return worst;
     if (this.#failedBecause !== undefined) return { status: 'degraded', detail: this.#failedBecause };
     return { status: 'healthy' };

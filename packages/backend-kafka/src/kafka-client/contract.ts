@@ -14,15 +14,22 @@ export interface Commit {
   readonly metadata: string;
 }
 
-/** Records for one topic, in their order. Those without a key go to one partition, chosen by `spread`. */
-export interface OutgoingBatch {
-  readonly topic: string;
-  readonly records: readonly { readonly record: OutgoingRecord; readonly spread: number }[];
+/** A record on its way. One without a key goes to a partition chosen by `spread`. */
+export interface OutgoingItem {
+  readonly record: OutgoingRecord;
+  readonly spread: number;
+  /** Where it went, or will go. Written by the producer, which keeps to it; to be cleared for another producer. */
+  partition: number | undefined;
 }
 
-/** An idempotent producer with acks of all replicas. After a `send` that failed it must be closed, not used. */
+/**
+ * An idempotent producer with acks of all replicas. After a `send` that failed the same items may be sent again: what
+ * had arrived is not written twice. Before other items are sent it must be closed, and another one opened: the broker
+ * would take them for a repetition.
+ */
 export interface KafkaProducer {
-  send(batches: readonly OutgoingBatch[], isCompressed?: boolean): Promise<void>;
+  /** Sends to one topic; resolves when all replicas have the records. */
+  send(topic: string, items: readonly OutgoingItem[], isCompressed?: boolean): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -3,7 +3,7 @@ export type {
   GroupListener,
   GroupMember,
   KafkaProducer,
-  OutgoingBatch,
+  OutgoingItem,
   PartitionRange,
 } from './contract.ts';
 export { typeOf } from './errors.ts';

@@ -209,7 +209,7 @@ export class KafkaClient {
   }
 
   openProducer(): Promise<KafkaProducer> {
-    return openProducer(this.#kafka, this.#settings.requestTimeoutMs);
+    return openProducer(this.#kafka, this.#settings);
   }
 
   join(groupId: string, topics: readonly string[], listener: GroupListener): GroupMember {

@@ -1,14 +1,23 @@
 import { CompressionTypes, type Kafka, Partitioners, type Producer } from 'kafkajs';
-import type { KafkaProducer, OutgoingBatch } from './contract.ts';
+import type { KafkaProducer, OutgoingItem } from './contract.ts';
 import { asMelangeError, bounded } from './errors.ts';
 import { retry } from './retry.ts';
 
-/** A connected producer. `timeoutMs` bounds the replicas' confirmation. */
-export async function openProducer(kafka: Kafka, timeoutMs: number): Promise<KafkaProducer> {
+/** Bounds of a producer, in ms. */
+export interface ProducerSettings {
+  /** How long replicas may take to confirm. */
+  readonly requestTimeoutMs: number;
+  /** Age at which partitions and their leaders are asked for again. */
+  readonly metadataMaxAgeMs: number;
+}
+
+/** A connected producer. */
+export async function openProducer(kafka: Kafka, settings: ProducerSettings): Promise<KafkaProducer> {
   const producer = kafka.producer({
     idempotent: true,
     maxInFlightRequests: 1,
     allowAutoTopicCreation: false,
+    metadataMaxAge: settings.metadataMaxAgeMs,
     createPartitioner: stickyPartitioner,
     retry,
   });
@@ -19,7 +28,8 @@ export async function openProducer(kafka: Kafka, timeoutMs: number): Promise<Kaf
     throw asMelangeError(error);
   }
   return {
-    send: (batches, isCompressed) => send(producer, batches, timeoutMs, isCompressed),
+    send: (topic, items, isCompressed) =>
+      send(producer, topic, items, settings.requestTimeoutMs, isCompressed),
     close: () => bounded(producer.disconnect()),
   };
 }
@@ -28,34 +38,37 @@ interface SendMessage {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
   readonly headers: Record<string, Buffer>;
-  readonly spread: number;
+  readonly item: OutgoingItem;
 }
 
-/** As the Java client does with keys. A choice holds for the retries of a send, or its sequence numbers would not. */
+/**
+ * As the Java client does with keys. A choice holds for as long as the producer does: a record that is sent again to
+ * another partition, which was added meanwhile, would leave its sequence number to a record that the broker then drops.
+ */
 function stickyPartitioner(): ReturnType<typeof Partitioners.DefaultPartitioner> {
   const byKey = Partitioners.DefaultPartitioner();
   return (choice) => {
-    const { key, spread } = choice.message as unknown as SendMessage;
-    return key === null ? spread % choice.partitionMetadata.length : byKey(choice);
+    const { key, item } = choice.message as unknown as SendMessage;
+    item.partition ??= key === null ? item.spread % choice.partitionMetadata.length : byKey(choice);
+    return item.partition;
   };
 }
 
 async function send(
   producer: Producer,
-  batches: readonly OutgoingBatch[],
+  topic: string,
+  items: readonly OutgoingItem[],
   timeout: number,
   isCompressed = false,
 ): Promise<void> {
-  const topicMessages = batches.map(({ topic, records }) => ({
-    topic,
-    messages: records.map(({ record: { key, value, headers }, spread }) => {
-      const message: SendMessage = { key, value, headers: headers as Record<string, Buffer>, spread };
-      return message;
-    }),
-  }));
+  const messages = items.map((item) => {
+    const { key, value, headers } = item.record;
+    const message: SendMessage = { key, value, headers: headers as Record<string, Buffer>, item };
+    return message;
+  });
   try {
     const compression = isCompressed ? CompressionTypes.GZIP : CompressionTypes.None;
-    await producer.sendBatch({ acks: -1, timeout, compression, topicMessages });
+    await producer.send({ acks: -1, timeout, compression, topic, messages });
   } catch (error) {
     throw asMelangeError(error);
   }
