@@ -1,8 +1,16 @@
-/** Collects the acknowledgements of one turn, which then share a round trip. */
+/** Ids in one script: others have their turn between two. */
+const maxIdsAtOnce = 1_000;
+
+/** Acknowledgements that share a round trip. */
+interface Batch {
+  readonly ids: string[];
+  readonly sent: Promise<unknown>;
+}
+
+/** Collects the acknowledgements of one turn, which then share a round trip, or a few where there are many. */
 export class Acknowledgements {
   readonly #send: (ids: readonly string[]) => Promise<unknown>;
-  #ids: string[] = [];
-  #sent: Promise<unknown> | undefined;
+  #batch: Batch | undefined;
 
   constructor(send: (ids: readonly string[]) => Promise<unknown>) {
     this.#send = send;
@@ -10,15 +18,19 @@ export class Acknowledgements {
 
   /** Resolves when the broker has done it. */
   async add(id: string): Promise<void> {
-    this.#ids.push(id);
-    this.#sent ??= new Promise((resolve, reject) => {
+    if (this.#batch === undefined || this.#batch.ids.length === maxIdsAtOnce) this.#batch = this.#begin();
+    this.#batch.ids.push(id);
+    await this.#batch.sent;
+  }
+
+  #begin(): Batch {
+    const ids: string[] = [];
+    const sent = new Promise((resolve, reject) => {
       setImmediate(() => {
-        const ids = this.#ids;
-        this.#ids = [];
-        this.#sent = undefined;
+        if (this.#batch?.ids === ids) this.#batch = undefined;
         this.#send(ids).then(resolve, reject);
       });
     });
-    await this.#sent;
+    return { ids, sent };
   }
 }

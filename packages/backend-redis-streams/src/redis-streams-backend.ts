@@ -1,4 +1,4 @@
-import { checkSubscribeOptions } from '@melange/backend-kit';
+import { checkName, checkSubscribeOptions, type NameRules, Troubles } from '@melange/backend-kit';
 import {
   BrokerUnavailableError,
   type Delivery,
@@ -17,6 +17,7 @@ import {
   TopologyConflictError,
   unfailingLogger,
 } from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
 import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
 import { closedError, RedisStreamsConnection, type ScriptParameter } from './redis-streams-connection.ts';
 import { translated } from './redis-streams-errors.ts';
@@ -29,15 +30,30 @@ import { type Destination, RedisStreamsPublisher } from './redis-streams-publish
 import type { ScriptName } from './redis-streams-scripts.ts';
 import { RedisStreamsSubscription } from './redis-streams-subscription.ts';
 
+/** Names are parts of keys, which may be long: these bounds are for people. */
+const nameRules: NameRules = { maxBytes: 1_024 };
+
+/** What a queue keeps though its declaration does not name it: topics, manifests, and 1 when all manifests. */
+type Kept = readonly [topics: readonly Buffer[], manifests: readonly Buffer[], keepsAll: number];
+
+type RawDescription = readonly [
+  exists: number,
+  depth: number,
+  deadLetterQueue: Buffer,
+  inFlight: number,
+  topics: readonly Buffer[],
+  filters: readonly Buffer[],
+];
+
 /** Carries Melange over Redis: a stream and its consumer group for each queue. */
 export class RedisStreamsBackend implements MessagingBackend<typeof redisStreamsCapabilities> {
   readonly name = 'redis-streams';
   readonly capabilities: typeof redisStreamsCapabilities = redisStreamsCapabilities;
   readonly #settings: RedisStreamsSettings;
   readonly #logger: Logger;
+  readonly #troubles: Troubles;
   readonly #connection: RedisStreamsConnection;
   readonly #publishers = new Map<string, RedisStreamsPublisher>();
-  readonly #publishing = new Set<Promise<void>>();
   readonly #subscriptions = new Set<RedisStreamsSubscription>();
   #closed: Promise<void> | undefined;
 
@@ -45,20 +61,27 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
   constructor(options: RedisStreamsBackendOptions = {}) {
     this.#settings = settingsOf(options);
     this.#logger = unfailingLogger(options.logger);
-    this.#connection = new RedisStreamsConnection(this.#settings, options, this.#logger);
+    this.#troubles = new Troubles({ logger: this.#logger });
+    this.#connection = new RedisStreamsConnection(this.#settings, options, this.#logger, this.#troubles);
   }
 
   async declareTopic(name: string): Promise<void> {
+    checkName('topic', name, nameRules);
     await this.#ask('declareTopic', name);
   }
 
   async declareQueue(name: string, options: QueueOptions = {}): Promise<void> {
-    const { topics = [], filter, deadLetterQueue } = options;
+    const { topics = [], filter, deadLetterQueue, removeTopics = [], replaceFilter = false } = options;
+    checkName('queue', name, nameRules);
+    if (deadLetterQueue !== undefined) checkName('dead-letter queue', deadLetterQueue, nameRules);
+    for (const topic of [...topics, ...removeTopics]) checkName('topic', topic, nameRules);
     if (deadLetterQueue === name)
       throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
     const wanted = filter === undefined ? '*' : JSON.stringify(filter);
+    const changes = [deadLetterQueue ?? '', wanted, replaceFilter ? 1 : 0, topics.length];
     try {
-      await this.#ask('declareQueue', name, deadLetterQueue ?? '', wanted, ...topics);
+      const kept = await this.#ask('declareQueue', name, ...changes, ...topics, ...removeTopics);
+      this.#warnOfKept(name, kept as Kept, options);
     } catch (error) {
       const declared = /^CONFLICT ?(.*)$/.exec(causeOf(error))?.[1];
       if (declared === undefined) throw error;
@@ -68,20 +91,16 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
     }
   }
 
-  async publishToQueue(
+  publishToQueue(
     queue: string,
     messages: readonly Message[],
     options: PublishToQueueOptions<typeof redisStreamsCapabilities> = {},
   ): Promise<void> {
-    await this.#publish({ kind: 'queue', name: queue }, messages, options, Math.ceil(options.delayMs ?? 0));
+    return this.#publish({ kind: 'queue', name: queue }, messages, options, options.delayMs ?? 0);
   }
 
-  async publishToTopic(
-    topic: string,
-    messages: readonly Message[],
-    options: PublishOptions = {},
-  ): Promise<void> {
-    await this.#publish({ kind: 'topic', name: topic }, messages, options, 0);
+  publishToTopic(topic: string, messages: readonly Message[], options: PublishOptions = {}): Promise<void> {
+    return this.#publish({ kind: 'topic', name: topic }, messages, options, 0);
   }
 
   async subscribe(
@@ -91,6 +110,8 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
   ): Promise<Subscription> {
     this.#assertOpen();
     checkSubscribeOptions(options);
+    checkName('queue', queue, nameRules);
+    checkSubscribeOptions(options);
     const { exists, deadLetterQueue } = await this.describeQueue(queue);
     if (!exists) throw new QueueNotFoundError(queue);
     this.#assertOpen();
@@ -99,6 +120,7 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
         ...this.#settings,
         connection: this.#connection,
         logger: this.#logger,
+        troubles: this.#troubles,
         queue,
         deadLetterQueue,
         onGone: () => this.#subscriptions.delete(subscription),
@@ -112,8 +134,16 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
 
   async describeQueue(name: string): Promise<QueueDescription> {
     const answer = await this.#ask('describeQueue', name);
-    const [exists, depth, deadLetterQueue] = answer as [number, number, Buffer];
-    return { exists: exists === 1, depth, deadLetterQueue: String(deadLetterQueue) || undefined };
+    const [exists, depth, deadLetterQueue, inFlight, topics, filters] = answer as RawDescription;
+    if (exists === 0) return { exists: false, depth: 0, deadLetterQueue: undefined };
+    return {
+      exists: true,
+      depth,
+      deadLetterQueue: String(deadLetterQueue) || undefined,
+      inFlight,
+      topics: topics.map(String).sort(),
+      filter: unionOf(filters.map(String)),
+    };
   }
 
   async deleteQueue(name: string): Promise<void> {
@@ -126,13 +156,7 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
 
   async health(): Promise<Health> {
     if (this.#closed !== undefined) return { status: 'unhealthy', detail: 'closed' };
-    const health = this.#connection.health();
-    if (health.status !== 'healthy') return health;
-    for (const { queue, stalledBecause } of this.#subscriptions) {
-      if (stalledBecause !== undefined)
-        return { status: 'degraded', detail: `queue "${queue}": not receiving: ${stalledBecause}` };
-    }
-    return health;
+    return this.#troubles.health();
   }
 
   close(): Promise<void> {
@@ -146,31 +170,52 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
 
   async #close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.abandon()));
-    await Promise.allSettled(this.#publishing);
+    await Promise.all([...this.#publishers.values()].map((publisher) => publisher.drained()));
     this.#connection.close();
   }
 
-  async #publish(
+  #publish(
     destination: Destination,
     messages: readonly Message[],
-    options: PublishOptions,
+    { deadlineMs = this.#settings.publishTimeoutMs }: PublishOptions,
     delayMs: number,
   ): Promise<void> {
-    this.#assertOpen();
-    if (messages.length === 0) return;
-    const key = `${destination.kind}:${destination.name}`;
-    const publisher = this.#publishers.get(key) ?? new RedisStreamsPublisher(this.#connection, destination);
-    this.#publishers.set(key, publisher);
-    const deadline = performance.now() + (options.deadlineMs ?? this.#settings.publishTimeoutMs);
-    const published = publisher.publish(messages, delayMs, deadline);
-    this.#publishing.add(published);
     try {
-      await published;
-    } finally {
-      this.#publishing.delete(published);
-      // Names come and go: one that rests is made again.
-      if (publisher.isIdle) this.#publishers.delete(key);
+      this.#assertOpen();
+      checkDelayMs('delayMs', delayMs);
+      checkDelayMs('deadlineMs', deadlineMs);
+      if (messages.length === 0) return Promise.resolve();
+      const publisher = this.#publisherOf(destination);
+      return publisher.publish(messages, Math.ceil(delayMs), performance.now() + deadlineMs);
+    } catch (error) {
+      return Promise.reject(error);
     }
+  }
+
+  #publisherOf(destination: Destination): RedisStreamsPublisher {
+    const { kind, name } = destination;
+    const key = `${kind}:${name}`;
+    const known = this.#publishers.get(key);
+    if (known !== undefined) return known;
+    checkName(kind, name, nameRules);
+    // Names come and go: one that rests is made again.
+    const onIdle = (): void => void this.#publishers.delete(key);
+    const publisher = new RedisStreamsPublisher(this.#connection, this.#troubles, destination, onIdle);
+    this.#publishers.set(key, publisher);
+    return publisher;
+  }
+
+  /** A declaration that asks for less than there is takes nothing away: it says so. */
+  #warnOfKept(queue: string, [rawTopics, rawManifests, keepsAll]: Kept, options: QueueOptions): void {
+    const topics = options.topics === undefined ? [] : rawTopics.map(String);
+    const manifests = [...new Set(rawManifests.map(String))];
+    if (topics.length === 0 && manifests.length === 0 && keepsAll === 0) return;
+    this.#logger.warn('A queue keeps what its declaration does not name any more.', {
+      queue,
+      ...(topics.length > 0 && { topics, toRemoveTopics: 'removeTopics' }),
+      ...(keepsAll === 1 && { manifests: 'all', toRemoveManifests: 'replaceFilter' }),
+      ...(keepsAll === 0 && manifests.length > 0 && { manifests, toRemoveManifests: 'replaceFilter' }),
+    });
   }
 
   async #ask(script: ScriptName, name: string, ...parameters: readonly ScriptParameter[]): Promise<unknown> {
@@ -190,6 +235,12 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
   #assertOpen(): void {
     if (this.#closed !== undefined) throw closedError();
   }
+}
+
+/** Manifests wanted of all topics together; undefined for all. @param filters of each topic, as JSON or `*`. */
+function unionOf(filters: readonly string[]): readonly string[] | undefined {
+  if (filters.length === 0 || filters.includes('*')) return undefined;
+  return [...new Set(filters.flatMap((filter) => JSON.parse(filter) as string[]))].sort();
 }
 
 function causeOf(error: unknown): string {

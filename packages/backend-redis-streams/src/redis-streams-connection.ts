@@ -1,6 +1,7 @@
-import { BrokerUnavailableError, type Health, type Logger, MelangeError } from '@melange/core';
+import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
+import { BrokerUnavailableError, type Logger, MelangeError } from '@melange/core';
 import { Redis, type RedisOptions } from 'ioredis';
-import { redisErrorCode } from './redis-streams-errors.ts';
+import { isOwnFault, isReply, redisErrorCode } from './redis-streams-errors.ts';
 import type { RedisStreamsBackendOptions, RedisStreamsSettings } from './redis-streams-options.ts';
 import { type ScriptName, scripts, textOf } from './redis-streams-scripts.ts';
 
@@ -8,7 +9,7 @@ import { type ScriptName, scripts, textOf } from './redis-streams-scripts.ts';
 export type ScriptParameter = string | number | Buffer;
 
 type ScriptRunner = Readonly<
-  Record<`${ScriptName}Buffer`, (key: string, ...parameters: readonly ScriptParameter[]) => Promise<unknown>>
+  Record<`${ScriptName}Buffer`, (key: string, parameters: readonly ScriptParameter[]) => Promise<unknown>>
 >;
 
 /** Redis asks for patience, or is about to become another one. */
@@ -21,19 +22,18 @@ const transient: ReadonlySet<string> = new Set([
   'CLUSTERDOWN',
 ]);
 const pauseMs = 100;
-const longestReconnectMs = 1_000;
-const unhealthyAfterMs = 30_000;
+const subject = 'reaching Redis';
 
 /** One connection for scripts and one for wake-ups, made on first use and made again for ever. */
 export class RedisStreamsConnection {
   readonly #settings: RedisStreamsSettings;
   readonly #logger: Logger;
+  readonly #troubles: Troubles;
   readonly #client: Redis;
   readonly #waiting = new Set<() => void>();
   readonly #channels = new Map<string, Set<() => void>>();
   #listener: Redis | undefined;
   #wasUsed = false;
-  #lostAt: number | undefined;
   #lastError = 'no connection yet';
   #isClosed = false;
 
@@ -41,13 +41,15 @@ export class RedisStreamsConnection {
     settings: RedisStreamsSettings,
     { url, redis }: Pick<RedisStreamsBackendOptions, 'url' | 'redis'>,
     logger: Logger,
+    troubles: Troubles,
   ) {
     this.#settings = settings;
     this.#logger = logger;
+    this.#troubles = troubles;
     const given = {
       connectTimeout: settings.connectTimeoutMs,
       socketTimeout: settings.requestTimeoutMs,
-      retryStrategy: reconnectDelayMs,
+      retryStrategy: (times: number) => reconnectDelayMs(times),
       ...redis,
       lazyConnect: true,
       // A command that waits in ioredis outlives its deadline: commands wait here.
@@ -80,17 +82,23 @@ export class RedisStreamsConnection {
    * @param deadline of `performance.now()`.
    * @throws BrokerUnavailableError without an answer by the deadline.
    * @throws MelangeError `CLOSED`.
-   * @throws what Redis answers, as an error whose message is the answer.
+   * @throws what Redis answers, as an error whose message is the answer, and a fault of our own, at once.
    */
   async run(script: ScriptName, parameters: readonly ScriptParameter[], deadline: number): Promise<unknown> {
     for (;;) {
       await this.#untilReady(deadline);
       try {
-        return await this.#by(deadline, this.#call(script, parameters));
+        const answer = await this.#by(deadline, this.#call(script, parameters));
+        this.#troubles.end(subject);
+        return answer;
       } catch (error) {
         const isAnswer = isReply(error);
-        if (MelangeError.is(error) || (isAnswer && !transient.has(redisErrorCode(error)))) throw error;
-        if (isAnswer) this.#lastError = error.message;
+        if (MelangeError.is(error) || isOwnFault(error)) throw error;
+        if (isAnswer && !transient.has(redisErrorCode(error))) throw error;
+        if (isAnswer) {
+          this.#lastError = error.message;
+          this.#troubles.begin(subject, error.message);
+        }
         await this.#by(deadline, new Promise((resolve) => setTimeout(resolve, isAnswer ? pauseMs : 1)));
       }
     }
@@ -120,21 +128,12 @@ export class RedisStreamsConnection {
     };
   }
 
-  health(): Health {
-    if (this.#isClosed) return { status: 'unhealthy', detail: 'closed' };
-    if (!this.#wasUsed || this.#client.status === 'ready') return { status: 'healthy' };
-    const lasts = this.#lostAt !== undefined && performance.now() - this.#lostAt > unhealthyAfterMs;
-    return {
-      status: lasts ? 'unhealthy' : 'degraded',
-      detail: `Redis cannot be reached: ${this.#lastError}`,
-    };
-  }
-
   close(): void {
     this.#isClosed = true;
     this.#client.disconnect();
     this.#listener?.disconnect();
     for (const settle of [...this.#waiting]) settle();
+    this.#troubles.forget(subject);
   }
 
   #listen(channel: string): void {
@@ -148,7 +147,8 @@ export class RedisStreamsConnection {
         if (channels.length === 0) return;
         // What was published while nobody listened is looked for.
         const wake = (): void => channels.forEach((one) => void this.#wake(one));
-        listener.subscribe(...channels).then(wake, this.#onDeaf);
+        // ioredis takes a list of any length as one argument.
+        listener.subscribe(channels as unknown as string).then(wake, this.#onDeaf);
       });
       listener.connect().catch(ignore);
     } else if (this.#listener.status === 'ready') {
@@ -165,7 +165,6 @@ export class RedisStreamsConnection {
     if (this.#client.status === 'ready') return Promise.resolve();
     if (!this.#wasUsed) {
       this.#wasUsed = true;
-      this.#lostAt = performance.now();
       this.#client.connect().catch(ignore);
     }
     const ready = new Promise<void>((resolve, reject) => {
@@ -182,7 +181,8 @@ export class RedisStreamsConnection {
   async #call(script: ScriptName, parameters: readonly ScriptParameter[]): Promise<unknown> {
     const runner = this.#client as unknown as ScriptRunner;
     try {
-      return await runner[`${script}Buffer`](`{${this.#settings.prefix}}`, ...parameters);
+      // As one argument: spread, some 100,000 would overflow the stack.
+      return await runner[`${script}Buffer`](`{${this.#settings.prefix}}`, parameters);
     } catch (error) {
       // After a fail-over the address leads to another one.
       if (isReply(error) && redisErrorCode(error) === 'READONLY') this.#client.disconnect(true);
@@ -208,9 +208,7 @@ export class RedisStreamsConnection {
   };
 
   readonly #onReady = (): void => {
-    if (this.#lostAt !== undefined && this.#lastError !== '')
-      this.#logger.info('Redis is there.', { prefix: this.#settings.prefix });
-    this.#lostAt = undefined;
+    this.#troubles.end(subject);
     this.#lastError = 'no answer';
     for (const settle of [...this.#waiting]) settle();
   };
@@ -224,27 +222,15 @@ export class RedisStreamsConnection {
     });
   };
 
-  /** The first of several: each attempt to connect that fails closes, too. */
+  /** Each attempt to connect that fails closes, too. */
   readonly #onClose = (): void => {
-    if (this.#isClosed || this.#lostAt !== undefined) return;
-    this.#lostAt = performance.now();
-    this.#logger.warn('Redis was lost; connecting again.', { error: this.#lastError });
+    if (!this.#isClosed) this.#troubles.begin(subject, this.#lastError);
   };
-}
-
-/** Whether it is an answer of Redis, not a lost connection. */
-export function isReply(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'ReplyError';
 }
 
 /** What is thrown after `close()`. */
 export function closedError(): MelangeError {
   return new MelangeError('CLOSED', 'The Redis Streams backend is closed.');
-}
-
-function reconnectDelayMs(times: number): number {
-  const delay = Math.min(longestReconnectMs, 25 * 2 ** Math.min(times, 10));
-  return delay * (0.5 + Math.random() / 2);
 }
 
 function ignore(): void {}

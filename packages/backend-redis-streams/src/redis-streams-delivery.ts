@@ -6,13 +6,15 @@ import {
   deadLetterCopy,
   MelangeError,
   type Message,
+  type RetryOptions,
 } from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
 import {
-  attemptOf,
   type EntryFields,
   fromEntry,
   hasRoomFor,
   toCopy,
+  toDeadLetter,
 } from './redis-streams-message-mapper.ts';
 
 /** An entry that was taken from a stream. */
@@ -20,6 +22,8 @@ export interface TakenEntry {
   readonly id: string;
   /** How often Redis gave it to somebody, this time included. */
   readonly deliveries: number;
+  /** Of `performance.now()`: from before it was asked for, so that its lease cannot have begun earlier. */
+  readonly askedAt: number;
   readonly fields: readonly Buffer[];
 }
 
@@ -28,19 +32,30 @@ export interface Settlements {
   readonly queue: string;
   readonly deadLetterQueue: string | undefined;
   acknowledge(id: string): Promise<void>;
-  /** @param copy what takes its place. Default: the same. */
-  retry(id: string, attemptsMade: number, delayMs: number, copy?: EntryFields): Promise<void>;
+  retry(id: string, again: ComesAgain): Promise<void>;
   deadLetter(id: string, deadLetterQueue: string, copy: EntryFields): Promise<void>;
   release(id: string): Promise<void>;
   /** Makes room for the next delivery. */
   settled(delivery: RedisStreamsDelivery): void;
 }
 
+/** How an entry comes again. */
+export interface ComesAgain {
+  readonly failedAttempts: number;
+  readonly redeliveries: number;
+  readonly delayMs: number;
+  /** What takes its place. Default: the same. */
+  readonly copy?: EntryFields;
+}
+
 /** One handing-over of an entry, settled once. */
 export class RedisStreamsDelivery implements Delivery {
   readonly message: Message;
   readonly attempt: number;
+  readonly redeliveries: number;
   readonly id: string;
+  /** Of `performance.now()`: a moment from which its lease lasts at least. */
+  leasedAt: number;
   readonly #entry: TakenEntry;
   readonly #settlements: Settlements;
   #state: 'open' | 'settled' | 'lost' = 'open';
@@ -48,9 +63,12 @@ export class RedisStreamsDelivery implements Delivery {
   #lostBy: DeliveryAbortedError | undefined;
 
   constructor(entry: TakenEntry, settlements: Settlements) {
-    this.message = fromEntry(entry.id, entry.fields);
-    this.attempt = attemptOf(entry.fields, entry.deliveries);
+    const { message, failedAttempts, redeliveries } = fromEntry(entry.id, entry.fields);
+    this.message = message;
+    this.attempt = failedAttempts + 1;
+    this.redeliveries = redeliveries + Math.max(0, entry.deliveries - 1);
     this.id = entry.id;
+    this.leasedAt = entry.askedAt;
     this.#entry = entry;
     this.#settlements = settlements;
   }
@@ -63,15 +81,24 @@ export class RedisStreamsDelivery implements Delivery {
     return this.#controller.signal;
   }
 
+  get isAborted(): boolean {
+    return this.#lostBy !== undefined;
+  }
+
   async acknowledge(): Promise<void> {
     await this.#settle(() => this.#settlements.acknowledge(this.id));
   }
 
-  async retry(options?: { readonly delayMs?: number }): Promise<void> {
+  async retry({ delayMs = 0, because = 'failed' }: RetryOptions = {}): Promise<void> {
+    checkDelayMs('delayMs', delayMs);
     await this.#settle(() => {
       const { fields } = this.#entry;
-      const copy = hasRoomFor(fields) ? undefined : toCopy(fromEntry(this.id, fields));
-      return this.#settlements.retry(this.id, this.attempt, options?.delayMs ?? 0, copy);
+      return this.#settlements.retry(this.id, {
+        failedAttempts: because === 'failed' ? this.attempt : this.attempt - 1,
+        redeliveries: because === 'not-run' ? this.redeliveries : 0,
+        delayMs,
+        ...(!hasRoomFor(fields) && { copy: toCopy(fromEntry(this.id, fields).message) }),
+      });
     });
   }
 
@@ -88,9 +115,10 @@ export class RedisStreamsDelivery implements Delivery {
     }
     await this.#settle(() => {
       // What Redis delivered, whatever the handler did to its copy.
-      const original = fromEntry(this.id, this.#entry.fields);
+      const { fields } = this.#entry;
+      const original = fromEntry(this.id, fields).message;
       const copy = deadLetterCopy(original, options, { queue, attempts: this.attempt, at: Date.now() });
-      return this.#settlements.deadLetter(this.id, deadLetterQueue, toCopy(copy));
+      return this.#settlements.deadLetter(this.id, deadLetterQueue, toDeadLetter(fields, copy));
     });
   }
 

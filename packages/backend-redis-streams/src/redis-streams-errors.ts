@@ -5,9 +5,21 @@ export function redisErrorCode({ message }: Error): string {
   return /^(?:ERR .*@user_script.*: -)?([A-Z]+)\b/.exec(message)?.[1] ?? '';
 }
 
+/** Whether it is an answer of Redis, not a lost connection. */
+export function isReply(error: unknown): error is Error {
+  return error instanceof Error && error.name === 'ReplyError';
+}
+
+const faults = [TypeError, RangeError, ReferenceError, SyntaxError, EvalError, URIError] as const;
+
+/** Whether it is a mistake in the program, which repeating cannot mend: taken for an outage, it would be repeated for ever. */
+export function isOwnFault(error: unknown): boolean {
+  return faults.some((fault) => error instanceof fault);
+}
+
 /** The error that the answer of a script means; others as they are. @param name of the queue or topic. */
 export function translated(error: unknown, name: string): unknown {
-  if (MelangeError.is(error) || !(error instanceof Error)) return error;
+  if (MelangeError.is(error) || !(error instanceof Error) || isOwnFault(error)) return error;
   switch (redisErrorCode(error)) {
     case 'NOQUEUE':
       return new QueueNotFoundError(name);

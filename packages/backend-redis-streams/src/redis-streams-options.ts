@@ -1,4 +1,5 @@
 import { type Logger, MelangeError } from '@melange/core';
+import { checkWholeNumber } from '@melange/core/adapter';
 import type { RedisOptions } from 'ioredis';
 
 /** Settings of `RedisStreamsBackend`. */
@@ -29,6 +30,9 @@ export interface RedisStreamsBackendOptions {
   readonly logger?: Logger;
 }
 
+/** Longest timer of Node's, in ms; a longer one fires at once. */
+export const maxTimerMs = 2_147_483_647;
+
 /** Settings with their defaults. */
 export type RedisStreamsSettings = Required<Omit<RedisStreamsBackendOptions, 'logger' | 'redis' | 'url'>>;
 
@@ -44,7 +48,8 @@ export function settingsOf(options: RedisStreamsBackendOptions): RedisStreamsSet
   };
   const { prefix, ...times } = settings;
   for (const [name, value] of Object.entries(times)) {
-    if (!(value >= 1)) throw new MelangeError('CONFIGURATION', `${name} must be at least 1, not ${value}.`);
+    if (checkWholeNumber(name, value, 1) > maxTimerMs)
+      throw new MelangeError('CONFIGURATION', `${name} must be at most ${maxTimerMs} ms, not ${value}.`);
   }
   if (/[{}]/.test(prefix)) throw new MelangeError('CONFIGURATION', 'prefix must have no braces.');
   return settings;

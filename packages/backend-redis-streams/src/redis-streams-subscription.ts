@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { checkSubscribeOptions, reconnectDelayMs, type Troubles } from '@melange/backend-kit';
 import {
   type Delivery,
   type Logger,
@@ -8,9 +9,15 @@ import {
   type Subscription,
 } from '@melange/core';
 import { Acknowledgements } from './acknowledgements.ts';
-import { isReply, type RedisStreamsConnection, type ScriptParameter } from './redis-streams-connection.ts';
-import { RedisStreamsDelivery, type Settlements, type TakenEntry } from './redis-streams-delivery.ts';
-import { translated } from './redis-streams-errors.ts';
+import { Leases } from './leases.ts';
+import type { RedisStreamsConnection, ScriptParameter } from './redis-streams-connection.ts';
+import {
+  type ComesAgain,
+  RedisStreamsDelivery,
+  type Settlements,
+  type TakenEntry,
+} from './redis-streams-delivery.ts';
+import { isOwnFault, isReply, translated } from './redis-streams-errors.ts';
 import type { EntryFields } from './redis-streams-message-mapper.ts';
 import type { RedisStreamsSettings } from './redis-streams-options.ts';
 import type { ScriptName } from './redis-streams-scripts.ts';
@@ -23,6 +30,8 @@ const pauseAfterThrowMs = 1_000;
 const farewellMs = 2_000;
 
 const pauseAfterLossMs = 10;
+/** Ids in one script: others have their turn between two. */
+const maxIdsAtOnce = 1_000;
 
 /** Id, number of deliveries, fields. */
 type RawEntry = readonly [Buffer, number, readonly Buffer[]];
@@ -31,6 +40,7 @@ type RawEntry = readonly [Buffer, number, readonly Buffer[]];
 export interface SubscriptionSettings extends RedisStreamsSettings {
   readonly connection: RedisStreamsConnection;
   readonly logger: Logger;
+  readonly troubles: Troubles;
   readonly queue: string;
   readonly deadLetterQueue: string | undefined;
   /** Called when it is over and nothing is unsettled. */
@@ -48,20 +58,21 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   readonly #receive: (delivery: Delivery) => void;
   /** Name among the consumers of the group. */
   readonly #consumer = randomUUID();
-  readonly #unsettled = new Map<string, RedisStreamsDelivery>();
+  readonly #unsettled: Leases<RedisStreamsDelivery>;
   readonly #acknowledgements: Acknowledgements;
   readonly #stopListening: () => void;
-  readonly #leases: NodeJS.Timeout;
+  readonly #receiving: string;
+  /** Troubles of this queue, which are nobody's when it is not consumed any more. */
+  readonly #subjects = new Set<string>();
   /** Of `performance.now()`: when leases that ended are looked for again. */
   #looksForExpiredAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #isOver = false;
   #taking: Promise<void> | undefined;
   #isWoken = false;
-  #isRenewing = false;
-  #refusedBecause: string | undefined;
   #lostAnswer = false;
-  #renewedAt = performance.now();
+  /** Failed tries to take, one after the other. */
+  #refusals = 0;
   /** Unsettled, and settled without the answer of Redis. */
   #held = 0;
   /** What the close of the backend gives back. */
@@ -76,15 +87,21 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     options: SubscribeOptions,
     receive: (delivery: Delivery) => void,
   ) {
-    if (!(options.maxInFlight >= 1))
-      throw new MelangeError('CONFIGURATION', `maxInFlight must be at least 1, not ${options.maxInFlight}.`);
+    checkSubscribeOptions(options);
     this.queue = settings.queue;
     this.deadLetterQueue = settings.deadLetterQueue;
     this.#settings = settings;
     this.#maxInFlight = options.maxInFlight;
     this.#untilEmpty = options.untilEmpty === true;
     this.#receive = receive;
+    this.#receiving = `receiving from queue "${settings.queue}"`;
     this.#acknowledgements = new Acknowledgements((ids) => this.#run('acknowledge', ids));
+    this.#unsettled = new Leases({
+      queue: settings.queue,
+      leaseMs: settings.leaseMs,
+      logger: settings.logger,
+      renew: async (ids, deadline) => textsOf(await this.#runBy('renew', ids, deadline)),
+    });
     this.ended = new Promise((resolve, reject) => {
       this.#resolveEnded = resolve;
       this.#rejectEnded = reject;
@@ -95,14 +112,8 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     // Whoever does not look at `ended` must not crash by it.
     this.ended.catch(() => undefined);
     this.#stopListening = settings.connection.onWake(this.queue, () => this.#wake());
-    this.#leases = setInterval(() => void this.#renew(), settings.leaseMs / 3);
     // Not in this turn: the subscriber is to hold its subscription before the first delivery comes.
     setImmediate(() => this.#wake());
-  }
-
-  /** Why Redis gives nothing at the moment, if so. */
-  get stalledBecause(): string | undefined {
-    return this.#refusedBecause;
   }
 
   async close(): Promise<void> {
@@ -115,9 +126,9 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   async abandon(): Promise<void> {
     this.#end();
     this.#resolveEnded();
-    const open = [...this.#unsettled.values()].filter((delivery) =>
-      delivery.lose('shutdown', 'The backend was closed.'),
-    );
+    const open = this.#unsettled
+      .all()
+      .filter((delivery) => delivery.lose('shutdown', 'The backend was closed.'));
     if (!this.#settings.connection.isReady) return;
     if (open.length > 0)
       this.#givingBack = this.#giveBack(
@@ -131,12 +142,13 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     return this.#acknowledgements.add(id);
   }
 
-  async retry(id: string, attemptsMade: number, delayMs: number, copy: EntryFields = []): Promise<void> {
-    await this.#run('retry', [id, attemptsMade, Math.ceil(delayMs), ...copy]);
+  async retry(id: string, { failedAttempts, redeliveries, delayMs, copy = [] }: ComesAgain): Promise<void> {
+    await this.#run('retry', [id, failedAttempts, redeliveries, Math.ceil(delayMs), ...copy]);
   }
 
   async deadLetter(id: string, deadLetterQueue: string, copy: EntryFields): Promise<void> {
-    await this.#run('deadLetter', [id, deadLetterQueue, ...copy], deadLetterQueue);
+    const subject = `dead-lettering from queue "${this.queue}" to queue "${deadLetterQueue}"`;
+    await this.#run('deadLetter', [id, deadLetterQueue, ...copy], deadLetterQueue, subject);
   }
 
   async release(id: string): Promise<void> {
@@ -144,8 +156,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   }
 
   settled(delivery: RedisStreamsDelivery): void {
-    // One that Redis gave again meanwhile is another delivery of the same entry.
-    if (this.#unsettled.get(delivery.id) === delivery) this.#unsettled.delete(delivery.id);
+    this.#unsettled.delete(delivery);
     this.#held -= 1;
     if (!this.#isOver) this.#wake();
     else if (this.#held === 0) void this.#leave();
@@ -166,11 +177,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
 
   /** Takes what there is room for; sees to it that the next look comes in time. */
   async #take(): Promise<void> {
-    if (this.#lostAnswer) {
-      const found = ((await this.#runOnce('pending', [])) as readonly RawEntry[]).map(entryOf);
-      this.#lostAnswer = false;
-      await this.#deliver(found.filter(({ id }) => !this.#unsettled.has(id)));
-    }
+    if (this.#lostAnswer) await this.#recover();
     const room = Math.min(mostAtOnce, this.#maxInFlight - this.#held);
     if (room <= 0 || this.#isOver) return;
     this.#isWoken = false;
@@ -178,10 +185,17 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     const looksForExpired = performance.now() >= this.#looksForExpiredAt;
     if (looksForExpired) this.#looksForExpiredAt = performance.now() + Math.min(leaseMs / 2, 5_000);
     const parameters = [room, leaseMs, looksForExpired ? 1 : 0];
+    const askedAt = performance.now();
     const answer = await this.#runOnce('take', parameters);
     const [entries, dueMs] = answer as [readonly RawEntry[], number];
-    this.#refusedBecause = undefined;
-    const taken = entries.map(entryOf);
+    this.#refusals = 0;
+    this.#settings.troubles.end(this.#receiving);
+    const taken = entries.map((entry) => entryOf(entry, askedAt));
+    if (taken.length > 0 && performance.now() - askedAt > leaseMs) {
+      // The answer took longer than the leases last: they may be somebody else's by now.
+      this.#isWoken = true;
+      return this.#recover();
+    }
     await this.#deliver(taken);
     if (taken.length === room) this.#isWoken = true;
     else if (taken.length === 0 && this.#untilEmpty) {
@@ -191,6 +205,24 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     if (this.#isOver) return;
     const waitMs = dueMs < 0 ? pollMs : Math.min(pollMs, dueMs + 1);
     this.#timer = setTimeout(() => this.#wake(), waitMs);
+  }
+
+  /** Hands over what is ours without our knowing, with its lease renewed: the answer that said so was lost, or came late. */
+  async #recover(): Promise<void> {
+    this.#lostAnswer = true;
+    let last = '-';
+    for (;;) {
+      const ids = textsOf(await this.#runOnce('held', [last]));
+      if (ids.length === 0) break;
+      last = ids.at(-1) as string;
+      const room = this.#maxInFlight - this.#held;
+      const unknown = ids.filter((id) => !this.#unsettled.has(id)).slice(0, room);
+      if (unknown.length === 0) continue;
+      const askedAt = performance.now();
+      const found = (await this.#runOnce('recover', unknown)) as readonly RawEntry[];
+      await this.#deliver(found.map((entry) => entryOf(entry, askedAt)));
+    }
+    this.#lostAnswer = false;
   }
 
   async #deliver(taken: readonly TakenEntry[]): Promise<void> {
@@ -203,8 +235,7 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
       // Ours before, and its lease ended unnoticed.
       this.#unsettled.get(entry.id)?.lose('lease-lost', `The lease of ${this.#settings.leaseMs} ms ended.`);
       const delivery = new RedisStreamsDelivery(entry, this);
-      if (this.#unsettled.size === 0) this.#renewedAt = performance.now();
-      this.#unsettled.set(entry.id, delivery);
+      this.#unsettled.add(delivery);
       this.#held += 1;
       try {
         this.#receive(delivery);
@@ -216,41 +247,25 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     }
   }
 
-  /** Keeps what is unsettled ours; what is not any more is taken from its handler. */
-  async #renew(): Promise<void> {
-    const { leaseMs } = this.#settings;
-    const ids = [...this.#unsettled.keys()];
-    if (ids.length === 0 || this.#isRenewing) return;
-    this.#isRenewing = true;
-    const from = performance.now();
-    try {
-      const lost = await this.#runBy('renew', ids, Math.max(this.#renewedAt + leaseMs, from + leaseMs / 3));
-      this.#renewedAt = from;
-      for (const id of lost as readonly Buffer[]) {
-        this.#unsettled.get(String(id))?.lose('lease-lost', 'Another subscription took the message over.');
-      }
-    } catch (error) {
-      if (performance.now() < this.#renewedAt + leaseMs) return;
-      const why = `The lease of ${leaseMs} ms could not be renewed.`;
-      this.#settings.logger.warn(why, { queue: this.queue, deliveries: ids.length, error: String(error) });
-      for (const id of ids) this.#unsettled.get(id)?.lose('lease-lost', why);
-    } finally {
-      this.#isRenewing = false;
-    }
-  }
-
   async #giveBack(ids: readonly string[], deliveries: 0 | 1): Promise<void> {
-    await this.#runBy('release', [deliveries, ...ids], performance.now() + farewellMs).catch(() => undefined);
+    const deadline = performance.now() + farewellMs;
+    for (let start = 0; start < ids.length; start += maxIdsAtOnce) {
+      const part = ids.slice(start, start + maxIdsAtOnce);
+      await this.#runBy('release', [deliveries, ...part], deadline).catch(() => undefined);
+    }
   }
 
   #fail(error: unknown): void {
     if (this.#isOver) return;
+    const { troubles, logger } = this.#settings;
     const why = translated(error, this.queue);
-    if (MelangeError.is(why, 'QUEUE_NOT_FOUND') || MelangeError.is(why, 'CLOSED')) {
+    const isMissing = MelangeError.is(why, 'QUEUE_NOT_FOUND');
+    if (isMissing) this.#loseAll(new QueueNotFoundError(this.queue).message);
+    if (MelangeError.is(why, 'CLOSED') || isOwnFault(error) || (isMissing && this.#untilEmpty)) {
+      if (isOwnFault(error)) logger.error('A subscription failed.', { queue: this.queue, error });
       this.#end();
       this.#rejectEnded(why);
-      const lost = new QueueNotFoundError(this.queue).message;
-      for (const delivery of [...this.#unsettled.values()]) delivery.lose('shutdown', lost);
+      this.#loseAll(String(why));
       return;
     }
     if (!isReply(error)) {
@@ -259,10 +274,16 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
       this.#timer = setTimeout(() => this.#wake(), pauseAfterLossMs);
       return;
     }
-    this.#refusedBecause = error.message;
-    this.#settings.logger.error('Receiving failed; trying again.', { queue: this.queue, error: String(why) });
+    this.#subjects.add(this.#receiving);
+    troubles.begin(this.#receiving, isMissing ? 'the queue does not exist' : error.message);
     this.#isWoken = false;
-    this.#timer = setTimeout(() => this.#wake(), this.#settings.pollMs);
+    this.#refusals += 1;
+    // Whoever declares the queue wakes its subscribers.
+    this.#timer = setTimeout(() => this.#wake(), reconnectDelayMs(this.#refusals));
+  }
+
+  #loseAll(why: string): void {
+    for (const delivery of this.#unsettled.all()) delivery.lose('lease-lost', why);
   }
 
   #end(): void {
@@ -275,28 +296,41 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
 
   /** Nothing is unsettled any more. Never rejects. */
   async #leave(): Promise<void> {
-    clearInterval(this.#leases);
+    this.#unsettled.stop();
     if (this.#settings.connection.isReady) {
       // An answer on its way brings messages that would wait for the end of their lease: they are given back, too.
       if (this.#taking !== undefined) await within(farewellMs, this.#taking);
       await this.#givingBack;
       await this.#runBy('leave', [], performance.now() + farewellMs).catch(() => undefined);
     }
+    for (const subject of this.#subjects) this.#settings.troubles.forget(subject);
     this.#settings.onGone();
     this.#resolveLeft();
   }
 
-  /** A settlement: worth repeating as long as the lease may last. @param other queue that may be missing. */
+  /**
+   * A settlement: worth repeating as long as the lease may last.
+   *
+   * @param other queue that may be missing.
+   * @param subject the trouble when Redis refuses.
+   */
   async #run(
     script: ScriptName,
     parameters: readonly ScriptParameter[],
     other: string = this.queue,
+    subject = `settling messages of queue "${this.queue}"`,
   ): Promise<void> {
+    const { troubles, leaseMs } = this.#settings;
     try {
-      await this.#runBy(script, parameters, performance.now() + this.#settings.leaseMs);
+      await this.#runBy(script, parameters, performance.now() + leaseMs);
+      troubles.end(subject);
     } catch (error) {
       // After the close of the backend it comes again.
-      if (!MelangeError.is(error, 'CLOSED')) throw translated(error, other);
+      if (MelangeError.is(error, 'CLOSED')) return;
+      const why = translated(error, other);
+      this.#subjects.add(subject);
+      if (isReply(error)) troubles.begin(subject, why instanceof Error ? why.message : String(why));
+      throw why;
     }
   }
 
@@ -319,6 +353,10 @@ async function within(milliseconds: number, promise: Promise<void>): Promise<voi
   clearTimeout(timer);
 }
 
-function entryOf([id, deliveries, fields]: RawEntry): TakenEntry {
-  return { id: String(id), deliveries, fields };
+function entryOf([id, deliveries, fields]: RawEntry, askedAt: number): TakenEntry {
+  return { id: String(id), deliveries, askedAt, fields };
+}
+
+function textsOf(answer: unknown): string[] {
+  return (answer as readonly Buffer[]).map(String);
 }

@@ -1,6 +1,6 @@
 import type { Message } from '@melange/core';
 import { expect, it } from 'vitest';
-import { attemptOf, type EntryFields, fromEntry, toEntry } from '../src/redis-streams-message-mapper.ts';
+import { type EntryFields, fromEntry, toDeadLetter, toEntry } from '../src/redis-streams-message-mapper.ts';
 
 const message: Message = {
   id: 'message-1',
@@ -28,7 +28,7 @@ it.each([
     { ...message, manifest: undefined, serializerId: undefined, publishedAt: undefined, key: undefined },
   ],
 ])('what is added comes back the same: %s', (_, sent) => {
-  expect(fromEntry('1-0', bytesOf(toEntry(sent)))).toEqual(sent);
+  expect(fromEntry('1-0', bytesOf(toEntry(sent))).message).toEqual(sent);
 });
 
 it('has plain fields that any client can read', () => {
@@ -50,15 +50,43 @@ it('has plain fields that any client can read', () => {
   );
 });
 
-it('adds the attempts written on the entry to the deliveries that Redis counts', () => {
-  const fields = bytesOf(toEntry(message));
-  expect(attemptOf(fields, 1)).toBe(1);
-  expect(attemptOf([...fields, ...bytesOf(['melange_attempt', '3'])], 2)).toBe(5);
-  expect(attemptOf([...fields, ...bytesOf(['melange_attempt', 'many'])], 1)).toBe(1);
+it('reads what a retried copy says of its attempts, and takes what is no count for none', () => {
+  const read = (...fields: readonly string[]) => fromEntry('1-0', bytesOf(fields));
+  expect(read()).toMatchObject({ failedAttempts: 0, redeliveries: 0 });
+  const copied = ['melange_attempt', '3', 'melange_redeliveries', '2'];
+  expect(read(...copied)).toMatchObject({ failedAttempts: 3, redeliveries: 2, message: { headers: {} } });
+  for (const text of ['many', '-1', '1.5', '', '1e400'])
+    expect(read('melange_attempt', text)).toMatchObject({ failedAttempts: 0 });
+});
+
+it('takes an empty id for none', () => {
+  expect(fromEntry('7-1', bytesOf(['message_id', '', 'melange_content', '1'])).message.id).toBe('7-1');
+});
+
+it('copies to a dead letter, byte for byte, what came, without what an earlier dead-lettering said', () => {
+  const odd = Buffer.of(0x61, 0xff);
+  const came = bytesOf(['message_id', '', 'binary', odd, 'twice', '1', 'twice', '2']);
+  const earlier = bytesOf([
+    'melange_reason',
+    'before',
+    'melange_consumer',
+    'billing',
+    'melange_attempt',
+    '3',
+  ]);
+  const { message: original } = fromEntry('7-1', [...came, ...earlier]);
+  const copy = { ...original, headers: { ...original.headers, melange_reason: 'rejected' } };
+  const { melange_consumer: _, ...headers } = copy.headers as Record<string, string>;
+  expect(bytesOf(toDeadLetter([...came, ...earlier], { ...copy, headers }))).toEqual(
+    bytesOf([
+      ...['binary', odd, 'twice', '1', 'twice', '2', 'message_id', '7-1'],
+      ...['melange_content', original.content as string, 'melange_reason', 'rejected'],
+    ]),
+  );
 });
 
 it('takes what another client added as it is: its fields are the content, the id is that of the entry', () => {
-  expect(fromEntry('7-1', bytesOf(['orderId', '4711']))).toEqual({
+  expect(fromEntry('7-1', bytesOf(['orderId', '4711'])).message).toEqual({
     id: '7-1',
     content: '{"orderId":"4711"}',
     manifest: undefined,
@@ -74,7 +102,8 @@ it('refuses what is too large, before it is sent', () => {
 });
 
 it('reads packed headers as no more than headers, and takes what is written there otherwise for nothing', () => {
-  const read = (text: string) => fromEntry('1-0', bytesOf(['message_id', 'm-1', 'melange_headers', text]));
+  const read = (text: string) =>
+    fromEntry('1-0', bytesOf(['message_id', 'm-1', 'melange_headers', text])).message;
   expect(read('["trace","a","message_id","another"]')).toMatchObject({ id: 'm-1', headers: { trace: 'a' } });
   for (const text of ['', 'null', '{"trace":"a"}', '["trace",1]']) expect(read(text).headers).toEqual({});
 });

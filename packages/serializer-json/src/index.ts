@@ -1,2 +1,1 @@
-export type { JsonSerializerOptions } from './json-options.ts';
 export { JsonSerializer } from './json-serializer.ts';
