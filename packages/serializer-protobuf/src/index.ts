@@ -3,6 +3,7 @@ export { ProtobufSerializer } from './protobuf-serializer.ts';
 export type { FieldForms, ProtobufType } from './protobuf-type.ts';
 export {
   descriptorTypes,
+  type LoadProtoFilesOptions,
   loadProtoFiles,
   type ProtobufTypes,
   reflectedTypes,

@@ -19,3 +19,10 @@ export function wholeNumber(value: unknown): bigint | undefined {
   const bits = (BigInt(value.high >>> 0) << 32n) | BigInt(value.low >>> 0);
   return value.unsigned ? bits : BigInt.asIntN(64, bits);
 }
+
+/** The keys of a 64-bit map entry in text, signed and unsigned, where the key is 8 bytes as protobufjs's instances have them. */
+export function keysInText(key: string): readonly string[] {
+  if (!/^[\0-\xff]{8}$/.test(key)) return [];
+  const bits = Buffer.from(key, 'latin1').readBigUInt64LE();
+  return [String(BigInt.asIntN(64, bits)), String(bits)];
+}

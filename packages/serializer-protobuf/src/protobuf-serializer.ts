@@ -32,7 +32,10 @@ export class ProtobufSerializer implements Serializer {
   readonly #maxContentBytes: number;
   readonly #maxFields: number;
 
-  /** @throws MelangeError `CONFIGURATION` when a class is bound to a type that is not there, or two share one. */
+  /**
+   * @throws MelangeError `CONFIGURATION` when a class is bound to a type that is not there, when two share one, and for
+   * a class whose instances cannot be made from fields, because it has private ones or extends a native class.
+   */
   constructor(options: ProtobufSerializerOptions) {
     const { types, classes = [], longs = 'bigint', enums = 'number' } = options;
     this.#types = types;
@@ -80,11 +83,12 @@ export class ProtobufSerializer implements Serializer {
     }
     const arrived = this.#decode(type, content, false);
     const enums = isNative ? 'number' : this.#forms.enums;
-    const path = difference(value, type.fieldsOf(arrived, { longs: 'bigint', enums }));
+    const fields = type.fieldsOf(arrived, { longs: 'bigint', enums });
+    const path = difference(value as object, fields, (inner) => this.#nameOf(inner) !== undefined);
     if (path !== undefined) {
       const field = shortened(path.map(String).join('.'));
       throw new SerializationError(
-        `"${manifest}" would not arrive as it is: ${field || '(root)'} is no field of the type, or has a value that the field cannot have.`,
+        `"${manifest}" would not arrive as it is: ${field || '(root)'} is no field of the type, or has a value that the field cannot have, or more than its fields.`,
         { path },
       );
     }

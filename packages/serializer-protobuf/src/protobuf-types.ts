@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { MelangeError } from '@melange/core';
 import protobuf from 'protobufjs';
 import { BoundedReader } from './bounded-reader.ts';
@@ -6,19 +8,43 @@ import { type ProtobufCodec, type ProtobufType, protobufType } from './protobuf-
 /** Message types by their fully qualified name. Merge several by spreading them into a new `Map`. */
 export type ProtobufTypes = ReadonlyMap<string, ProtobufType>;
 
+/** Where `.proto` files are. */
+export interface LoadProtoFilesOptions {
+  /**
+   * Folders in which imports are looked for, in this order, as `protoc -I` has them; files to load are looked for there
+   * too. With them an import is not relative to the file that imports it. Google's well-known types need none. Default:
+   * none: an import is relative to the file that imports it.
+   */
+  readonly includePaths?: readonly string[];
+}
+
 /**
  * The types of `.proto` files and of what they import.
  *
- * @throws MelangeError `CONFIGURATION` when a file cannot be read or parsed.
+ * @throws MelangeError `CONFIGURATION` when a file cannot be found, read or parsed.
  */
-export async function loadProtoFiles(files: string | readonly string[]): Promise<ProtobufTypes> {
-  let root: protobuf.Root;
+export async function loadProtoFiles(
+  files: string | readonly string[],
+  { includePaths = [] }: LoadProtoFilesOptions = {},
+): Promise<ProtobufTypes> {
+  const root = new protobuf.Root();
+  if (includePaths.length > 0) root.resolvePath = resolverOf(includePaths);
   try {
-    root = await protobuf.load(typeof files === 'string' ? files : [...files]);
+    await root.load(typeof files === 'string' ? files : [...files]);
   } catch (cause) {
-    throw configuration('a .proto file cannot be loaded', cause);
+    const looked = includePaths.length > 0 ? ` (include paths: ${includePaths.join(', ')})` : '';
+    throw configuration(`a .proto file cannot be loaded${looked}`, cause);
   }
   return reflectedTypes(root);
+}
+
+/** Absolute paths: a file that is loaded and imported is one file. What is nowhere fails when it is read. */
+function resolverOf(includePaths: readonly string[]): (origin: string, target: string) => string {
+  return (origin, target) => {
+    const included = includePaths.map((folder) => resolve(folder, target));
+    const candidates = origin === '' ? [resolve(target), ...included] : included;
+    return candidates.find((path) => existsSync(path)) ?? (candidates[0] as string);
+  };
 }
 
 /**
