@@ -6,6 +6,7 @@ import { channels, isObserved, traced } from './instrumentation.ts';
 import { type Lane, Lanes } from './lanes.ts';
 import type { Outcome, ProcessingRules } from './process-message.ts';
 import { processMessage } from './process-message.ts';
+import { settle } from './settle.ts';
 import { Slots } from './slots.ts';
 import { Work } from './work.ts';
 
@@ -175,7 +176,7 @@ export class ConsumeLoop {
       this.#finish();
       this.#lanes.advance(lane);
     } else if (this.#stopping) void this.#giveBack(work);
-    else this.#waitInLane(work, lane, outcome.delayMs);
+    else this.#waitInLane(work, lane, outcome);
     this.#pump();
   }
 
@@ -229,15 +230,15 @@ export class ConsumeLoop {
     }
   }
 
-  #waitInLane(work: Work, lane: Lane<Work>, delayMs: number): void {
-    work.attempt += 1;
-    this.#settings.onOutcome({ kind: 'retry', delayMs });
+  #waitInLane(work: Work, lane: Lane<Work>, outcome: Outcome & { readonly kind: 'retry' }): void {
+    if (outcome.because === 'failed') work.attempt += 1;
+    this.#settings.onOutcome(outcome);
     const resume = (): void => {
       this.#waiting.delete(lane);
       this.#lanes.resume(lane);
       this.#pump();
     };
-    this.#waiting.set(lane, this.#settings.clock.schedule(resume, delayMs));
+    this.#waiting.set(lane, this.#settings.clock.schedule(resume, outcome.delayMs));
   }
 
   async #drain(deadlineMs: number): Promise<void> {
@@ -281,19 +282,6 @@ export class ConsumeLoop {
         resolve();
       };
     });
-  }
-}
-
-function settle({ delivery, attempt }: Work, outcome: Outcome): MaybePromise<void> {
-  switch (outcome.kind) {
-    case 'acknowledge':
-      return delivery.acknowledge();
-    case 'retry':
-      return delivery.retry({ delayMs: outcome.delayMs });
-    case 'dead-letter':
-      return delivery.deadLetter({ ...outcome, attempts: attempt });
-    case 'acknowledged-early':
-      return;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { MaybePromise } from './deduplication-cache.ts';
 import { MelangeError, SerializationError } from './errors.ts';
+import { whyNotRevived } from './hidden-content.ts';
 import { type Lift, liftsOf, type MessageClass, schemaOf } from './message-type.ts';
 import { shortened } from './shortened.ts';
 import type { StandardSchema } from './standard-schema.ts';
@@ -29,7 +30,8 @@ export class MessageTypes {
    * @param owner name of the serializer, for error messages.
    * @param types manifests and the classes that are published under them.
    * @param reserved manifests that no class may have. Default: none.
-   * @throws MelangeError `CONFIGURATION` when two classes are published under, or lift, one manifest.
+   * @throws MelangeError `CONFIGURATION` when two classes are published under, or lift, one manifest, and for a class
+   * whose instances cannot be made from fields: it has private ones, or extends a native class such as `Map`.
    */
   constructor(
     owner: string,
@@ -50,6 +52,13 @@ export class MessageTypes {
       this.#readings.set(manifest, reading);
     };
     for (const [manifest, type] of all) {
+      const reason = whyNotRevived(type.prototype as object);
+      if (reason !== undefined) {
+        throw new MelangeError(
+          'CONFIGURATION',
+          `${owner}: the class ${type.name} ${reason}: an instance that is made from a message would lack it. Register a class of public fields, and make a ${type.name} of it in the handler.`,
+        );
+      }
       claim(manifest, { type, lift: undefined, schema: schemaOf(type) });
       this.#published.set(manifest, type);
       this.#manifests.set(type.prototype as object, manifest);

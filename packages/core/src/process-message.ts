@@ -1,3 +1,4 @@
+import type { RetryCause } from './backend.ts';
 import { checkDelayMs } from './check-number.ts';
 import type { ClaimKeeper } from './claim-keeper.ts';
 import type { Consumer } from './consumer.ts';
@@ -20,7 +21,7 @@ export type Outcome =
       readonly because: 'processed' | 'unhandled' | 'undecodable' | 'rejected' | 'always-ack';
     }
   | { readonly kind: 'acknowledged-early' }
-  | { readonly kind: 'retry'; readonly delayMs: number }
+  | { readonly kind: 'retry'; readonly delayMs: number; readonly because: RetryCause }
   | {
       readonly kind: 'dead-letter';
       readonly reason: string;
@@ -145,14 +146,18 @@ function rejected({ error, consumer }: Failure, rules: ProcessingRules): Outcome
 
 function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRules): Outcome {
   const { retry } = rules;
-  const exhausted = work.attempt >= retry.maxAttempts && !saysNothingOfTheMessage(error);
+  const exhausted =
+    work.attempt >= retry.maxAttempts &&
+    !saysNothingOfTheMessage(error) &&
+    !MelangeError.is(error, 'RETRY_LATER');
   if (exhausted && rules.hasDeadLetterQueue) {
     return { kind: 'dead-letter', reason: 'attempts exhausted', error, consumer };
   }
-  if (exhausted) return { kind: 'retry', delayMs: retry.longestDelayMs };
-  if (MelangeError.is(error, 'RETRY_LATER')) return { kind: 'retry', delayMs: (error as RetryLater).delayMs };
-  const delayMs = retry.delayMs(work.attempt, rules.random());
-  return { kind: 'retry', delayMs: checkDelayMs("the retry policy's delay", delayMs) };
+  if (exhausted) return { kind: 'retry', delayMs: retry.longestDelayMs, because: 'failed' };
+  if (MelangeError.is(error, 'RETRY_LATER'))
+    return { kind: 'retry', delayMs: (error as RetryLater).delayMs, because: 'deferred' };
+  const delayMs = checkDelayMs("the retry policy's delay", retry.delayMs(work.attempt, rules.random()));
+  return { kind: 'retry', delayMs, because: saysNothingOfTheMessage(error) ? 'not-run' : 'failed' };
 }
 
 /** An outage of the cache, and a claim that a dead worker left behind, must not use up the message's attempts. */

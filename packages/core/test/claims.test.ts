@@ -97,7 +97,7 @@ describe('claims', () => {
     const observed = start([waiting], { cache: hanging, clock, attempt: 99 });
     await settled();
     await clock.advance(5_000);
-    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200 });
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200, because: 'not-run' });
     expect(waiting.runs).toBe(0);
   });
 

@@ -71,7 +71,7 @@ describe('row "no consumer accepts it"', () => {
     const last = start([], { rules: { unhandled: 'retry' }, attempt: 3 });
     expect(await last.outcome).toMatchObject({ kind: 'dead-letter', reason: 'attempts exhausted' });
     const observed = start([], { rules: { unhandled: 'retry' } });
-    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 100 });
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 100, because: 'failed' });
   });
 });
 
@@ -90,7 +90,11 @@ describe('row "every accepting consumer succeeded, now or before"', () => {
     const recovering = consumer('recovering', () => {
       if (broken) throw new Error('declined');
     });
-    expect(await start([done, recovering], { cache }).outcome).toEqual({ kind: 'retry', delayMs: 100 });
+    expect(await start([done, recovering], { cache }).outcome).toEqual({
+      kind: 'retry',
+      delayMs: 100,
+      because: 'failed',
+    });
     broken = false;
     const second = start([done, recovering], { cache, attempt: 2 });
     expect(await second.outcome).toEqual({ kind: 'acknowledge', because: 'processed' });
@@ -135,11 +139,12 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
   ])('attempt %i is retried after the delay of the policy, %i ms', async (attempt, delayMs) => {
     const other = succeed('b');
     const observed = start([fail('a'), other], { attempt });
-    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs });
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs, because: 'failed' });
     expect(other.runs).toBe(1);
   });
   test("RetryLater's own delay counts", async () => {
-    expect(await start([fail('a', new RetryLater(7))]).outcome).toEqual({ kind: 'retry', delayMs: 7 });
+    const patient = await start([fail('a', new RetryLater(7))], { attempt: 99 }).outcome;
+    expect(patient).toEqual({ kind: 'retry', delayMs: 7, because: 'deferred' });
   });
   test('past maxAttempts it is dead-lettered with the error', async () => {
     const error = new Error('declined');
@@ -153,7 +158,7 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
   });
   test('with no dead-letter queue it is retried for ever at the longest delay', async () => {
     const observed = start([fail('a')], { attempt: 50, rules: { hasDeadLetterQueue: false } });
-    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200 });
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200, because: 'failed' });
   });
   test('a consumer that throws undefined has failed all the same, with a cache and without', async () => {
     const nothing = consumer('a', () => Promise.reject(undefined));
@@ -176,7 +181,7 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     cache.claim('orders:a:message-1', { leaseMs: 60_000 });
     const waiting = succeed('a');
     const observed = start([waiting], { cache });
-    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 100 });
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 100, because: 'not-run' });
     expect(waiting.runs).toBe(0);
     expect(MelangeError.is(observed.reports[0]?.error, 'CLAIM_HELD')).toBe(true);
   });

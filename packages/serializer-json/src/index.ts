@@ -1,1 +1,2 @@
+export type { JsonSerializerOptions } from './json-options.ts';
 export { JsonSerializer } from './json-serializer.ts';
