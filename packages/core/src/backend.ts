@@ -12,6 +12,8 @@ import type { Message } from './message.ts';
 export interface MessagingBackend<Features extends Capabilities = Capabilities> {
   /** Technology, for logs and tables: `memory`. */
   readonly name: string;
+  /** Where the broker is, for people: without user and password. Default: not told. */
+  readonly address?: string;
   /** What this broker can do. The type of the options follows from it. */
   readonly capabilities: Features;
 

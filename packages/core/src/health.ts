@@ -11,3 +11,20 @@ export interface Health {
   /** Why, whenever it is not `healthy`. Free of credentials. */
   readonly detail?: string;
 }
+
+const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
+
+/**
+ * One health of several, such as those of a service's dispatchers: the worst status, and the details of all that are not
+ * healthy, each under its name.
+ */
+export function combineHealth(parts: Readonly<Record<string, Health>>): Health {
+  let status: HealthStatus = 'healthy';
+  const details: string[] = [];
+  for (const [name, part] of Object.entries(parts)) {
+    if (part.status === 'healthy') continue;
+    if (severity[part.status] > severity[status]) status = part.status;
+    details.push(`${name}: ${part.detail ?? part.status}`);
+  }
+  return status === 'healthy' ? { status } : { status, detail: details.join('; ') };
+}

@@ -45,7 +45,7 @@ export {
   TopicNotFoundError,
   TopologyConflictError,
 } from './errors.ts';
-export type { Health, HealthStatus } from './health.ts';
+export { combineHealth, type Health, type HealthStatus } from './health.ts';
 export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './instrumentation.ts';
 export { type Logger, silentLogger, unfailingLogger, warningLogger } from './logger.ts';
 export {

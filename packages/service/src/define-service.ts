@@ -1,0 +1,118 @@
+import {
+  type DispatcherCounters,
+  type MessageClass,
+  type MessageDispatcher,
+  type MessageDispatcherOptions,
+  type MessagingBackend,
+  type SerializerRegistry,
+  systemClock,
+  unfailingLogger,
+} from '@melange/core';
+import { consoleLogger } from './console-logger.ts';
+import type { ServiceDeclaration } from './declaration.ts';
+import { type AnyHandler, ServiceDefinition } from './definition.ts';
+import { ServiceInstance } from './instance.ts';
+import type { ServicePlan } from './plan.ts';
+import { type RunOptions, runUntilStopped } from './run.ts';
+import type {
+  AnyService,
+  Service,
+  ServiceHealth,
+  ServicePublishing,
+  StartOptions,
+  StopOptions,
+} from './service.ts';
+import type { Checked, ShapeOf } from './shape.ts';
+
+const defaultDeadlineMs = 25_000;
+
+/**
+ * Declares a service: what it reads and publishes, where, and how. Names of queues, topics and messages are checked by the
+ * compiler from then on. Nothing is connected before `start` or `run`.
+ *
+ * @throws MelangeError `CONFIGURATION` for what does not fit together and the compiler could not see.
+ */
+export function defineService<const Declaration extends ServiceDeclaration>(
+  declaration: Declaration & Checked<Declaration>,
+): Service<ShapeOf<Declaration>> {
+  // What `on` answers has a type of its own each time, and is the same service.
+  return new DefinedService(new ServiceDefinition(declaration)) as unknown as Service<ShapeOf<Declaration>>;
+}
+
+class DefinedService implements AnyService {
+  readonly publishing: ServicePublishing;
+  readonly publish: ServicePublishing['publish'];
+  readonly publishBatch: ServicePublishing['publishBatch'];
+  readonly send: ServicePublishing['send'];
+  readonly sendBatch: ServicePublishing['sendBatch'];
+  readonly #definition: ServiceDefinition;
+  readonly #instance: ServiceInstance;
+
+  constructor(definition: ServiceDefinition) {
+    const { logger, cache, deadlineMs, closesResources } = definition.declaration;
+    this.#definition = definition;
+    this.#instance = new ServiceInstance(definition, {
+      backends: definition.backends,
+      cache,
+      logger: unfailingLogger(logger ?? consoleLogger(definition.name)),
+      clock: systemClock,
+      deadlineMs: deadlineMs ?? defaultDeadlineMs,
+      closesResources: closesResources ?? true,
+    });
+    this.publishing = this.#instance.publishing.because();
+    this.publish = this.publishing.publish;
+    this.publishBatch = this.publishing.publishBatch;
+    this.send = this.publishing.send;
+    this.sendBatch = this.publishing.sendBatch;
+  }
+
+  get name(): string {
+    return this.#definition.name;
+  }
+
+  get plan(): ServicePlan {
+    return this.#definition.plan();
+  }
+
+  get serializers(): SerializerRegistry {
+    return this.#definition.serializers;
+  }
+
+  get backends(): Readonly<Record<string, MessagingBackend>> {
+    return this.#definition.backends;
+  }
+
+  get ended(): Promise<void> {
+    return this.#instance.ended;
+  }
+
+  on(queue: string, type: MessageClass, handler: AnyHandler): this {
+    this.#definition.on(queue, type, handler);
+    return this;
+  }
+
+  start(options?: StartOptions): Promise<void> {
+    return this.#instance.start(options);
+  }
+
+  stop(options?: StopOptions): Promise<void> {
+    return this.#instance.stop(options);
+  }
+
+  run(options: RunOptions = {}): Promise<void> {
+    const { declaration } = this.#definition;
+    return runUntilStopped(this, declaration.logger ?? consoleLogger(this.name), options);
+  }
+
+  health(): Promise<ServiceHealth> {
+    return this.#instance.health();
+  }
+
+  counters(): Readonly<Record<string, DispatcherCounters>> {
+    return this.#instance.counters();
+  }
+
+  dispatcherFor(queue: string, options?: Partial<MessageDispatcherOptions>): MessageDispatcher {
+    return this.#instance.dispatcherFor(queue, options);
+  }
+}

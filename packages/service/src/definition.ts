@@ -1,0 +1,301 @@
+import {
+  type Consumer,
+  liftsOf,
+  type MaybePromise,
+  MelangeError,
+  type MessageClass,
+  type MessagingBackend,
+  manifestOf,
+  manifestsOf,
+  type QueueOptions,
+  type Serializer,
+  SerializerRegistry,
+} from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
+import type {
+  BoundSend,
+  BoundTopic,
+  QueueDeclaration,
+  SendDeclaration,
+  ServiceDeclaration,
+  TopicDeclaration,
+} from './declaration.ts';
+import type { DestinationPlan, QueuePlan, ServicePlan } from './plan.ts';
+import type { HandlerContext } from './service.ts';
+
+/** A handler of `on`, whatever its type. */
+export type AnyHandler = (message: never, context: HandlerContext) => MaybePromise<void>;
+
+/** Name of the backend of a service that has one. */
+export const onlyBackend = 'default';
+
+const defaultConcurrency = 10;
+
+/** What a service is: its declaration, resolved and checked, and its handlers. Shared by the service and its tests. */
+export class ServiceDefinition {
+  readonly declaration: ServiceDeclaration;
+  readonly backends: Readonly<Record<string, MessagingBackend>>;
+  readonly serializers: SerializerRegistry;
+  readonly #serializersByName: Readonly<Record<string, Serializer>>;
+  readonly #handlers = new Map<string, Map<MessageClass, AnyHandler>>();
+  #isFixed = false;
+
+  /** @throws MelangeError `CONFIGURATION` for what does not fit together. */
+  constructor(declaration: ServiceDeclaration) {
+    this.declaration = declaration;
+    const { backend, messages, serializers = {}, bindings = [] } = declaration;
+    this.backends = isBackend(backend) ? { [onlyBackend]: backend } : backend;
+    const isJson = (type: MessageClass): boolean => bindingOf(type, bindings) === 'json';
+    const json = serializers.json ?? new JsonSerializer(messages.filter(isJson));
+    this.#serializersByName = { ...serializers, json };
+    this.serializers = new SerializerRegistry({
+      serializers: this.#serializersByName,
+      bindings,
+      default: 'json',
+    });
+    this.#check();
+  }
+
+  get name(): string {
+    return this.declaration.name;
+  }
+
+  get queues(): readonly string[] {
+    return Object.keys(this.declaration.queues ?? {});
+  }
+
+  /** @throws MelangeError `CONFIGURATION` as `Service.on` does. */
+  on(queue: string, type: MessageClass, handler: AnyHandler): void {
+    this.queue(queue);
+    const handlers = this.handlersOf(queue);
+    if (this.#isFixed)
+      throw this.#error(`it was started: give "${queue}" its handler for ${type.name} before.`);
+    if (handlers.has(type)) throw this.#error(`"${queue}" has a handler for ${type.name} already.`);
+    if (this.#readBy(type).length === 0)
+      throw this.#error(`${type.name}, handled on "${queue}", is not among its messages: add it there.`);
+    handlers.set(type, handler);
+    this.#handlers.set(queue, handlers);
+  }
+
+  /** From now on it has the handlers that it has. */
+  fix(): void {
+    this.#isFixed = true;
+  }
+
+  /** @throws MelangeError `CONFIGURATION` for a queue that is not declared. */
+  queue(name: string): QueueDeclaration {
+    const queue = own(this.declaration.queues, name);
+    if (queue !== undefined) return queue;
+    throw this.#error(`it has no queue "${name}"; its queues: ${this.queues.join(', ') || 'none'}.`);
+  }
+
+  handlersOf(queue: string): Map<MessageClass, AnyHandler> {
+    return this.#handlers.get(queue) ?? new Map();
+  }
+
+  concurrencyOf(queue: string): number {
+    return this.queue(queue).concurrency ?? defaultConcurrency;
+  }
+
+  /** Where a queue lives. */
+  backendOf(queue: string): string {
+    return this.#placeOf(queue, this.queue(queue).backend, 'queue');
+  }
+
+  /**
+   * The classes that a topic carries, and the backends that it is on.
+   *
+   * @throws MelangeError `CONFIGURATION` for a topic that is not declared.
+   */
+  topic(name: string): { readonly messages: readonly MessageClass[]; readonly backends: readonly string[] } {
+    const topic = own(this.declaration.publishes, name);
+    if (topic === undefined)
+      throw this.#error(`it does not publish to "${name}": add it to \`publishes\`, with its messages.`);
+    const { messages, backend } = entryOf<TopicDeclaration, BoundTopic>(topic);
+    const several = typeof backend === 'object' ? backend : [backend];
+    return { messages, backends: several.map((place) => this.#placeOf(name, place, 'topic')) };
+  }
+
+  /**
+   * The classes that are sent to a queue, and its backend.
+   *
+   * @throws MelangeError `CONFIGURATION` for a queue that is not declared.
+   */
+  send(name: string): { readonly messages: readonly MessageClass[]; readonly backends: readonly string[] } {
+    const send = own(this.declaration.sends, name);
+    if (send === undefined)
+      throw this.#error(`it does not send to "${name}": add it to \`sends\`, with its messages.`);
+    const { messages, backend } = entryOf<SendDeclaration, BoundSend>(send);
+    return { messages, backends: [this.#placeOf(name, backend, 'queue')] };
+  }
+
+  /** The topics that live on a backend: those that it publishes to, and those of its queues. */
+  topicsOn(backend: string): readonly string[] {
+    const published = Object.keys(this.declaration.publishes ?? {}).filter((topic) =>
+      this.topic(topic).backends.includes(backend),
+    );
+    return [...new Set(published)];
+  }
+
+  queuesOn(backend: string): readonly string[] {
+    return this.queues.filter((queue) => this.backendOf(queue) === backend);
+  }
+
+  /** How a queue is declared at its broker. */
+  queueOptions(name: string): QueueOptions {
+    const { topics, deadLetterQueue, settings } = this.queue(name);
+    const filter = this.filterOf(name);
+    return {
+      ...settings,
+      ...(topics !== undefined && { topics }),
+      ...(filter !== undefined && { filter }),
+      ...(deadLetterQueue !== undefined && { deadLetterQueue }),
+    };
+  }
+
+  /** Manifests that a queue wants from its topics; `undefined`: all. */
+  filterOf(name: string): readonly string[] | undefined {
+    const { topics = [], filter, consumers = [] } = this.queue(name);
+    if (filter === 'all' || topics.length === 0) return undefined;
+    if (filter !== undefined) {
+      return [
+        ...new Set(
+          filter.flatMap((entry) =>
+            typeof entry === 'string' ? [entry] : (this.#manifests(entry) ?? manifestsOf(entry)),
+          ),
+        ),
+      ];
+    }
+    const handled = [...this.handlersOf(name).keys()];
+    if (consumers.length > 0 || handled.length === 0) return undefined;
+    const wanted = handled.flatMap((type) => this.#readBy(type)).map((type) => this.#manifests(type));
+    // Whose manifest nobody knows would be filtered away.
+    return wanted.includes(undefined) ? undefined : [...new Set(wanted.flat() as string[])];
+  }
+
+  /** What is handed out as data. */
+  plan(): ServicePlan {
+    const manifests = (types: readonly MessageClass[]): readonly string[] =>
+      types.map((type) => this.#manifests(type)?.[0] ?? manifestOf(type));
+    const queues = this.queues.map((name): QueuePlan => {
+      const { topics = [], deadLetterQueue, ordering = 'none', consumers = [] } = this.queue(name);
+      const handled = [...this.handlersOf(name).keys()];
+      return {
+        name,
+        backend: this.backendOf(name),
+        topics,
+        filter: this.filterOf(name),
+        deadLetterQueue,
+        concurrency: this.concurrencyOf(name),
+        ordering,
+        handles: manifests(handled),
+        consumers: [
+          ...(handled.length > 0 ? [this.name] : []),
+          ...consumers.map((consumer: Consumer) => consumer.name),
+        ],
+      };
+    });
+    const destination = (
+      name: string,
+      { messages, backends }: ReturnType<typeof this.topic>,
+    ): DestinationPlan => ({
+      name,
+      backends,
+      manifests: manifests(messages),
+    });
+    return {
+      name: this.name,
+      backends: Object.fromEntries(
+        Object.entries(this.backends).map(([name, backend]) => [name, backend.name]),
+      ),
+      queues,
+      topics: Object.keys(this.declaration.publishes ?? {}).map((name) =>
+        destination(name, this.topic(name)),
+      ),
+      sends: Object.keys(this.declaration.sends ?? {}).map((name) => destination(name, this.send(name))),
+    };
+  }
+
+  /** The service's messages that are of the class. */
+  #readBy(type: MessageClass): readonly MessageClass[] {
+    return this.declaration.messages.filter((message) => isOrExtends(message, type));
+  }
+
+  /** Every manifest under which messages of a class arrive, its own first; `undefined` where its serializer does not tell. */
+  #manifests(type: MessageClass): readonly string[] | undefined {
+    const serializer = this.#serializersByName[bindingOf(type, this.declaration.bindings ?? [])];
+    try {
+      const manifest = serializer?.manifest(Object.create(type.prototype as object));
+      return manifest === undefined ? undefined : [manifest, ...liftsOf(type).map((lift) => lift.manifest)];
+    } catch {
+      return undefined;
+    }
+  }
+
+  #placeOf(name: string, given: string | undefined, what: string): string {
+    const place = given ?? [name, onlyBackend].find((candidate) => Object.hasOwn(this.backends, candidate));
+    if (place !== undefined && Object.hasOwn(this.backends, place)) return place;
+    const known = Object.keys(this.backends).join(', ');
+    throw this.#error(
+      given === undefined
+        ? `say on which backend the ${what} "${name}" is; its backends: ${known}.`
+        : `the ${what} "${name}" is on the backend "${given}", which it does not have; its backends: ${known}.`,
+    );
+  }
+
+  #check(): void {
+    if (this.name === '') throw new MelangeError('CONFIGURATION', 'A service needs a name.');
+    for (const queue of this.queues) {
+      this.backendOf(queue);
+      for (const { name } of this.queue(queue).consumers ?? [])
+        if (name === this.name)
+          throw this.#error(`a consumer of "${queue}" has the service's own name: give it another one.`);
+    }
+    const published = Object.keys(this.declaration.publishes ?? {}).map(
+      (name) => [name, this.topic(name)] as const,
+    );
+    const sent = Object.keys(this.declaration.sends ?? {}).map((name) => [name, this.send(name)] as const);
+    for (const [name, { messages }] of [...published, ...sent]) {
+      const unknown = messages.find((type) => !this.declaration.messages.includes(type));
+      if (unknown !== undefined)
+        throw this.#error(
+          `${unknown.name}, published to "${name}", is not among its messages: add it there.`,
+        );
+    }
+  }
+
+  #error(what: string): MelangeError {
+    return new MelangeError('CONFIGURATION', `Service "${this.name}": ${what}`);
+  }
+}
+
+function isBackend(backend: ServiceDeclaration['backend']): backend is MessagingBackend {
+  return typeof (backend as MessagingBackend).publishToQueue === 'function';
+}
+
+function own<Value>(record: Readonly<Record<string, Value>> | undefined, name: string): Value | undefined {
+  return record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+}
+
+function entryOf<Entry extends readonly MessageClass[] | Bound, Bound extends object>(
+  entry: Entry | Bound,
+): Bound {
+  return (Array.isArray(entry) ? { messages: entry } : entry) as Bound;
+}
+
+/** Name of the serializer of a class: that of the nearest class above it that is bound. */
+function bindingOf(type: MessageClass, bindings: NonNullable<ServiceDeclaration['bindings']>): string {
+  for (
+    let prototype: object | null = type.prototype as object;
+    prototype !== null;
+    prototype = Object.getPrototypeOf(prototype) as object | null
+  ) {
+    const binding = bindings.find(([bound]) => bound.prototype === prototype);
+    if (binding !== undefined) return binding[1];
+  }
+  return 'json';
+}
+
+function isOrExtends(type: MessageClass, ancestor: MessageClass): boolean {
+  return type === ancestor || type.prototype instanceof (ancestor as never);
+}

@@ -1,0 +1,35 @@
+export type {
+  BoundSend,
+  BoundTopic,
+  QueueDeclaration,
+  SendDeclaration,
+  ServiceBackends,
+  ServiceDeclaration,
+  TopicDeclaration,
+} from './declaration.ts';
+export { defineService } from './define-service.ts';
+export { type Endpoints, type Metrics, serveEndpoints } from './endpoints.ts';
+export type { DestinationPlan, QueuePlan, ServicePlan } from './plan.ts';
+export { prometheusContentType, prometheusText } from './prometheus-text.ts';
+export type { RunOptions } from './run.ts';
+export type {
+  AnyService,
+  HandlerContext,
+  Service,
+  ServiceHandler,
+  ServiceHealth,
+  ServicePublishing,
+  StartOptions,
+  StopOptions,
+} from './service.ts';
+export type {
+  Checked,
+  Handling,
+  InstanceOf,
+  ManifestOf,
+  Readable,
+  SendShape,
+  ServiceShape,
+  ShapeOf,
+  Unhandled,
+} from './shape.ts';

@@ -1,0 +1,176 @@
+import type {
+  ConsumeContext,
+  DispatcherCounters,
+  EnvelopeOptions,
+  Health,
+  Logger,
+  MaybePromise,
+  MessageClass,
+  MessageDispatcher,
+  MessageDispatcherOptions,
+  MessagingBackend,
+  OutgoingMessage,
+  PublishOptions,
+  PublishToQueueOptions,
+  SerializerRegistry,
+} from '@melange/core';
+import type { ServicePlan } from './plan.ts';
+import type { RunOptions } from './run.ts';
+import type { Handling, InstanceOf, Readable, ServiceShape, Unhandled } from './shape.ts';
+
+/** A service of `defineService`, whatever it declares: for code that takes any. */
+export interface AnyService {
+  /** Name of the service. */
+  readonly name: string;
+  /** What it is, as data: queues with their handlers, topics, and where they live. */
+  readonly plan: ServicePlan;
+  /** The serializers of its messages. */
+  readonly serializers: SerializerRegistry;
+  /** Its backends by name; a single one is called `default`. */
+  readonly backends: Readonly<Record<string, MessagingBackend>>;
+
+  /** As the methods of `Service`, checked at run time only. */
+  readonly publishing: ServicePublishing;
+
+  /**
+   * Declares topics and queues, waiting for brokers that are away, and begins to consume. Resolves when that is done for
+   * every backend: a queue whose broker is there does not wait for the others.
+   *
+   * @throws MelangeError `BROKER_UNAVAILABLE` with `failFast`; `TOPOLOGY_CONFLICT` and what else keeps it from starting;
+   * `CLOSED` when it was stopped. It is stopped by then, so that nothing is left running.
+   */
+  start(options?: StartOptions): Promise<void>;
+
+  /**
+   * Stops intake at once, waits for running handlers up to the deadline, then closes backends and cache. Resolves when
+   * all of it is done. Idempotent: a further call waits for the first one.
+   */
+  stop(options?: StopOptions): Promise<void>;
+
+  /** Settles when the service is over: resolves after `stop`, rejects with what ended the consumption of a queue. */
+  readonly ended: Promise<void>;
+
+  /**
+   * The main program of a service: `start`, and `stop` at SIGTERM or SIGINT; serves `GET /live /ready /metrics` where a port
+   * is given. Resolves when all is closed, with `process.exitCode` set: 0 after a signal, 1 after a failure, which is
+   * logged. A second signal ends the process at once.
+   */
+  run(options?: RunOptions): Promise<void>;
+
+  /** The worst of its queues and backends: unhealthy before it has started, and while it stops. Never throws. */
+  health(): Promise<ServiceHealth>;
+
+  /** What was done so far, by queue. */
+  counters(): Readonly<Record<string, DispatcherCounters>>;
+
+  /**
+   * A dispatcher with all that the service says of the queue, handlers included: for those who run it themselves. It does
+   * not begin to consume.
+   *
+   * @param options take the place of what the service says, such as another `backend`.
+   * @throws MelangeError `CONFIGURATION` for a queue that is not declared.
+   */
+  dispatcherFor(queue: string, options?: Partial<MessageDispatcherOptions>): MessageDispatcher;
+}
+
+/**
+ * A service of `defineService`.
+ *
+ * `Handled` has the manifests that have a handler, by queue: each `on` answers the same service with one more.
+ */
+export interface Service<Shape extends ServiceShape = ServiceShape, Handled extends string = never>
+  extends AnyService,
+    ServicePublishing<Shape> {
+  /**
+   * Processes the messages of `type`, and of its subclasses that have no handler of their own, on one of the queues.
+   * Resolving acknowledges a message; throwing has it retried, `Reject` dead-letters it at once, `RetryLater` chooses the
+   * delay. Answers the service itself.
+   *
+   * @throws MelangeError `CONFIGURATION` when the type has a handler on that queue, is none of the service's messages, or the
+   * service was started.
+   */
+  on<Queue extends Shape['queues'], Type extends MessageClass>(
+    queue: Queue,
+    type: Type & Readable<Shape, Type> & Unhandled<Handled, Queue, Type>,
+    handler: ServiceHandler<InstanceOf<Type>, Shape>,
+  ): Service<Shape, Handled | Handling<Queue, Type>>;
+}
+
+/** Processes messages of one type. */
+export type ServiceHandler<Message, Shape extends ServiceShape = ServiceShape> = (
+  message: Message,
+  context: HandlerContext<Shape>,
+) => MaybePromise<void>;
+
+/** What a service can publish. Each method stands alone: `const { publish } = context`. */
+export interface ServicePublishing<Shape extends ServiceShape = ServiceShape> {
+  /**
+   * Publishes to a topic; resolves with the message's id when the broker has safely taken it. Of a topic on several
+   * brokers: when all of them have.
+   *
+   * @throws MelangeError `MESSAGE_INVALID` for a message of a class that the topic does not carry, such as a plain object.
+   * @throws SerializationError, TopicNotFoundError, PublishError.
+   */
+  publish<Topic extends keyof Shape['publishes'] & string>(
+    this: void,
+    topic: Topic,
+    message: InstanceOf<Shape['publishes'][Topic]>,
+    options?: EnvelopeOptions & PublishOptions,
+  ): Promise<string>;
+
+  /** As `publish`, for many, in order. Nothing is sent when one of them cannot be serialized. */
+  publishBatch<Topic extends keyof Shape['publishes'] & string>(
+    this: void,
+    topic: Topic,
+    batch: readonly OutgoingMessage<InstanceOf<Shape['publishes'][Topic]>>[],
+    options?: PublishOptions,
+  ): Promise<string[]>;
+
+  /** As `publish`, to one of the queues under `sends`. `delayMs` compiles where its broker can delay. */
+  send<Queue extends keyof Shape['sends'] & string>(
+    this: void,
+    queue: Queue,
+    message: InstanceOf<Shape['sends'][Queue]['messages']>,
+    options?: EnvelopeOptions & PublishToQueueOptions<Shape['sends'][Queue]['features']>,
+  ): Promise<string>;
+
+  /** As `send`, for many, in order. Nothing is sent when one of them cannot be serialized. */
+  sendBatch<Queue extends keyof Shape['sends'] & string>(
+    this: void,
+    queue: Queue,
+    batch: readonly OutgoingMessage<InstanceOf<Shape['sends'][Queue]['messages']>>[],
+    options?: PublishToQueueOptions<Shape['sends'][Queue]['features']>,
+  ): Promise<string[]>;
+}
+
+/** What a handler is given besides the message. What it publishes carries `correlationId` and `causationId` on. */
+export interface HandlerContext<Shape extends ServiceShape = ServiceShape>
+  extends ConsumeContext,
+    ServicePublishing<Shape> {
+  /** Name of the queue that the message came from. */
+  readonly queue: string;
+  /** The service's logger; each line has queue, message id, attempt and correlation id among its facts. */
+  readonly logger: Logger;
+}
+
+/** How a service starts. */
+export interface StartOptions {
+  /** Fail when a broker is away, instead of waiting for it. Default: false. */
+  readonly failFast?: boolean;
+  /** Ends the wait for a broker: `start` then rejects with its reason. Default: none. */
+  readonly signal?: AbortSignal;
+}
+
+/** How a service stops. */
+export interface StopOptions {
+  /** How long to wait for running handlers, in ms. Default: as the service says. */
+  readonly deadlineMs?: number;
+}
+
+/** How a service is, in whole and in parts. */
+export interface ServiceHealth extends Health {
+  /** Each queue that is consumed. */
+  readonly queues: Readonly<Record<string, Health>>;
+  /** Each backend. */
+  readonly backends: Readonly<Record<string, Health>>;
+}
