@@ -128,7 +128,7 @@ describe('a service', () => {
         backend,
         messages,
         cache: new MemoryDeduplicationCache(),
-        queues: { orders: { deadLetterQueue: 'orders-dead', retry: fixedDelays([1]) } },
+        queues: { orders: { deadLetterQueue: 'orders-dead', retry: fixedDelays([1]), concurrency: 1 } },
         sends: { orders: [OrderPlaced] },
         logger: silentLogger,
       }).on('orders', OrderPlaced, ({ id }, { attempt }) => {
@@ -345,9 +345,9 @@ describe('what does not fit together, and the compiler could not see, is refused
     [
       'has a handler for OrderPlaced already',
       () => {
-        unchecked({ queues })
-          .on('orders', OrderPlaced, () => undefined)
-          .on('orders', OrderPlaced, () => undefined);
+        const service = unchecked({ queues });
+        service.on('orders', OrderPlaced, () => undefined);
+        service.on('orders', OrderPlaced, () => undefined);
       },
     ],
     [
