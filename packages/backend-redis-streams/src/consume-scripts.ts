@@ -137,14 +137,14 @@ export const consumeScripts: Readonly<Record<Name, string>> = {
     finish(ARGV[3])
     wake(ARGV[4])`,
 
-  /** queue, consumer, deliveries to take back (0 or 1), ids… */
+  /** queue, consumer, owner from now on, deliveries to take back (0 or 1), ids… */
   release: `
-    for index = 4, #ARGV do
+    for index = 5, #ARGV do
       local pending = pendingOf(ARGV[index], ARGV[2])
       if pending then
-        local deliveries = math.max(0, pending[4] - tonumber(ARGV[3]))
+        local deliveries = math.max(0, pending[4] - tonumber(ARGV[4]))
         local how = {'RETRYCOUNT', deliveries, 'JUSTID'}
-        redis.call('XCLAIM', streamKey(name), '${group}', '${nobody}', 0, ARGV[index], unpack(how))
+        redis.call('XCLAIM', streamKey(name), '${group}', ARGV[3], 0, ARGV[index], unpack(how))
       end
     end
     wake(name)`,

@@ -1,5 +1,6 @@
 import {
   DeadLetterHeader,
+  MelangeError,
   type Message,
   type MessageContent,
   MessageTooLargeError,
@@ -38,6 +39,7 @@ export function hasRoomFor(fields: readonly unknown[]): boolean {
 /**
  * Keeps nothing of the message that could change.
  *
+ * @throws MelangeError `MESSAGE_INVALID` for a header that is no text.
  * @throws MessageTooLargeError when the content is larger than `redisStreamsCapabilities.maxMessageBytes`.
  */
 export function toEntry(message: Message): EntryFields {
@@ -80,7 +82,11 @@ function fieldsOf(message: Message, body: string | Buffer): EntryFields {
 }
 
 function put(fields: (string | Buffer)[], name: string, value: string | undefined): void {
-  if (value !== undefined) fields.push(name, value);
+  if (value === undefined) return;
+  // A program without types may give anything.
+  if (typeof value !== 'string')
+    throw new MelangeError('MESSAGE_INVALID', `The header "${name}" must be text, not ${typeof value}.`);
+  fields.push(name, value);
 }
 
 /** What an entry says. */

@@ -22,6 +22,7 @@ interface Outgoing {
   readonly id: string;
   /** Undefined for one that cannot be sent, whose failure is told already. */
   readonly fields: EntryFields | undefined;
+  readonly bytes: number;
   /** Delay, or manifest. */
   readonly lead: ScriptParameter;
 }
@@ -165,14 +166,12 @@ export class RedisStreamsPublisher {
       const call = this.#waiting[this.#head] as Call;
       const first = call.next;
       while (call.next < call.messages.length && !call.isGivenUp && !isFull()) {
-        const { fields, lead } = call.messages[call.next] as Outgoing;
-        if (fields !== undefined) {
+        const one = call.messages[call.next] as Outgoing;
+        if (one.fields !== undefined) {
           messages += 1;
-          parameters.push(lead, fields.length);
-          for (const field of fields) {
-            parameters.push(field);
-            bytes += Buffer.byteLength(field);
-          }
+          bytes += one.bytes;
+          parameters.push(one.lead, one.fields.length);
+          for (const field of one.fields) parameters.push(field);
         }
         call.next += 1;
       }
@@ -192,10 +191,13 @@ export class RedisStreamsPublisher {
     const { id, manifest = '' } = message;
     const lead = this.#destination.kind === 'queue' ? delayMs : manifest;
     try {
-      return { id, fields: toEntry(message), lead };
+      const fields = toEntry(message);
+      let bytes = 0;
+      for (const field of fields) bytes += Buffer.byteLength(field);
+      return { id, fields, bytes, lead };
     } catch (error) {
       failures.push({ messageId: id, error });
-      return { id, fields: undefined, lead };
+      return { id, fields: undefined, bytes: 0, lead };
     }
   }
 

@@ -21,6 +21,7 @@ import { isOwnFault, isReply, translated } from './redis-streams-errors.ts';
 import type { EntryFields } from './redis-streams-message-mapper.ts';
 import type { RedisStreamsSettings } from './redis-streams-options.ts';
 import type { ScriptName } from './redis-streams-scripts.ts';
+import { nobody } from './script-prelude.ts';
 
 /** Entries of one answer: others have their turn between two. */
 const mostAtOnce = 128;
@@ -143,16 +144,19 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
   }
 
   async retry(id: string, { failedAttempts, redeliveries, delayMs, copy = [] }: ComesAgain): Promise<void> {
-    await this.#run('retry', [id, failedAttempts, redeliveries, Math.ceil(delayMs), ...copy]);
+    const parameters = [id, failedAttempts, redeliveries, Math.ceil(delayMs), ...copy];
+    await this.#run('retry', parameters).catch((error: unknown) => this.#keep(id, error));
   }
 
   async deadLetter(id: string, deadLetterQueue: string, copy: EntryFields): Promise<void> {
     const subject = `dead-lettering from queue "${this.queue}" to queue "${deadLetterQueue}"`;
-    await this.#run('deadLetter', [id, deadLetterQueue, ...copy], deadLetterQueue, subject);
+    const parameters = [id, deadLetterQueue, ...copy];
+    const settled = this.#run('deadLetter', parameters, deadLetterQueue, subject);
+    await settled.catch((error: unknown) => this.#keep(id, error));
   }
 
   async release(id: string): Promise<void> {
-    await this.#run('release', [1, id]);
+    await this.#run('release', [nobody, 1, id]);
   }
 
   settled(delivery: RedisStreamsDelivery): void {
@@ -251,8 +255,15 @@ export class RedisStreamsSubscription implements Subscription, Settlements {
     const deadline = performance.now() + farewellMs;
     for (let start = 0; start < ids.length; start += maxIdsAtOnce) {
       const part = ids.slice(start, start + maxIdsAtOnce);
-      await this.#runBy('release', [deliveries, ...part], deadline).catch(() => undefined);
+      await this.#runBy('release', [nobody, deliveries, ...part], deadline).catch(() => undefined);
     }
+  }
+
+  /** It could not be settled and comes again when its lease has ended: that is no crash, and must not count as one. */
+  async #keep(id: string, error: unknown): Promise<never> {
+    const deadline = performance.now() + farewellMs;
+    await this.#runBy('release', [this.#consumer, 1, id], deadline).catch(() => undefined);
+    throw error;
   }
 
   #fail(error: unknown): void {

@@ -1,0 +1,106 @@
+import { Troubles } from '@melange/backend-kit';
+import { type Message, silentLogger } from '@melange/core';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { canStartHere } from '../../../apps/brokers/src/index.ts';
+import { Acknowledgements } from '../src/acknowledgements.ts';
+import { RedisStreamsConnection } from '../src/redis-streams-connection.ts';
+import { settingsOf } from '../src/redis-streams-options.ts';
+import type { ScriptName } from '../src/redis-streams-scripts.ts';
+import { declared, message, open, received, redis } from './support/streams.ts';
+
+const withHeaders = (count: number, value: string): Message => ({
+  ...message('1'),
+  headers: Object.fromEntries(Array.from({ length: count }, (_, n) => [`header-${n}`, value])),
+});
+
+describe.skipIf(!canStartHere('redis'))('without a bound (skipped where no Redis can be started)', () => {
+  it('are the headers of messages that are published at once', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port, { publishTimeoutMs: 60_000 });
+    const queue = await declared(backend);
+    await admin.config('RESETSTAT');
+    await backend.publishToQueue(
+      queue,
+      Array.from({ length: 500 }, () => withHeaders(200, 'x')),
+    );
+    expect((await backend.describeQueue(queue)).depth).toBe(500);
+    // 207,000 arguments: no script has more than some 16,000 of them.
+    const scripts = /cmdstat_eval(?:sha)?:calls=(\d+)/g;
+    const stats = [...(await admin.info('commandstats')).matchAll(scripts)];
+    expect(stats.reduce((sum, [, calls]) => sum + Number(calls), 0)).toBeGreaterThan(10);
+    const came = await received(backend, queue, 500, 500);
+    expect(came.every((one) => Object.keys(one.message.headers).length === 200)).toBe(true);
+  });
+
+  it('are the bytes of messages that are published at once', async () => {
+    const { server, admin } = await redis({ settings: { 'client-query-buffer-limit': '30mb' } });
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    // Text of three bytes a letter: 60 MB, which one script could not carry to this Redis.
+    const large = Array.from({ length: 20 }, () => withHeaders(1, '漢'.repeat(1_000_000)));
+    await backend.publishToQueue(queue, large);
+    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(20);
+  });
+
+  it('is the number of publishes in one turn', { timeout: 120_000 }, async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port, { publishTimeoutMs: 110_000 });
+    const queue = await declared(backend);
+    const one = message('1');
+    const publishes: Promise<void>[] = [];
+    for (let n = 0; n < 200_000; n += 1) publishes.push(backend.publishToQueue(queue, [one]));
+    await Promise.all(publishes);
+    expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(200_000);
+  });
+
+  it('is the number of messages that are settled in one turn, or given back', async () => {
+    const { server } = await redis();
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    const all = Array.from({ length: 5_000 }, (_, n) => message(String(n)));
+    await backend.publishToQueue(queue, all);
+    const deliveries = await received(backend, queue, 5_000, 5_000);
+    await Promise.all(deliveries.slice(0, 2_500).map((delivery) => delivery.acknowledge()));
+    await backend.close();
+    const again = await received(open(server.port), queue, 2_500, 5_000);
+    expect(again.map((one) => one.message.content)).toEqual(all.slice(2_500).map(({ content }) => content));
+  });
+
+  it('is no header that is no text, and holds up no other message', async () => {
+    const { server } = await redis();
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    const wrong = { ...message('1'), headers: { count: 5 } as unknown as Record<string, string> };
+    const refused = { failures: [{ messageId: wrong.id, error: { code: 'MESSAGE_INVALID' } }] };
+    await expect(backend.publishToQueue(queue, [message('0'), wrong, message('2')])).rejects.toMatchObject(
+      refused,
+    );
+    await expect(backend.publishToQueue(queue, [wrong])).rejects.toMatchObject(refused);
+    const came = await received(backend, queue, 2);
+    expect(came.map((one) => one.message.content)).toEqual(['0', '2']);
+  });
+
+  it('is no mistake of the program: it is thrown at once, and not repeated as an outage is', async () => {
+    const { server } = await redis();
+    const troubles = new Troubles({ logger: silentLogger });
+    const settings = settingsOf({ requestTimeoutMs: 60_000 });
+    const connection = new RedisStreamsConnection(
+      settings,
+      { redis: { port: server.port } },
+      silentLogger,
+      troubles,
+    );
+    onTestFinished(() => connection.close());
+    const deadline = performance.now() + 60_000;
+    await connection.run('declareTopic', ['topic'], deadline);
+    await expect(connection.run('of nobody' as ScriptName, [], deadline)).rejects.toThrow(TypeError);
+    expect(troubles.health()).toEqual({ status: 'healthy' });
+  });
+});
+
+it('sends a thousand acknowledgements together at most', async () => {
+  const sent: number[] = [];
+  const acknowledgements = new Acknowledgements(async (ids) => void sent.push(ids.length));
+  await Promise.all(Array.from({ length: 2_500 }, (_, n) => acknowledgements.add(String(n))));
+  expect(sent).toEqual([1_000, 1_000, 500]);
+});
