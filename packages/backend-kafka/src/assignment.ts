@@ -3,6 +3,7 @@ import { BusyKeys, type KeyLane } from './busy-keys.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';
 import { type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
+import { Suspects } from './suspects.ts';
 
 /** A record at hand. */
 export class Entry {
@@ -40,6 +41,8 @@ export class Assignment {
   readonly trackers: ReadonlyMap<string, PartitionTracker>;
   /** Handed over and not settled, or settled and the copy of it still under way. */
   readonly busy: Slots<KafkaDelivery> = new Slots();
+  /** At hand as well, to run one at a time. */
+  readonly suspects: Suspects = new Suspects();
   readonly #onReady: () => void;
   /** In their order from `#head` on. */
   #arrived: (Entry | undefined)[] = [];
@@ -64,7 +67,9 @@ export class Assignment {
 
   /** Records that could be handed over, sooner or later. */
   get buffered(): number {
-    return this.#arrived.length - this.#head + this.#returned.length + this.#keys.waiting;
+    return (
+      this.#arrived.length - this.#head + this.#returned.length + this.#keys.waiting + this.suspects.size
+    );
   }
 
   /** Their size in bytes. */
@@ -105,18 +110,32 @@ export class Assignment {
   /** The next entry to hand over, whose key is then busy. */
   take(): Entry | undefined {
     for (;;) {
-      const entry = this.#first();
+      const suspect = this.suspects.take();
+      const entry = suspect ?? this.#first();
       if (entry === undefined) return undefined;
-      if (entry.key !== undefined && !this.#keys.hold(entry, entry.key)) continue;
+      if (suspect === undefined) {
+        if (entry.key !== undefined && !this.#keys.hold(entry, entry.key)) continue;
+        if (entry.tracker.crashes.isSearching) {
+          this.suspects.add(entry);
+          continue;
+        }
+      }
       this.#bytes -= entry.record.size;
       if (this.#onRoom !== undefined && !this.holds(this.#limit)) this.#onRoom();
       return entry;
     }
   }
 
+  /** The next entry that has to run alone, when none does; it is taken once it is `suspects.ready`. */
+  chooseSuspect(): Entry | undefined {
+    for (const entry of this.suspects.takeInnocent()) this.#insert(entry);
+    return this.suspects.choose();
+  }
+
   /** The entry is done with for good. */
   finish(entry: Entry): void {
     entry.tracker.finish(entry.record.offset);
+    this.suspects.done(entry);
     if (entry.key === undefined) return;
     const next = this.#keys.pass(entry, entry.key);
     if (next !== undefined && !this.isLost) this.#insert(next);
@@ -125,6 +144,7 @@ export class Assignment {
   /** Comes again in its old place, and holds its key until then. */
   putBack(entry: Entry): void {
     if (this.isLost) return;
+    this.suspects.done(entry);
     this.#bytes += entry.record.size;
     this.#insert(entry);
   }
@@ -205,6 +225,7 @@ export class Assignment {
     this.#returned.length = 0;
     this.#bytes = 0;
     this.#keys.clear();
+    this.suspects.clear();
     this.#onRoom?.();
   }
 

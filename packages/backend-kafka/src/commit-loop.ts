@@ -50,12 +50,22 @@ export class CommitLoop {
     return this.#flushing;
   }
 
-  /** Commits all, trying again while the broker does not answer, as the partitions are about to be given up. */
-  async settle(deadlineMs: number): Promise<void> {
-    const end = Date.now() + deadlineMs;
+  /** Commits one partition, trying again while the broker does not answer. */
+  async untilCommitted(tracker: PartitionTracker, deadlineMs: number): Promise<void> {
+    const end = performance.now() + deadlineMs;
     for (;;) {
       await this.flush();
-      if (this.#dirty().length === 0 || Date.now() > end) return;
+      if (!tracker.isDirty || this.#assignment?.isLost !== false || performance.now() > end) return;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  }
+
+  /** Commits all, trying again while the broker does not answer, as the partitions are about to be given up. */
+  async settle(deadlineMs: number): Promise<void> {
+    const end = performance.now() + deadlineMs;
+    for (;;) {
+      await this.flush();
+      if (this.#dirty().length === 0 || performance.now() > end) return;
       await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
   }
@@ -88,7 +98,7 @@ export class CommitLoop {
       const type = typeOf(error) ?? '';
       // One that is gone alone has nothing left to commit.
       if (type === 'UNKNOWN_TOPIC_OR_PARTITION') return 'topic-is-gone';
-      for (const tracker of trackers) tracker.commitFailed();
+      for (const tracker of trackers) tracker.markDirty();
       if (fenced.test(type)) {
         if (assignment !== undefined) this.#committing.onFenced(assignment);
         return undefined;

@@ -1,4 +1,4 @@
-import { deadLetterCopy } from '@melange/core';
+import { deadLetterCopy, type RetryOptions } from '@melange/core';
 import type { Entry } from './assignment.ts';
 import { typeOf } from './kafka-client/index.ts';
 import type { KafkaDelivery, Settlements } from './kafka-delivery.ts';
@@ -9,7 +9,7 @@ import { type QueueLayout, retryTopicOf } from './kafka-topology.ts';
 /** Copies of a queue's records in other topics, confirmed when their promise resolves. */
 export interface Copies {
   /** In the retry topic. */
-  retry(delivery: KafkaDelivery, delayMs: number): Promise<void>;
+  retry(delivery: KafkaDelivery, options: RetryOptions): Promise<void>;
   /** In the dead-letter queue. */
   deadLetter: Settlements['deadLetter'];
   /** The same record once more, at the end of the retry topic. */
@@ -25,8 +25,12 @@ export function copiesOf(
 ): Copies {
   const retryTopic = retryTopicOf(queue);
   return {
-    retry: ({ entry: { record }, attempt }, delayMs) => {
-      const copy = toRetry(record, attempt, delayMs > 0 ? Date.now() + delayMs : 0);
+    retry: ({ entry: { record }, attempt, redeliveries }, { delayMs = 0, because = 'failed' }) => {
+      const copy = toRetry(record, {
+        attemptsMade: because === 'failed' ? attempt : attempt - 1,
+        redeliveries: because === 'not-run' ? redeliveries : 0,
+        notBefore: delayMs > 0 ? Date.now() + delayMs : 0,
+      });
       return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition, 'compressed');
     },
     deadLetter: async ({ entry: { record }, message, attempt }, options) => {

@@ -4,7 +4,8 @@
  * delivered to nobody again, neither after a rebalance nor after a restart.
  */
 
-const mark = 'melange1:';
+/** Begins all metadata of ours. */
+export const finishedMark = 'melange1:';
 
 /** Bounded, whatever somebody may have written. */
 const runForm = /^[0-9a-z]{1,9}\.[0-9a-z]{1,4}$/;
@@ -30,8 +31,8 @@ export function describeFinished(
     else runs.push({ gap: one - next, length: 1 });
     next = one + 1;
   }
-  if (runs.length === 0 || longest <= mark.length) return '';
-  let text = mark;
+  if (runs.length === 0 || longest <= finishedMark.length) return '';
+  let text = finishedMark;
   for (const { gap, length } of runs) {
     const run = `${gap.toString(36)}.${length.toString(36)},`;
     if (text.length + run.length > longest) break;
@@ -43,9 +44,9 @@ export function describeFinished(
 /** What `describeFinished` wrote; nothing when somebody else committed. */
 export function finishedBeyond(metadata: string, offset: number): Set<number> {
   const finished = new Set<number>();
-  if (!metadata.startsWith(mark)) return finished;
+  if (!metadata.startsWith(finishedMark)) return finished;
   let next = offset;
-  for (const run of metadata.slice(mark.length).split(',')) {
+  for (const run of metadata.slice(finishedMark.length).split(',')) {
     if (!runForm.test(run)) break;
     const [gap = 0, length = 0] = run.split('.').map((number) => Number.parseInt(number, 36));
     next += gap;

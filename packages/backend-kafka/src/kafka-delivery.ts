@@ -6,6 +6,7 @@ import {
   type MaybePromise,
   MelangeError,
   type Message,
+  type RetryOptions,
   type Slotted,
 } from '@melange/core';
 import type { Assignment, Entry } from './assignment.ts';
@@ -18,7 +19,7 @@ export interface Settlements {
   readonly deadLetterQueue: string | undefined;
   finish(delivery: KafkaDelivery): void;
   putBack(delivery: KafkaDelivery): void;
-  retry(delivery: KafkaDelivery, delayMs: number): Promise<void>;
+  retry(delivery: KafkaDelivery, options: RetryOptions): Promise<void>;
   deadLetter(delivery: KafkaDelivery, options: DeadLetterOptions): Promise<void>;
 }
 
@@ -26,6 +27,7 @@ export interface Settlements {
 export class KafkaDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
+  readonly redeliveries: number;
   readonly entry: Entry;
   readonly assignment: Assignment;
   slot = -1;
@@ -44,6 +46,7 @@ export class KafkaDelivery implements Delivery, Slotted {
     const reading = new Reading(entry.record);
     this.message = reading.message(entry.key);
     this.attempt = reading.attempt;
+    this.redeliveries = reading.redeliveries + entry.tracker.crashes.redeliveriesOf(entry.record.offset);
     this.entry = entry;
     this.assignment = assignment;
     this.#settlements = settlements;
@@ -68,8 +71,8 @@ export class KafkaDelivery implements Delivery, Slotted {
     if (this.#settle()) this.#settlements.finish(this);
   }
 
-  async retry(options?: { readonly delayMs?: number }): Promise<void> {
-    if (this.#settle()) await this.#settlements.retry(this, options?.delayMs ?? 0);
+  async retry(options: RetryOptions = {}): Promise<void> {
+    if (this.#settle()) await this.#settlements.retry(this, options);
   }
 
   async release(): Promise<void> {

@@ -66,12 +66,28 @@ export function toRecord(message: Message): OutgoingRecord {
   };
 }
 
-/** The same record, byte for byte, to be delivered again as the next attempt when it is due. */
-export function toRetry(record: IncomingRecord, attemptsMade: number, notBefore: number): OutgoingRecord {
+/** How a record comes again. */
+export interface Retry {
+  /** Runs that failed. */
+  readonly attemptsMade: number;
+  /** How often it was handed out and not settled since. */
+  readonly redeliveries: number;
+  /** Time from which it is due, in ms since the epoch; 0 for at once. */
+  readonly notBefore: number;
+}
+
+/** The same record, byte for byte, to be delivered again when it is due. */
+export function toRetry(
+  record: IncomingRecord,
+  { attemptsMade, redeliveries, notBefore }: Retry,
+): OutgoingRecord {
   const headers: Record<string, RecordHeader> = copyHeaders(record.headers);
   // The copy has another place.
+  if (textOf(headers[WireHeader.messageId]) === '') delete headers[WireHeader.messageId];
   headers[WireHeader.messageId] ??= Buffer.from(idOf(record), 'utf8');
   put(headers, WireHeader.attempt, attemptsMade);
+  if (redeliveries > 0) put(headers, WireHeader.redeliveries, redeliveries);
+  else delete headers[WireHeader.redeliveries];
   put(headers, KafkaHeader.notBefore, notBefore);
   return { key: record.key, value: record.value, headers };
 }
@@ -83,8 +99,14 @@ export function toRetry(record: IncomingRecord, attemptsMade: number, notBefore:
  */
 export function toDeadLetter(record: IncomingRecord, copy: Message): OutgoingRecord {
   const headers: Record<string, RecordHeader> = copyHeaders(record.headers);
-  for (const name of [WireHeader.attempt, KafkaHeader.notBefore, ...Object.values(DeadLetterHeader)])
+  for (const name of [
+    WireHeader.attempt,
+    WireHeader.redeliveries,
+    KafkaHeader.notBefore,
+    ...Object.values(DeadLetterHeader),
+  ])
     delete headers[name];
+  if (textOf(headers[WireHeader.messageId]) === '') delete headers[WireHeader.messageId];
   headers[WireHeader.messageId] ??= Buffer.from(copy.id, 'utf8');
   for (const name of Object.values(DeadLetterHeader)) put(headers, name, copy.headers[name]);
   return { key: record.key, value: record.value, headers };
@@ -113,6 +135,7 @@ export class Reading implements RecordVisitor {
   #serializerId: number | undefined;
   #publishedAt: number | undefined;
   #attemptsMade: number | undefined;
+  #redeliveries: number | undefined;
   #bytes: Buffer = nothing;
   #start = 0;
   #end = 0;
@@ -125,8 +148,12 @@ export class Reading implements RecordVisitor {
 
   /** Attempts made before, as written on a retried copy, plus this one. */
   get attempt(): number {
-    const made = this.#attemptsMade ?? 0;
-    return (Number.isSafeInteger(made) && made > 0 ? made : 0) + 1;
+    return countOf(this.#attemptsMade) + 1;
+  }
+
+  /** As written on a copy of what did not run. */
+  get redeliveries(): number {
+    return countOf(this.#redeliveries);
   }
 
   /** @param key what `keyOf` says of the record. */
@@ -152,7 +179,8 @@ export class Reading implements RecordVisitor {
     const isNull = end < start;
     switch (name) {
       case WireHeader.messageId:
-        this.#id = isNull ? undefined : textAt(bytes, start, end);
+        // An empty id is none.
+        this.#id = isNull || start === end ? undefined : textAt(bytes, start, end);
         break;
       case WireHeader.manifest:
         this.#manifest = isNull ? undefined : textAt(bytes, start, end);
@@ -165,6 +193,9 @@ export class Reading implements RecordVisitor {
         break;
       case WireHeader.attempt:
         this.#attemptsMade = isNull ? undefined : numberAt(bytes, start, end);
+        break;
+      case WireHeader.redeliveries:
+        this.#redeliveries = isNull ? undefined : numberAt(bytes, start, end);
         break;
       case KafkaHeader.contentType:
         this.#isBinary = !isNull && textAt(bytes, start, end) === 'bytes';
@@ -206,6 +237,10 @@ export function manifestOf(record: IncomingRecord): string {
   return headerOf(record, WireHeader.manifest) ?? '';
 }
 
+function countOf(header: number | undefined): number {
+  return header !== undefined && Number.isSafeInteger(header) && header > 0 ? header : 0;
+}
+
 /** Keys that are no text differ from each other as their bytes do. */
 export function keyOf(record: IncomingRecord): string | undefined {
   if (record.visit !== undefined) return record.keyText;
@@ -223,7 +258,7 @@ function headerOf(record: IncomingRecord, name: string): string | undefined {
 }
 
 function idOf(record: IncomingRecord): string {
-  return headerOf(record, WireHeader.messageId) ?? placeOf(record);
+  return headerOf(record, WireHeader.messageId) || placeOf(record);
 }
 
 /** What a foreign record is known by. */

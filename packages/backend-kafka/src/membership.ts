@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Logger } from '@melange/core';
 import { Assignment } from './assignment.ts';
 import { CommitLoop } from './commit-loop.ts';
@@ -31,6 +32,8 @@ const longestPauseMs = 10_000;
 const longestWaitForCopiesMs = 5_000;
 const longestWaitForCommitMs = 2_000;
 const watchEveryMs = 1_000;
+/** By which this process knows what it has written itself. */
+const thisProcess = randomBytes(4).toString('hex');
 /** A member that lived this long did not die of what killed the one before it. */
 const steadyAfterMs = 10_000;
 
@@ -97,6 +100,12 @@ export class Membership implements GroupListener {
     return this.#commits.flush();
   }
 
+  /** Commits a partition before something begins that may end the process. Waits for a broker that takes no commit, but not for ever. */
+  commitBefore(tracker: PartitionTracker): Promise<void> {
+    tracker.markDirty();
+    return this.#commits.untilCommitted(tracker, longestWaitForCommitMs);
+  }
+
   /** Reads the topics of the queue as they are now. */
   async reread(): Promise<void> {
     this.#refreshedAt = Date.now();
@@ -124,6 +133,7 @@ export class Membership implements GroupListener {
       assignment.drop();
       // Copies of settled deliveries are under way: what they stand for is finished when they are confirmed.
       await assignment.idle(longestWaitForCopiesMs);
+      leaveInOrder(assignment);
       await this.#commits.settle(longestWaitForCommitMs);
     }
     await this.#commits.close();
@@ -145,6 +155,7 @@ export class Membership implements GroupListener {
     // Finds out, too, whether the group still waits for us.
     await this.#commits.flush();
     await assignment.idle(revocationDeadlineMs);
+    leaveInOrder(assignment);
     await this.#commits.settle(
       Math.min(longestWaitForCommitMs, (sessionTimeoutMs - revocationDeadlineMs) / 2),
     );
@@ -183,6 +194,8 @@ export class Membership implements GroupListener {
     this.#missing.check(tracker, records[0]?.offset ?? lastOffset + 1, highWatermark, since);
     if (assignment.lag === 0) this.#context.progress.made();
     tracker.highWatermark = highWatermark;
+    if (records.length > 0 && tracker.crashes.begin(lastOffset + 1)) await this.commitBefore(tracker);
+    if (assignment.isLost) return;
     for (const record of records) {
       if (!tracker.receive(record.offset)) continue;
       if (this.#isWanted(record)) assignment.add(record, tracker);
@@ -261,7 +274,7 @@ export class Membership implements GroupListener {
     for (const commit of commits) {
       const { topic, partition } = commit;
       if (assigned[topic]?.includes(partition) === true)
-        trackers.set(`${topic}/${partition}`, trackerFrom(commit));
+        trackers.set(`${topic}/${partition}`, trackerFrom(commit, thisProcess));
     }
     this.#missing.checkCommitted(
       commits.filter(({ topic, partition }) => trackers.has(`${topic}/${partition}`)),
@@ -296,4 +309,9 @@ export class Membership implements GroupListener {
     else if (Date.now() - this.#refreshedAt > settings.metadataMaxAgeMs)
       this.reread().catch((error) => logger.debug('The topology was not read', { error }));
   }
+}
+
+/** What is not finished is given back: it did not end this process. */
+function leaveInOrder({ trackers }: Assignment): void {
+  for (const tracker of trackers.values()) if (tracker.crashes.leave()) tracker.markDirty();
 }

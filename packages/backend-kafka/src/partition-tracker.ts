@@ -1,10 +1,14 @@
-import { describeFinished, finishedBeyond, longestMetadata } from './finished-offsets.ts';
+import { CrashAccount } from './crash-account.ts';
+import { crashesIn } from './crash-marks.ts';
+import { describeFinished, finishedBeyond, finishedMark, longestMetadata } from './finished-offsets.ts';
 import type { Commit } from './kafka-client/index.ts';
 
 /** What is finished of one partition, while it is ours. */
 export class PartitionTracker {
   readonly topic: string;
   readonly partition: number;
+  /** Which of its records may end the process. */
+  readonly crashes: CrashAccount;
   isPaused = false;
   /** The offset that the broker would give to the next record, as far as we have heard. */
   highWatermark = 0;
@@ -23,12 +27,20 @@ export class PartitionTracker {
    * @param finished offsets beyond `start` that need not be delivered.
    * @param isKnown whether the group has committed something before.
    */
-  constructor(topic: string, partition: number, start: number, finished: Set<number>, isKnown = true) {
+  constructor(
+    topic: string,
+    partition: number,
+    start: number,
+    finished: Set<number>,
+    isKnown = true,
+    crashes: CrashAccount = new CrashAccount(undefined, '', start),
+  ) {
     this.topic = topic;
     this.partition = partition;
     this.#isKnown = isKnown;
     this.#position = start;
     this.#finishedBefore = finished;
+    this.crashes = crashes;
   }
 
   /** Whether the group has been here before: then no record from the position on may be missing. */
@@ -103,15 +115,17 @@ export class PartitionTracker {
   commit(longest: number = longestMetadata): Commit {
     this.#isDirty = false;
     const { topic, partition, prefix } = this;
-    return {
-      topic,
-      partition,
-      offset: prefix,
-      metadata: describeFinished(prefix, this.#beyond(), longest),
-    };
+    this.crashes.progress(prefix);
+    const crashes = this.crashes.textAt(prefix);
+    const isTooLong = finishedMark.length + crashes.length > longest;
+    const room = isTooLong ? longest : longest - crashes.length;
+    const finished = describeFinished(prefix, this.#beyond(), room);
+    const metadata = isTooLong || crashes === '' ? finished : `${finished || finishedMark}${crashes}`;
+    return { topic, partition, offset: prefix, metadata };
   }
 
-  commitFailed(): void {
+  /** There is something to commit: a commit failed, or says something new of crashes. */
+  markDirty(): void {
     this.#isDirty = true;
   }
 
@@ -139,8 +153,13 @@ export class PartitionTracker {
   }
 }
 
-/** What a commit says of a partition; its offset is below 0 where the group has committed nothing. */
-export function trackerFrom({ topic, partition, offset, metadata }: Commit): PartitionTracker {
+/**
+ * What a commit says of a partition; its offset is below 0 where the group has committed nothing.
+ *
+ * @param owner this process.
+ */
+export function trackerFrom({ topic, partition, offset, metadata }: Commit, owner: string): PartitionTracker {
   const start = Math.max(0, offset);
-  return new PartitionTracker(topic, partition, start, finishedBeyond(metadata, start), offset >= 0);
+  const crashes = new CrashAccount(crashesIn(metadata, start), owner, start);
+  return new PartitionTracker(topic, partition, start, finishedBeyond(metadata, start), offset >= 0, crashes);
 }

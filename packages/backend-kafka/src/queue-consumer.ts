@@ -1,4 +1,4 @@
-import type { Delivery, Health, Logger } from '@melange/core';
+import type { Delivery, Health, Logger, RetryOptions } from '@melange/core';
 import type { Assignment } from './assignment.ts';
 import { Backpressure } from './backpressure.ts';
 import type { Copies } from './copies.ts';
@@ -147,8 +147,8 @@ export class QueueConsumer implements Settlements {
     this.#leaveBusy(delivery);
   }
 
-  retry(delivery: KafkaDelivery, delayMs: number): Promise<void> {
-    return this.#copied(delivery, 'retry', this.#copies.retry(delivery, delayMs));
+  retry(delivery: KafkaDelivery, options: RetryOptions): Promise<void> {
+    return this.#copied(delivery, 'retry', this.#copies.retry(delivery, options));
   }
 
   deadLetter: Settlements['deadLetter'] = (delivery, options) => {
@@ -204,11 +204,15 @@ export class QueueConsumer implements Settlements {
     if (assignment === undefined || assignment.isLost) return;
     // Once for all that were finished since.
     this.#backpressure.apply(assignment);
+    void this.#readySuspect(assignment);
     for (let handedOver = 0; handedOver < deliveriesPerTurn; handedOver += 1) {
       const subscription = this.#subscriptions.find(({ hasRoom }) => hasRoom);
       if (subscription === undefined) return;
       const entry = assignment.take();
-      if (entry === undefined) return;
+      if (entry === undefined) {
+        void this.#readySuspect(assignment);
+        return;
+      }
       this.#servedNow(subscription);
       const delivery = new KafkaDelivery(entry, assignment, this, subscription);
       assignment.busy.add(delivery);
@@ -216,6 +220,17 @@ export class QueueConsumer implements Settlements {
       this.#handOver(subscription, delivery);
       if (assignment.isLost) return;
     }
+    this.#schedulePump();
+  }
+
+  /** What ran before is committed together with what runs next, so that a process that ends says which one it was. */
+  async #readySuspect(assignment: Assignment): Promise<void> {
+    const entry = assignment.chooseSuspect();
+    if (entry === undefined) return;
+    entry.tracker.crashes.runAlone(entry.record.offset);
+    await this.#membership.commitBefore(entry.tracker);
+    if (assignment.isLost) return;
+    assignment.suspects.ready(entry);
     this.#schedulePump();
   }
 
@@ -233,7 +248,7 @@ export class QueueConsumer implements Settlements {
       const facts = { queue: this.queue, messageId: delivery.message.id, error };
       this.#context.logger.error('A receiver threw; its message comes again', facts);
       // It may have settled the delivery before it threw: then that counts.
-      delivery.retry({ delayMs: pauseAfterFailureMs }).catch(() => undefined);
+      delivery.retry({ delayMs: pauseAfterFailureMs, because: 'not-run' }).catch(() => undefined);
     }
   }
 

@@ -173,6 +173,6 @@ test('what waits for long in the retry topic makes way when its copy is confirme
 
 /** The record as it is in the retry topic. */
 function toRetryAt(record: IncomingRecord, notBefore: number): IncomingRecord {
-  const { headers } = toRetry(record, 1, notBefore);
+  const { headers } = toRetry(record, { attemptsMade: 1, redeliveries: 0, notBefore });
   return { ...record, headers };
 }

@@ -81,7 +81,7 @@ describe('a partition', () => {
     partition.finish(0);
     partition.commit();
     expect(partition.isDirty).toBe(false);
-    partition.commitFailed();
+    partition.markDirty();
     expect(partition.isDirty).toBe(true);
   });
 
