@@ -96,15 +96,14 @@ export class Destination {
     // What is published in this turn goes together.
     await Promise.resolve();
     let failures = 0;
-    for (let batch = this.#next(); batch.length > 0; ) {
+    let again: Pending[] = [];
+    for (;;) {
+      // Looked for in the turn that ends the loop: what was added while it waited is not left behind.
+      const batch = again.length > 0 ? again : this.#next();
+      if (batch.length === 0) break;
       const error = await this.#send(batch);
-      if (error === undefined) {
-        failures = 0;
-        batch = this.#next();
-        continue;
-      }
-      failures += 1;
-      batch = await this.#afterFailure(batch, error, failures);
+      failures = error === undefined ? 0 : failures + 1;
+      again = error === undefined ? [] : await this.#afterFailure(batch, error, failures);
     }
     this.#isRunning = false;
     if (this.#isClosed) return;
@@ -160,7 +159,7 @@ export class Destination {
     }
   }
 
-  /** Answers the batch to send next: the same one, or another where that one cannot succeed. */
+  /** Answers what of the batch is to be sent again before anything else. */
   async #afterFailure(batch: Pending[], error: unknown, failures: number): Promise<Pending[]> {
     if (this.#isClosed) return [];
     const type = typeOf(error) ?? '';
@@ -171,7 +170,7 @@ export class Destination {
       await this.#leaveProducer(batch);
       if (mayBeMissing || batch.length === 1) for (const { reject } of batch) reject(error);
       else this.#putBackAlone(batch);
-      return this.#next();
+      return [];
     }
     const reason = error instanceof Error ? error.message : String(error);
     this.#context.troubles.begin(this.#subject, reason);
@@ -179,9 +178,7 @@ export class Destination {
     const isWhole = !batch.some(({ isSettled }) => isSettled);
     if (!isWhole || sequenceIsBroken.test(type) || failures % maxFailuresOfProducer === 0)
       await this.#leaveProducer(batch);
-    if (isWhole) return batch;
-    const left = batch.filter(({ isSettled }) => !isSettled);
-    return left.length > 0 ? left : this.#next();
+    return isWhole ? batch : batch.filter(({ isSettled }) => !isSettled);
   }
 
   #putBackAlone(batch: readonly Pending[]): void {
