@@ -1,3 +1,33 @@
+export {
+  type Backend,
+  type BackendClass,
+  type BackendDefinition,
+  type BackendOptions,
+  defineBackend,
+} from './backend.ts';
 export { checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
+export type {
+  Again,
+  BatchAnswer,
+  BatchLimits,
+  ConnectionDriver,
+  Destination,
+  Driver,
+  DriverContext,
+  Fault,
+  Intake,
+  LeaseDriver,
+  Outgoing,
+  PublishDriver,
+  PullDriver,
+  PullSource,
+  PushDriver,
+  PushSource,
+  Received,
+  SettleDriver,
+  SubscriptionContext,
+  Take,
+  TopologyDriver,
+} from './driver.ts';
+export { Troubles, type TroublesOptions } from './health/troubles.ts';
 export { reconnectDelayMs } from './reconnect-delay.ts';
-export { Troubles, type TroublesOptions } from './troubles.ts';

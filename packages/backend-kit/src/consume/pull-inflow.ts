@@ -1,0 +1,151 @@
+import { type Clock, MelangeError, QueueNotFoundError } from '@melange/core';
+import type { Fault, PullSource, Received, Take } from '../driver.ts';
+import { reasonOf } from '../explain.ts';
+import type { Troubles } from '../health/troubles.ts';
+import { reconnectDelayMs } from '../reconnect-delay.ts';
+import type { Inflow, KitSubscription, OpenIntake } from './subscription.ts';
+
+/** What asking for messages needs. */
+export interface PullSettings {
+  readonly clock: Clock;
+  readonly troubles: Troubles;
+  readonly random: () => number;
+  readonly explain: (error: unknown) => Fault;
+  /** Resolves when the broker can be asked. */
+  readonly ready: () => Promise<void> | undefined;
+}
+
+/**
+ * Asks a broker for as many messages as there is room for, again and again. Invariants: the messages that are asked for
+ * and those that are held never exceed `maxInFlight`; a message that arrives after the stop goes back; a queue that is deleted is asked for
+ * again, with growing pauses, until it is declared.
+ */
+export class PullInflow<Taken extends Received> implements Inflow {
+  readonly #settings: PullSettings;
+  readonly #subscription: KitSubscription<Taken>;
+  readonly #source: PullSource<Taken>;
+  readonly #intake: OpenIntake<Taken>;
+  readonly #stopping = new AbortController();
+  readonly #subject: string;
+  readonly #takes = new Set<Promise<void>>();
+  /** Messages asked for and not answered. */
+  #askedFor = 0;
+  #failures = 0;
+  #cancelTimer: (() => void) | undefined;
+  #isWoken = false;
+
+  constructor(settings: PullSettings, subscription: KitSubscription<Taken>, source: PullSource<Taken>) {
+    this.#settings = settings;
+    this.#subscription = subscription;
+    this.#source = source;
+    this.#intake = subscription.opened(source);
+    this.#subject = `receiving from queue "${subscription.queue}"`;
+  }
+
+  onRoom(): void {
+    // Waiting for its time or for a wake-up: room alone brings no message.
+    if (this.#cancelTimer === undefined) this.#pump();
+  }
+
+  /** There may be something in the queue. */
+  wake(): void {
+    this.#isWoken = true;
+    if (this.#failures > 0) return;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#pump();
+  }
+
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#settings.troubles.forget(this.#subject);
+    this.#stopping.abort();
+  }
+
+  async close(): Promise<void> {
+    // An answer on its way brings messages that are given back, before the intake is freed.
+    await Promise.all(this.#takes);
+    try {
+      await this.#source.close();
+    } catch {
+      // What a silent broker keeps of the intake, it forgets by itself.
+    }
+  }
+
+  #pump(): void {
+    const { maxTakes = 1, maxMessagesPerTake = Number.POSITIVE_INFINITY } = this.#source;
+    while (this.#takes.size < maxTakes && this.#cancelTimer === undefined) {
+      const room = Math.min(this.#subscription.room - this.#askedFor, maxMessagesPerTake);
+      if (room <= 0) return;
+      const take = this.#take(room).finally(() => {
+        this.#takes.delete(take);
+        if (!this.#stopping.signal.aborted) this.#pump();
+      });
+      this.#takes.add(take);
+    }
+  }
+
+  /** Never rejects. */
+  async #take(max: number): Promise<void> {
+    this.#askedFor += max;
+    this.#isWoken = false;
+    const { clock, troubles, ready } = this.#settings;
+    try {
+      const connecting = ready();
+      if (connecting !== undefined) await connecting;
+      const asked = clock.monotonicNow();
+      const answer = await this.#source.take(max, this.#stopping.signal);
+      this.#askedFor -= max;
+      this.#failures = 0;
+      troubles.end(this.#subject);
+      this.#onAnswer(answer, max, asked);
+    } catch (error) {
+      this.#askedFor -= max;
+      this.#onFailure(error);
+    }
+  }
+
+  #onAnswer({ taken, nextMs, isEmpty = taken.length === 0 }: Take<Taken>, max: number, asked: number): void {
+    const { leases, settler } = this.#intake;
+    const leaseEndsAt = leases?.endFrom(asked) ?? Number.POSITIVE_INFINITY;
+    for (let place = 0; place < taken.length; place += 1) {
+      if (this.#subscription.isOver) {
+        // Together, so that they keep their order.
+        void settler.giveBack(taken.slice(place));
+        return;
+      }
+      this.#subscription.deliver(taken[place] as Taken, this.#intake, leaseEndsAt);
+    }
+    if (isEmpty) this.#subscription.onEmpty();
+    if (nextMs === undefined || taken.length >= max || this.#isWoken || this.#subscription.isOver) return;
+    this.#askAgainIn(nextMs);
+  }
+
+  #onFailure(error: unknown): void {
+    if (this.#stopping.signal.aborted) return;
+    const { troubles, random, explain } = this.#settings;
+    if (MelangeError.is(error, 'CLOSED')) {
+      this.#subscription.end();
+      return;
+    }
+    const fault = explain(error);
+    const { queue, untilEmpty } = this.#subscription;
+    if (fault.kind === 'missing' && untilEmpty) {
+      this.#subscription.end(new QueueNotFoundError(queue));
+      return;
+    }
+    this.#failures += 1;
+    const reason = fault.kind === 'missing' ? 'the queue does not exist: declare it again' : reasonOf(error);
+    troubles.begin(this.#subject, fault.kind === 'unavailable' ? fault.reason : reason);
+    this.#askAgainIn(reconnectDelayMs(this.#failures, random()));
+  }
+
+  #askAgainIn(delayMs: number): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = this.#settings.clock.schedule(() => {
+      this.#cancelTimer = undefined;
+      this.#pump();
+    }, delayMs);
+  }
+}

@@ -1,0 +1,172 @@
+import {
+  BrokerUnavailableError,
+  type Clock,
+  type DeadLetterOptions,
+  deadLetterCopy,
+  type Logger,
+  type MaybePromise,
+  MelangeError,
+  QueueNotFoundError,
+  type RetryOptions,
+} from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
+import { pause } from '../connection.ts';
+import type { Fault, Received, SettleDriver } from '../driver.ts';
+import { reasonOf } from '../explain.ts';
+import type { Troubles } from '../health/troubles.ts';
+import { reconnectDelayMs } from '../reconnect-delay.ts';
+import { Acknowledgements } from './acknowledgements.ts';
+import type { Settlements, TakenDelivery } from './delivery.ts';
+
+/** What settling needs. */
+export interface SettlerSettings {
+  readonly queue: string;
+  readonly deadLetterQueue: string | undefined;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly troubles: Troubles;
+  readonly random: () => number;
+  readonly explain: (error: unknown) => Fault;
+  /** Longest time to repeat a settlement of a message that is not leased, in ms. */
+  readonly settleTimeoutMs: number;
+}
+
+/** A message whose settlement failed goes back after so many ms, so that it does not spin. */
+const pauseAfterFailureMs = 1_000;
+
+/**
+ * Carries out what becomes of the deliveries of one open intake. A settlement that fails for now is repeated while the message
+ * is surely ours; one that fails for good is an error, and the message goes back to its queue.
+ */
+export class Settler<Taken extends Received> implements Settlements<Taken> {
+  readonly #settings: SettlerSettings;
+  readonly #driver: SettleDriver<Taken>;
+  readonly #acknowledgements: Acknowledgements<Taken>;
+  readonly #onOver: (delivery: TakenDelivery<Taken>) => void;
+  readonly #subject: string;
+
+  /** @param onOver called once for each delivery, when the broker has answered its settlement. */
+  constructor(
+    settings: SettlerSettings,
+    driver: SettleDriver<Taken>,
+    onOver: (delivery: TakenDelivery<Taken>) => void,
+  ) {
+    this.#settings = settings;
+    this.#driver = driver;
+    this.#onOver = onOver;
+    this.#acknowledgements = new Acknowledgements((batch) => driver.acknowledge(batch), driver.acknowledging);
+    this.#subject = `settling messages of queue "${settings.queue}"`;
+  }
+
+  acknowledge(delivery: TakenDelivery<Taken>): MaybePromise<void> {
+    const { finish } = this.#driver;
+    if (finish === undefined) return this.#settle(delivery, () => this.#acknowledgements.add(delivery.taken));
+    finish.call(this.#driver, delivery.taken);
+    this.#onOver(delivery);
+  }
+
+  async retry(
+    delivery: TakenDelivery<Taken>,
+    { delayMs = 0, because = 'failed' }: RetryOptions,
+  ): Promise<void> {
+    const { attempt, redeliveries } = delivery;
+    try {
+      checkDelayMs('delayMs', delayMs);
+    } catch (error) {
+      delivery.reopen();
+      throw error;
+    }
+    const again = {
+      delayMs,
+      attempt: because === 'failed' ? attempt + 1 : attempt,
+      redeliveries: because === 'not-run' ? redeliveries : 0,
+    };
+    await this.#settle(delivery, () => this.#driver.retry(delivery.taken, again));
+  }
+
+  async deadLetter(delivery: TakenDelivery<Taken>, options: DeadLetterOptions): Promise<void> {
+    const { queue, deadLetterQueue = '', clock } = this.#settings;
+    const circumstances = { queue, attempts: delivery.attempt, at: clock.now() };
+    const copy = deadLetterCopy(delivery.message, options, circumstances);
+    await this.#settle(
+      delivery,
+      () => this.#driver.deadLetter(delivery.taken, deadLetterQueue, copy, options),
+      () =>
+        this.#noDeadLetterQueue(
+          `its dead-letter queue "${deadLetterQueue}" does not exist: declare it again`,
+        ),
+    );
+  }
+
+  release(delivery: TakenDelivery<Taken>): Promise<void> {
+    return this.#settle(delivery, () => this.#driver.release([delivery.taken]));
+  }
+
+  assertDeadLetterQueue(): void {
+    if (this.#settings.deadLetterQueue === undefined)
+      throw this.#noDeadLetterQueue('it has no dead-letter queue: declare it with one');
+  }
+
+  /** Messages that nobody was handed go back. Never rejects. */
+  async giveBack(unseen: readonly Taken[]): Promise<void> {
+    if (unseen.length === 0) return;
+    try {
+      await this.#driver.release(unseen);
+    } catch (error) {
+      const { queue, logger } = this.#settings;
+      logger.debug('messages go back when the broker takes them', { queue, reason: reasonOf(error) });
+    }
+  }
+
+  /** @param onMissing the error when the broker says that something does not exist; the delivery stays open. */
+  async #settle(
+    delivery: TakenDelivery<Taken>,
+    send: () => MaybePromise<void>,
+    onMissing?: () => MelangeError,
+  ): Promise<void> {
+    const { clock, troubles, random, settleTimeoutMs } = this.#settings;
+    const until = clock.monotonicNow() + settleTimeoutMs;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await send();
+        troubles.end(this.#subject);
+        this.#onOver(delivery);
+        return;
+      } catch (error) {
+        // Lost while it was settled: it comes again, and its settlement means nothing.
+        if (delivery.isAborted) return;
+        const fault = this.#settings.explain(error);
+        const reason = fault.kind === 'unavailable' ? fault.reason : reasonOf(error);
+        troubles.begin(this.#subject, reason);
+        if (fault.kind === 'missing' && onMissing !== undefined) {
+          delivery.reopen();
+          throw onMissing();
+        }
+        const isOurs = clock.monotonicNow() < Math.min(delivery.leaseEndsAt, until);
+        if (fault.kind !== 'unavailable' || !isOurs) return this.#giveUp(delivery, fault, reason);
+        await pause(clock, reconnectDelayMs(attempt, random()));
+        if (delivery.isAborted) return;
+      }
+    }
+  }
+
+  async #giveUp(delivery: TakenDelivery<Taken>, fault: Fault, reason: string): Promise<never> {
+    const { queue } = this.#settings;
+    if (fault.kind === 'missing') {
+      // The queue was deleted, and the message with it.
+      this.#onOver(delivery);
+      throw new QueueNotFoundError(queue);
+    }
+    await pause(this.#settings.clock, pauseAfterFailureMs);
+    if (!delivery.isAborted) {
+      await this.giveBack([delivery.taken]);
+      this.#onOver(delivery);
+    }
+    if (fault.kind === 'refused') throw fault.error;
+    throw new BrokerUnavailableError(`A message of queue "${queue}" could not be settled: ${reason}.`);
+  }
+
+  #noDeadLetterQueue(why: string): MelangeError {
+    return new MelangeError('CONFIGURATION', `Queue "${this.#settings.queue}" cannot dead-letter: ${why}.`);
+  }
+}

@@ -1,0 +1,215 @@
+import { type Delivery, Slots, type SubscribeOptions, type Subscription } from '@melange/core';
+import { pause } from '../connection.ts';
+import type { Received, SettleDriver } from '../driver.ts';
+import { type Settlements, TakenDelivery } from './delivery.ts';
+import { Leases } from './leases.ts';
+import { Settler, type SettlerSettings } from './settler.ts';
+
+/** How messages come in: by asking for them, or by being sent them. */
+export interface Inflow {
+  /** There may be room again. */
+  onRoom(): void;
+  /** No message more, from this turn on. */
+  stop(): void;
+  /** Frees the intake at the broker. Called once, when nothing is unsettled. Never rejects. */
+  close(): Promise<void>;
+}
+
+/** What a throwing receiver was given goes back after so many ms: at once would be a busy loop. */
+const pauseAfterThrowMs = 1_000;
+/** Giving back at the close is a courtesy: past this many ms the broker takes the messages back by itself. */
+const maxFarewellMs = 2_000;
+
+/** An intake that is open at the broker, with the way to settle what it brought. */
+export interface OpenIntake<Taken extends Received> {
+  readonly settler: Settler<Taken>;
+  readonly leases: Leases<Taken> | undefined;
+}
+
+/**
+ * An open intake of one queue. Invariants: at most `maxInFlight` deliveries are handed over and not over; a delivery is over when
+ * the broker has answered its settlement, or has it again; nothing is handed over before `start` and after `stop`; `ended` and
+ * `close` settle once.
+ */
+export class KitSubscription<Taken extends Received> implements Subscription {
+  readonly ended: Promise<void>;
+  readonly queue: string;
+  readonly untilEmpty: boolean;
+  readonly #settings: SettlerSettings;
+  readonly #maxInFlight: number;
+  readonly #receive: (delivery: Delivery) => void;
+  readonly #held = new Slots<TakenDelivery<Taken>>();
+  #inflow: Inflow | undefined;
+  #state: 'opening' | 'open' | 'over' = 'opening';
+  /** Messages that came before the subscriber had its subscription. */
+  #early: (() => void)[] = [];
+  /** Of the monotonic clock: until then a receiver that threw is left alone. */
+  #pausedUntil = 0;
+  readonly #left: Promise<void>;
+  readonly #leases = new Set<Leases<Taken>>();
+  #resolveLeft: () => void = () => undefined;
+  #resolveEnded: () => void = () => undefined;
+  #rejectEnded: (error: unknown) => void = () => undefined;
+
+  constructor(settings: SettlerSettings, options: SubscribeOptions, receive: (delivery: Delivery) => void) {
+    this.queue = settings.queue;
+    this.untilEmpty = options.untilEmpty === true;
+    this.#settings = settings;
+    this.#maxInFlight = options.maxInFlight;
+    this.#receive = receive;
+    this.ended = new Promise((resolve, reject) => {
+      this.#resolveEnded = resolve;
+      this.#rejectEnded = reject;
+    });
+    this.#left = new Promise((resolve) => {
+      this.#resolveLeft = resolve;
+    });
+    // Nobody has to look at `ended`.
+    this.ended.catch(() => undefined);
+  }
+
+  /** Resolves when it is closed and nothing is unsettled. */
+  get left(): Promise<void> {
+    return this.#left;
+  }
+
+  /** How many messages may be handed over now. */
+  get room(): number {
+    if (this.#state !== 'open' || this.#settings.clock.monotonicNow() < this.#pausedUntil) return 0;
+    return this.#maxInFlight - this.#held.size;
+  }
+
+  get isOver(): boolean {
+    return this.#state === 'over';
+  }
+
+  /** From now on messages are handed over, but not in this turn: the subscriber is to have its subscription first. */
+  start(inflow: Inflow): void {
+    this.#inflow = inflow;
+    this.#settings.clock.schedule(() => {
+      if (this.#state !== 'opening') return;
+      this.#state = 'open';
+      for (const deliver of this.#early.splice(0)) deliver();
+      inflow.onRoom();
+    }, 0);
+  }
+
+  /** What settles the messages of an intake that the driver opened. */
+  opened(driver: SettleDriver<Taken>): OpenIntake<Taken> {
+    const settler = new Settler(this.#settings, driver, (delivery) => this.#over(delivery));
+    if (driver.leases === undefined) return { settler, leases: undefined };
+    const leases: Leases<Taken> = new Leases({
+      driver: driver.leases,
+      clock: this.#settings.clock,
+      held: () => this.#held.all(),
+      onLost: (delivery, why) => this.#lose(delivery, 'lease-lost', why),
+    });
+    leases.start();
+    this.#leases.add(leases);
+    return { settler, leases };
+  }
+
+  /**
+   * Hands a message over, or gives it back when intake is over.
+   *
+   * @param leaseEndsAt by the monotonic clock; endless where the broker does not lease.
+   */
+  deliver(taken: Taken, { settler }: OpenIntake<Taken>, leaseEndsAt: number): void {
+    if (this.#state === 'opening') {
+      this.#early.push(() => this.deliver(taken, { settler, leases: undefined }, leaseEndsAt));
+      return;
+    }
+    if (this.#state === 'over') {
+      void settler.giveBack([taken]);
+      return;
+    }
+    const delivery = new TakenDelivery(taken, settler);
+    delivery.leaseEndsAt = leaseEndsAt;
+    this.#held.add(delivery);
+    try {
+      this.#receive(delivery);
+    } catch (error) {
+      void this.#onThrown(delivery, error);
+    }
+  }
+
+  /** What an intake brought is the broker's again: the connection that it hung on is gone. */
+  loseAll(settler: Settler<Taken>, why: string): void {
+    for (const delivery of this.#held.all())
+      if (delivery.settlements === settler) this.#lose(delivery, 'connection-lost', why);
+  }
+
+  /** The queue is empty: with `untilEmpty` that is the end. */
+  onEmpty(): void {
+    if (this.untilEmpty) this.end();
+  }
+
+  /** Intake is over: well, or by an error. */
+  end(error?: unknown): void {
+    if (this.#state === 'over') return;
+    this.#state = 'over';
+    for (const deliver of this.#early.splice(0)) deliver();
+    this.#inflow?.stop();
+    if (error === undefined) this.#resolveEnded();
+    else this.#rejectEnded(error);
+    if (this.#held.size === 0) void this.#leave();
+  }
+
+  close(): Promise<void> {
+    this.end();
+    return this.#left;
+  }
+
+  /**
+   * For the close of the backend: takes every message from its handler and gives it back; settlements under way are
+   * waited for. Bounded: what a silent broker does not take back comes again by itself.
+   */
+  async abandon(): Promise<void> {
+    this.end();
+    const unfinished = new Map<Settlements<Taken>, TakenDelivery<Taken>[]>();
+    for (const delivery of this.#held.all()) {
+      if (!delivery.isOpen) continue;
+      delivery.lose('shutdown', 'The backend was closed.');
+      const deliveries = unfinished.get(delivery.settlements) ?? [];
+      unfinished.set(delivery.settlements, deliveries);
+      deliveries.push(delivery);
+    }
+    const givenBack = [...unfinished].map(async ([settlements, deliveries]) => {
+      await settlements.giveBack(deliveries.map(({ taken }) => taken));
+      for (const delivery of deliveries) this.#over(delivery);
+    });
+    const farewell = new AbortController();
+    await Promise.race([
+      Promise.all(givenBack).then(() => this.#left),
+      pause(this.#settings.clock, maxFarewellMs, farewell.signal),
+    ]);
+    farewell.abort();
+  }
+
+  async #onThrown(delivery: TakenDelivery<Taken>, error: unknown): Promise<void> {
+    const { clock, logger } = this.#settings;
+    const facts = { queue: this.queue, messageId: delivery.message.id, error };
+    logger.error('a receiver threw; intake pauses and its message comes again', facts);
+    this.#pausedUntil = clock.monotonicNow() + pauseAfterThrowMs;
+    await pause(clock, pauseAfterThrowMs);
+    // It may have settled the delivery before it threw: then that counts.
+    if (delivery.isOpen) await delivery.release().catch(() => undefined);
+    this.#inflow?.onRoom();
+  }
+
+  #lose(delivery: TakenDelivery<Taken>, reason: 'lease-lost' | 'connection-lost', why: string): void {
+    if (delivery.lose(reason, why)) this.#over(delivery);
+  }
+
+  #over(delivery: TakenDelivery<Taken>): void {
+    if (!this.#held.delete(delivery)) return;
+    if (this.#state !== 'over') this.#inflow?.onRoom();
+    else if (this.#held.size === 0) void this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    for (const leases of this.#leases) leases.stop();
+    await this.#inflow?.close();
+    this.#resolveLeft();
+  }
+}

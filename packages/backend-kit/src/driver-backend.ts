@@ -1,0 +1,263 @@
+import {
+  type Capabilities,
+  type Clock,
+  type Delivery,
+  type Health,
+  type Logger,
+  MelangeError,
+  type Message,
+  type MessagingBackend,
+  type PublishOptions,
+  type PublishToQueueOptions,
+  type QueueDescription,
+  QueueNotFoundError,
+  type QueueOptions,
+  type SubscribeOptions,
+  type Subscription,
+  systemClock,
+  unfailingLogger,
+} from '@melange/core';
+import type { BackendDefinition, BackendOptions } from './backend.ts';
+import { checkName, checkSubscribeOptions } from './checks.ts';
+import { Connection, pause } from './connection.ts';
+import { PullInflow } from './consume/pull-inflow.ts';
+import { PushInflow } from './consume/push-inflow.ts';
+import { KitSubscription } from './consume/subscription.ts';
+import { Declared } from './declared.ts';
+import type { Driver, Fault, Received } from './driver.ts';
+import { explainWith } from './explain.ts';
+import { Troubles } from './health/troubles.ts';
+import { Publisher } from './publish/publisher.ts';
+import { Requests } from './requests.ts';
+
+/** Freeing what the driver opened takes no longer, in ms. */
+const maxCloseMs = 5_000;
+
+/** A `MessagingBackend` on a driver. Adapters make theirs by `defineBackend`. */
+export class DriverBackend<
+  Settings extends BackendOptions,
+  Features extends Capabilities,
+  Options extends QueueOptions,
+  Encoded,
+  Taken extends Received,
+> implements MessagingBackend<Features>
+{
+  readonly name: string;
+  readonly capabilities: Features;
+  /** What the adapter's author wrote. */
+  protected readonly driver: Driver<Features, Options, Encoded, Taken>;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #random: () => number;
+  readonly #publishTimeoutMs: number;
+  readonly #troubles: Troubles;
+  readonly #connection: Connection | undefined;
+  readonly #requests: Requests;
+  readonly #publisher: Publisher<Encoded>;
+  readonly #declared = new Declared<Options>();
+  readonly #subscriptions = new Set<KitSubscription<Taken>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    definition: BackendDefinition<Settings, Features, Options, Encoded, Taken, object>,
+    settings: Settings,
+  ) {
+    this.name = definition.name;
+    this.capabilities = definition.capabilities;
+    this.#clock = settings.clock ?? systemClock;
+    this.#logger = unfailingLogger(settings.logger);
+    this.#random = settings.random ?? Math.random;
+    this.#publishTimeoutMs = settings.publishTimeoutMs ?? 30_000;
+    const clock = this.#clock;
+    this.#troubles = new Troubles({ logger: this.#logger, monotonicNow: () => clock.monotonicNow() });
+    this.driver = definition.driver(settings, {
+      logger: this.#logger,
+      clock,
+      troubles: this.#troubles,
+      connectionLost: (reason) => this.#connection?.lost(reason),
+    });
+    const shared = { name: this.name, clock, random: this.#random, explain: this.#explain };
+    const { connection, publishing, topology } = this.driver;
+    if (connection !== undefined) {
+      this.#connection = new Connection({
+        ...shared,
+        driver: connection,
+        logger: this.#logger,
+        troubles: this.#troubles,
+        onReconnected: async () => {
+          if (topology.isForgottenByConnection === true) await this.#declared.replay(topology);
+        },
+      });
+    }
+    this.#requests = new Requests({
+      ...shared,
+      timeoutMs: settings.requestTimeoutMs ?? 10_000,
+      acquire: async () => this.#connection?.acquire(),
+    });
+    this.#publisher = new Publisher({
+      ...shared,
+      driver: publishing as Driver<Features, Options, Encoded, Taken>['publishing'],
+      troubles: this.#troubles,
+      ready: this.#ready,
+    });
+  }
+
+  async declareTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    checkName('topic', name, this.driver.names);
+    await this.#requests.ask(name, () => this.driver.topology.declareTopic(name));
+    this.#declared.topic(name);
+  }
+
+  async declareQueue(name: string, options: Options = {} as Options): Promise<void> {
+    this.#assertOpen();
+    const { names, topology } = this.driver;
+    const { topics = [], removeTopics = [], deadLetterQueue } = options;
+    checkName('queue', name, names);
+    for (const topic of [...topics, ...removeTopics]) checkName('topic', topic, names);
+    if (deadLetterQueue !== undefined) checkName('queue', deadLetterQueue, names);
+    if (deadLetterQueue === name)
+      throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
+    await this.#requests.ask(name, () => topology.declareQueue(name, options));
+    this.#declared.queue(name, options);
+  }
+
+  publishToQueue(
+    queue: string,
+    messages: readonly Message[],
+    options: PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
+  ): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(this.#closedError());
+    const { deadlineMs = this.#publishTimeoutMs, delayMs = 0 } = options;
+    return this.#publisher.publish({ kind: 'queue', name: queue }, messages, { deadlineMs, delayMs });
+  }
+
+  publishToTopic(topic: string, messages: readonly Message[], options: PublishOptions = {}): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(this.#closedError());
+    const { deadlineMs = this.#publishTimeoutMs } = options;
+    return this.#publisher.publish({ kind: 'topic', name: topic }, messages, { deadlineMs, delayMs: 0 });
+  }
+
+  async subscribe(
+    queue: string,
+    options: SubscribeOptions,
+    receive: (delivery: Delivery) => void,
+  ): Promise<Subscription> {
+    this.#assertOpen();
+    checkSubscribeOptions(options);
+    const { exists, deadLetterQueue } = await this.describeQueue(queue);
+    if (!exists) throw new QueueNotFoundError(queue);
+    this.#assertOpen();
+    const subscription = new KitSubscription<Taken>(
+      {
+        queue,
+        deadLetterQueue,
+        clock: this.#clock,
+        logger: this.#logger,
+        troubles: this.#troubles,
+        random: this.#random,
+        explain: this.#explain,
+        settleTimeoutMs: this.#publishTimeoutMs,
+      },
+      options,
+      receive,
+    );
+    this.#subscriptions.add(subscription);
+    subscription.left.then(() => this.#subscriptions.delete(subscription));
+    try {
+      await this.#open(subscription, options);
+    } catch (error) {
+      subscription.end();
+      throw error;
+    }
+    // Closed while it was opening: the close abandoned it.
+    this.#assertOpen();
+    return subscription;
+  }
+
+  async describeQueue(name: string): Promise<QueueDescription> {
+    this.#assertOpen();
+    return this.#requests.ask(name, () => this.driver.topology.describeQueue(name));
+  }
+
+  async deleteQueue(name: string): Promise<void> {
+    this.#assertOpen();
+    this.#declared.forgetQueue(name);
+    await this.#requests.ask(name, () => this.driver.topology.deleteQueue(name));
+  }
+
+  async deleteTopic(name: string): Promise<void> {
+    this.#assertOpen();
+    this.#declared.forgetTopic(name);
+    await this.#requests.ask(name, () => this.driver.topology.deleteTopic(name));
+  }
+
+  async health(): Promise<Health> {
+    if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
+    return this.#troubles.health();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Intake first, so that nothing new begins; then the publishes that were called before, each up to its deadline; then the connection. */
+  async #close(): Promise<void> {
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.abandon()));
+    await this.#publisher.idle();
+    this.#connection?.close();
+    const closed = new AbortController();
+    const closing = Promise.resolve()
+      .then(() => this.driver.close())
+      .catch((error: unknown) =>
+        this.#logger.debug('closing was not answered', { backend: this.name, error }),
+      );
+    await Promise.race([closing, pause(this.#clock, maxCloseMs, closed.signal)]);
+    closed.abort();
+  }
+
+  async #open(
+    subscription: KitSubscription<Taken>,
+    { maxInFlight, untilEmpty = false }: SubscribeOptions,
+  ): Promise<void> {
+    const { queue } = subscription;
+    const { consuming } = this.driver;
+    const shared = {
+      clock: this.#clock,
+      troubles: this.#troubles,
+      random: this.#random,
+      explain: this.#explain,
+      ready: this.#ready,
+    };
+    if (consuming.kind === 'push') {
+      const inflow = new PushInflow(shared, subscription, consuming, maxInFlight);
+      await this.#requests.ask(queue, () => inflow.open());
+      subscription.start(inflow);
+      return;
+    }
+    let inflow: PullInflow<Taken> | undefined;
+    const wake = (): void => inflow?.wake();
+    const context = { queue, maxInFlight, untilEmpty, wake };
+    const source = await this.#requests.ask(queue, async () => consuming.open(context));
+    inflow = new PullInflow(shared, subscription, source);
+    subscription.start(inflow);
+  }
+
+  readonly #ready = (): Promise<void> | undefined => this.#connection?.ready();
+
+  readonly #explain = (error: unknown): Fault =>
+    explainWith((unknown) => this.driver.explain(unknown), error);
+
+  #assertOpen(): void {
+    if (this.#closing !== undefined) throw this.#closedError();
+  }
+
+  #closedError(): MelangeError {
+    return new MelangeError('CLOSED', `The ${this.name} backend is closed.`);
+  }
+}

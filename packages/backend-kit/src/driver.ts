@@ -1,0 +1,271 @@
+import type {
+  Capabilities,
+  Clock,
+  DeadLetterOptions,
+  Logger,
+  MaybePromise,
+  MelangeError,
+  Message,
+  QueueDescription,
+  QueueOptions,
+} from '@melange/core';
+import type { NameRules } from './checks.ts';
+import type { Troubles } from './health/troubles.ts';
+
+/**
+ * What an adapter's author writes: how one broker does things. `defineBackend` makes a `MessagingBackend` of it and
+ * holds everything that is the same for each broker.
+ *
+ * Every method may reject with whatever the client library throws: `explain` says what it means. The kit calls no
+ * method before `connect` has resolved, except `encode`, `limitsOf` and `explain`, which must be pure.
+ */
+export interface Driver<
+  Features extends Capabilities,
+  Options extends QueueOptions,
+  Encoded,
+  Taken extends Received,
+> {
+  /** Names of queues and topics that the broker takes. */
+  readonly names: NameRules;
+  /** How the connection is made and lost. Without it the driver needs none: it asks by requests of their own, or lives in the process. */
+  readonly connection?: ConnectionDriver;
+  /** Declaring, describing and deleting. */
+  readonly topology: TopologyDriver<Options>;
+  /** Sending. */
+  readonly publishing: PublishDriver<Encoded, Features>;
+  /** Receiving and settling. */
+  readonly consuming: PullDriver<Taken> | PushDriver<Taken>;
+  /** What an error of the client library means. Pure; never throws. */
+  explain(error: unknown): Fault;
+  /** Frees what the driver opened. Nothing of it is called afterwards. Waited for up to 5 s. */
+  close(): MaybePromise<void>;
+}
+
+/**
+ * What an error means. `missing`: the queue or topic does not exist. `unavailable`: the broker cannot do it now and may
+ * later, or its answer was lost; the kit tries again. A `MelangeError`: refused for good, and why.
+ */
+export type Fault =
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'unavailable'; readonly reason: string }
+  | { readonly kind: 'refused'; readonly error: MelangeError };
+
+/** What the kit gives a driver when it makes it. */
+export interface DriverContext {
+  /** Never throws. */
+  readonly logger: Logger;
+  /** Time: a test or a simulation may give another. */
+  readonly clock: Clock;
+  /** What does not work at present. The kit reports connecting, receiving, settling and publishing by itself. */
+  readonly troubles: Troubles;
+  /** The connection that `ConnectionDriver` made is gone. The kit makes it again. */
+  connectionLost(reason: string): void;
+}
+
+/** How the connection to the broker is made. The kit makes it on first use, and makes it again, with growing pauses, when it was lost. */
+export interface ConnectionDriver {
+  /** Host and port, for messages. Free of credentials. */
+  readonly address: string;
+  /** Longest time to connect, in ms. */
+  readonly timeoutMs: number;
+  /** Connects, and leaves the driver as if it were new: what hung on the old connection is gone. */
+  connect(signal: AbortSignal): Promise<void>;
+}
+
+/** Queues and topics at the broker. Each method is idempotent and may be called at the same time as others. */
+export interface TopologyDriver<Options extends QueueOptions> {
+  /** Makes a topic. */
+  declareTopic(name: string): Promise<void>;
+  /**
+   * Makes a queue, its topics and its dead-letter queue.
+   *
+   * @throws TopologyConflictError when it exists with other settings; nothing is changed.
+   */
+  declareQueue(name: string, options: Options): Promise<void>;
+  /** What is known of a queue; `exists: false` where there is none. */
+  describeQueue(name: string): Promise<QueueDescription>;
+  /** Removes a queue, if there is one. */
+  deleteQueue(name: string): Promise<void>;
+  /** Removes a topic, if there is one. */
+  deleteTopic(name: string): Promise<void>;
+  /** Whether what was declared has to be declared again on a new connection. Default: false, the broker keeps it. */
+  readonly isForgottenByConnection?: boolean;
+}
+
+/** Where messages go. */
+export interface Destination {
+  readonly kind: 'queue' | 'topic';
+  readonly name: string;
+}
+
+/** One message on its way. */
+export interface Outgoing<Encoded> {
+  readonly id: string;
+  readonly encoded: Encoded;
+  /** Pause in ms before subscribers see it; 0 unless the broker can delay. */
+  readonly delayMs: number;
+}
+
+/** Bounds of the batches to one destination. */
+export interface BatchLimits {
+  /** Most messages of one batch. */
+  readonly maxMessages: number;
+  /** Most bytes of one batch; a larger message goes alone. */
+  readonly maxBytes: number;
+  /** Batches under way at once. Default: 1, so that nothing overtakes what is sent again. */
+  readonly maxUnderWay?: number;
+  /** Wait in ms for a batch to fill while another one is under way. A quiet publisher's first message never waits. Default: 0. */
+  readonly lingerMs?: number;
+}
+
+/** Nothing when every message of a batch was taken; else an error in the place of each that was not. */
+export type BatchAnswer = readonly unknown[] | undefined;
+
+/** What the driver does to send. */
+export interface PublishDriver<Encoded, Features extends Capabilities = Capabilities> {
+  /**
+   * The message as the broker takes it. Called once, in the turn of the publish: what its owner changes later must not show.
+   *
+   * @throws MelangeError `MESSAGE_INVALID`, MessageTooLargeError for what the broker would never take.
+   */
+  encode(message: Message, destination: Destination): Encoded;
+  /** Size for `BatchLimits.maxBytes`. */
+  bytesOf(encoded: Encoded): number;
+  /** Asked once for each destination. */
+  limitsOf(destination: Destination): BatchLimits;
+  /**
+   * Sends one batch, in order. Rejects when the batch failed as a whole, or when it is not known what became of it.
+   *
+   * @param signal aborted when nobody waits for the batch any more.
+   */
+  send(
+    destination: Destination,
+    batch: readonly Outgoing<Encoded>[],
+    signal: AbortSignal,
+  ): MaybePromise<BatchAnswer>;
+  /** Only for the type: what the broker can do decides which options compile. */
+  readonly features?: Features;
+}
+
+/** A message that the broker handed out, with all that the driver needs to settle it. */
+export interface Received {
+  readonly message: Message;
+  /** 1 + the runs that failed before. */
+  readonly attempt: number;
+  /** How often the broker handed it out before without seeing it settled. */
+  readonly redeliveries: number;
+}
+
+/** How a message comes again. */
+export interface Again {
+  /** Pause in ms. */
+  readonly delayMs: number;
+  /** Attempt that it comes as. */
+  readonly attempt: number;
+  /** Redeliveries that it comes with, before those that the broker adds. */
+  readonly redeliveries: number;
+}
+
+/**
+ * What the driver does to settle. Each call is made once for each message; one that rejects as `unavailable` is made
+ * again while the message is surely still ours.
+ */
+export interface SettleDriver<Taken extends Received> {
+  /** The messages leave the broker. */
+  acknowledge(batch: readonly Taken[]): MaybePromise<BatchAnswer>;
+  /** Bounds of the requests to acknowledge. Default: 1,000 messages, one request at a time. */
+  readonly acknowledging?: Partial<BatchLimits>;
+  /** In place of `acknowledge` where there is no answer to wait for. Must not throw. */
+  finish?(taken: Taken): void;
+  /** The message comes again. It is never absent from the broker. */
+  retry(taken: Taken, again: Again): MaybePromise<void>;
+  /**
+   * Confirms the copy in the dead-letter queue before the message leaves its queue.
+   *
+   * @param copy the message with the circumstances in its headers.
+   */
+  deadLetter(
+    taken: Taken,
+    deadLetterQueue: string,
+    copy: Message,
+    options: DeadLetterOptions,
+  ): MaybePromise<void>;
+  /** Nobody ran them: they come again at once, in their old place and order where the broker can. */
+  release(batch: readonly Taken[]): MaybePromise<void>;
+  /** Present where the broker gives messages for a time and takes them back. */
+  readonly leases?: LeaseDriver<Taken>;
+}
+
+/** How messages are kept while they are worked on. */
+export interface LeaseDriver<Taken extends Received> {
+  /** For how long the broker gives a message, in ms. Renewed at a third of it. */
+  readonly leaseMs: number;
+  /** From now on the messages are ours for `leaseMs` more. Resolves with those that are not ours any more. */
+  renew(batch: readonly Taken[]): Promise<readonly Taken[]>;
+}
+
+/** What a driver of either kind is asked for when a queue is subscribed to. */
+export interface SubscriptionContext {
+  readonly queue: string;
+  /** Bound of unsettled messages. */
+  readonly maxInFlight: number;
+  /** Whether the subscription ends when the queue is empty. */
+  readonly untilEmpty: boolean;
+}
+
+/** A broker that is asked for messages. */
+export interface PullDriver<Taken extends Received> {
+  readonly kind: 'pull';
+  /** Opens an intake. */
+  open(context: SubscriptionContext & { wake(): void }): MaybePromise<PullSource<Taken>>;
+}
+
+/** An open intake of a broker that is asked for messages. */
+export interface PullSource<Taken extends Received> extends SettleDriver<Taken> {
+  /**
+   * Takes up to `max` messages. Waits at the broker for the first one where the broker can wait, but not with `untilEmpty`.
+   *
+   * @param signal aborted when the intake stops: end the wait. What arrives even so is given back by the kit.
+   */
+  take(max: number, signal: AbortSignal): Promise<Take<Taken>>;
+  /** Most requests of `take` at once. Default: 1. */
+  readonly maxTakes?: number;
+  /** Most messages that one `take` is asked for. Default: as many as there is room for. */
+  readonly maxMessagesPerTake?: number;
+  /** Frees the intake, when nothing of it is unsettled. */
+  close(): MaybePromise<void>;
+}
+
+/** Answer to one request for messages. */
+export interface Take<Taken extends Received> {
+  readonly taken: readonly Taken[];
+  /** When to ask again if fewer came than were asked for, in ms; sooner when `wake` is called. Default: at once, for `take` waits itself. */
+  readonly nextMs?: number;
+  /** Whether the queue is empty, for `untilEmpty`. Default: nothing was taken. */
+  readonly isEmpty?: boolean;
+}
+
+/** A broker that sends messages by itself, up to a prefetch. */
+export interface PushDriver<Taken extends Received> {
+  readonly kind: 'push';
+  /** Opens an intake; called again when it was lost. */
+  open(context: SubscriptionContext, intake: Intake<Taken>): Promise<PushSource<Taken>>;
+}
+
+/** Where a push driver hands its messages over. */
+export interface Intake<Taken extends Received> {
+  /** A message came. In the order of the broker. */
+  deliver(taken: Taken): void;
+  /** The queue is empty, for `untilEmpty`. */
+  empty(): void;
+  /** The intake is gone, and what it delivered is the broker's again. The kit opens another one. */
+  lost(error: unknown): void;
+}
+
+/** An open intake of a broker that sends messages by itself. */
+export interface PushSource<Taken extends Received> extends SettleDriver<Taken> {
+  /** No message more; those on their way are given back by the kit. In the same turn as far as the client can. */
+  stop(): MaybePromise<void>;
+  /** Frees the intake, when nothing of it is unsettled. */
+  close(): MaybePromise<void>;
+}

@@ -1,0 +1,280 @@
+import { type Clock, MelangeError, QueueNotFoundError, TopicNotFoundError } from '@melange/core';
+import type { BatchLimits, Destination, Fault, Outgoing, PublishDriver } from '../driver.ts';
+import type { Troubles } from '../health/troubles.ts';
+import { reconnectDelayMs } from '../reconnect-delay.ts';
+import type { PublishCall } from './publish-call.ts';
+
+/** What sending needs besides the messages. */
+export interface PublishSettings<Encoded> {
+  readonly driver: PublishDriver<Encoded>;
+  readonly clock: Clock;
+  readonly troubles: Troubles;
+  /** 0 to 1, for jitter. */
+  readonly random: () => number;
+  readonly explain: (error: unknown) => Fault;
+  /** Resolves when the broker can be asked; rejects when it cannot be now. */
+  readonly ready: () => Promise<void> | undefined;
+}
+
+/** A batch without an answer for this long is a trouble, in ms. */
+const maxAnswerMs = 3_000;
+/** Messages that left are taken off the list when there are so many of them: to move the list for each batch costs more. */
+const minDropped = 4_096;
+
+/** One message of a call, from its publish to its answer. One object, for one is made for every message. */
+interface Pending<Encoded> extends Outgoing<Encoded> {
+  readonly call: PublishCall;
+  readonly bytes: number;
+  isSettled: boolean;
+}
+
+/** Messages under way together. */
+interface Batch<Encoded> {
+  /** Without an answer, in order. */
+  left: readonly Pending<Encoded>[];
+  readonly abandoned: AbortController;
+}
+
+/**
+ * Sends everything that goes to one destination, so that a destination in trouble delays, repeats or fails no message of
+ * another one.
+ *
+ * Invariants: messages are sent in the order in which they came. A message is sent again only when the broker did
+ * not take it or its answer was lost, always with the same id, and never after its deadline. With one batch under way
+ * nothing overtakes a message that is sent again.
+ */
+export class DestinationPublisher<Encoded> {
+  readonly #destination: Destination;
+  readonly #settings: PublishSettings<Encoded>;
+  readonly #limits: BatchLimits;
+  readonly #subject: string;
+  readonly #underWay = new Set<Batch<Encoded>>();
+  #waiting: Pending<Encoded>[] = [];
+  /** Place in `#waiting` of the first message that did not leave. */
+  #head = 0;
+  #unsettled = 0;
+  #isPumpDue = false;
+  #cancelLinger: (() => void) | undefined;
+  #expiry: { readonly at: number; readonly cancel: () => void } | undefined;
+  /** Why the last batch was not taken, for the error of a deadline. */
+  #reason: string | undefined;
+  #onIdle: (() => void)[] = [];
+
+  constructor(destination: Destination, settings: PublishSettings<Encoded>) {
+    this.#destination = destination;
+    this.#settings = settings;
+    this.#limits = settings.driver.limitsOf(destination);
+    this.#subject = `publishing to ${destination.kind} "${destination.name}"`;
+  }
+
+  /** Whether it has nothing to do and may be forgotten. */
+  get isIdle(): boolean {
+    return this.#unsettled === 0 && this.#underWay.size === 0;
+  }
+
+  /** Takes one message of a call. Its answer goes to the call. */
+  add(call: PublishCall, id: string, encoded: Encoded, delayMs: number): void {
+    const bytes = this.#settings.driver.bytesOf(encoded);
+    this.#waiting.push({ id, encoded, delayMs, call, bytes, isSettled: false });
+    this.#unsettled += 1;
+    this.#expireBy(call.deadline);
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    // Messages of one turn go together.
+    queueMicrotask(() => {
+      this.#isPumpDue = false;
+      this.#pump(false);
+    });
+  }
+
+  /** Resolves when every message has its answer. */
+  async idle(): Promise<void> {
+    while (!this.isIdle) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
+  }
+
+  /** @param isDue whether a batch that is not full has waited long enough. */
+  #pump(isDue: boolean): void {
+    const { maxUnderWay = 1, lingerMs = 0 } = this.#limits;
+    while (this.#underWay.size < maxUnderWay) {
+      // A quiet publisher's first message goes at once; those that come while it is under way may share a batch.
+      const mayWait = lingerMs > 0 && !isDue && this.#underWay.size > 0;
+      const left = this.#nextBatch(mayWait);
+      if (left === undefined) {
+        if (mayWait && this.#head < this.#waiting.length) this.#linger(lingerMs);
+        return;
+      }
+      void this.#deliver({ left, abandoned: new AbortController() });
+    }
+  }
+
+  #linger(lingerMs: number): void {
+    this.#cancelLinger ??= this.#settings.clock.schedule(() => {
+      this.#cancelLinger = undefined;
+      this.#pump(true);
+    }, lingerMs);
+  }
+
+  /** @param onlyFull leaves messages where they are that do not fill a batch. */
+  #nextBatch(onlyFull: boolean): Pending<Encoded>[] | undefined {
+    const { maxMessages, maxBytes } = this.#limits;
+    const batch: Pending<Encoded>[] = [];
+    let bytes = 0;
+    let isFull = false;
+    let place = this.#head;
+    for (; place < this.#waiting.length && !isFull; place += 1) {
+      const next = this.#waiting[place] as Pending<Encoded>;
+      if (next.isSettled) continue;
+      if (batch.length > 0 && bytes + next.bytes > maxBytes) {
+        isFull = true;
+        break;
+      }
+      batch.push(next);
+      bytes += next.bytes;
+      isFull = batch.length >= maxMessages || bytes >= maxBytes;
+    }
+    if (batch.length === 0 || (onlyFull && !isFull)) return undefined;
+    this.#head = place;
+    this.#dropSent();
+    return batch;
+  }
+
+  #dropSent(): void {
+    if (this.#head === this.#waiting.length) this.#waiting = [];
+    else if (this.#head >= minDropped) this.#waiting = this.#waiting.slice(this.#head);
+    else return;
+    this.#head = 0;
+  }
+
+  /** Sends the batch until each of its messages has an answer. Never rejects. */
+  async #deliver(batch: Batch<Encoded>): Promise<void> {
+    this.#underWay.add(batch);
+    for (let attempt = 1; batch.left.length > 0; attempt += 1) {
+      await this.#send(batch);
+      if (batch.left.length > 0) await this.#pause(batch, reconnectDelayMs(attempt, this.#settings.random()));
+      batch.left = batch.left.filter(({ isSettled }) => !isSettled);
+    }
+    this.#underWay.delete(batch);
+    this.#pump(this.#cancelLinger === undefined);
+    if (this.isIdle) for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** Leaves in the batch the messages that are to be sent again. */
+  async #send(batch: Batch<Encoded>): Promise<void> {
+    const { driver, clock, troubles, ready } = this.#settings;
+    const sent = batch.left;
+    const cancel = clock.schedule(
+      () => troubles.begin(this.#subject, `no answer for ${maxAnswerMs / 1_000} s`),
+      maxAnswerMs,
+    );
+    try {
+      const connecting = ready();
+      if (connecting !== undefined) await unlessAbandoned(connecting, batch.abandoned.signal);
+      const sending = driver.send(this.#destination, sent, batch.abandoned.signal);
+      const results =
+        sending instanceof Promise ? await unlessAbandoned(sending, batch.abandoned.signal) : sending;
+      batch.left =
+        results === undefined
+          ? []
+          : sent.filter((pending, place) => this.#isForAgain(pending, results[place]));
+      if (results === undefined) for (const pending of sent) this.#settle(pending);
+      if (batch.left.length === 0) troubles.end(this.#subject);
+    } catch (error) {
+      batch.left = sent.filter((pending) => this.#isForAgain(pending, error));
+    } finally {
+      cancel();
+    }
+  }
+
+  /** Settles a message by its answer. True when the answer is to send it again. */
+  #isForAgain(pending: Pending<Encoded>, error: unknown): boolean {
+    if (pending.isSettled) return false;
+    if (error === undefined) {
+      this.#settle(pending);
+      return false;
+    }
+    const fault = this.#settings.explain(error);
+    if (fault.kind === 'unavailable') {
+      this.#reason = fault.reason;
+      this.#settings.troubles.begin(this.#subject, fault.reason);
+      return true;
+    }
+    this.#settle(pending, fault.kind === 'missing' ? this.#missing() : fault.error);
+    return false;
+  }
+
+  #missing(): MelangeError {
+    const { kind, name } = this.#destination;
+    return kind === 'queue' ? new QueueNotFoundError(name) : new TopicNotFoundError(name);
+  }
+
+  #settle(pending: Pending<Encoded>, error?: unknown): void {
+    if (pending.isSettled) return;
+    pending.isSettled = true;
+    this.#unsettled -= 1;
+    if (error === undefined) pending.call.confirm();
+    else pending.call.fail(pending.id, error);
+    if (this.#unsettled > 0) return;
+    this.#expiry?.cancel();
+    this.#expiry = undefined;
+  }
+
+  /** Ends early when nobody waits for a message of the batch any more. */
+  async #pause({ abandoned: { signal } }: Batch<Encoded>, delayMs: number): Promise<void> {
+    if (signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        cancel();
+        signal.removeEventListener('abort', end);
+        resolve();
+      };
+      const cancel = this.#settings.clock.schedule(end, delayMs);
+      signal.addEventListener('abort', end);
+    });
+  }
+
+  /** One timer for all messages, at the earliest deadline. */
+  #expireBy(deadline: number): void {
+    if (this.#expiry !== undefined && this.#expiry.at <= deadline) return;
+    this.#expiry?.cancel();
+    const { clock } = this.#settings;
+    const cancel = clock.schedule(() => this.#expire(), Math.max(0, deadline - clock.monotonicNow()));
+    this.#expiry = { at: deadline, cancel };
+  }
+
+  #expire(): void {
+    this.#expiry = undefined;
+    const now = this.#settings.clock.monotonicNow();
+    const why = this.#reason === undefined ? '' : ` (${this.#reason})`;
+    let next = Number.POSITIVE_INFINITY;
+    const look = (pending: Pending<Encoded>): void => {
+      if (pending.isSettled) return;
+      if (pending.call.deadline > now) next = Math.min(next, pending.call.deadline);
+      else
+        this.#settle(
+          pending,
+          new MelangeError('PUBLISH_TIMEOUT', `Not confirmed within the deadline${why}.`),
+        );
+    };
+    for (const { left } of this.#underWay) left.forEach(look);
+    for (let place = this.#head; place < this.#waiting.length; place += 1)
+      look(this.#waiting[place] as Pending<Encoded>);
+    if (next < Number.POSITIVE_INFINITY) this.#expireBy(next);
+    for (const { left, abandoned } of this.#underWay) {
+      if (left.every(({ isSettled }) => isSettled)) abandoned.abort();
+    }
+    // Otherwise messages that nobody waits for hold their content for as long as an outage lasts.
+    this.#waiting = this.#waiting.slice(this.#head).filter(({ isSettled }) => !isSettled);
+    this.#head = 0;
+  }
+}
+
+/** The answer, or a rejection when nobody waits for it any more: a driver that never answers must not stop the destination. */
+function unlessAbandoned<Answer>(answer: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const abandon = (): void =>
+      reject(new MelangeError('PUBLISH_TIMEOUT', 'Nobody waits for the answer any more.'));
+    if (signal.aborted) abandon();
+    signal.addEventListener('abort', abandon);
+    answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', abandon));
+  });
+}

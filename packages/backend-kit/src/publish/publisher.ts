@@ -1,0 +1,87 @@
+import { MelangeError, type Message } from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
+import type { Destination } from '../driver.ts';
+import { DestinationPublisher, type PublishSettings } from './destination-publisher.ts';
+import { PublishCall } from './publish-call.ts';
+
+/** Bounds of one call. */
+export interface PublishBounds {
+  /** Longest wait for the broker's confirmation, in ms. */
+  readonly deadlineMs: number;
+  /** Pause in ms before subscribers see the messages. */
+  readonly delayMs: number;
+}
+
+/** Publishes to every destination of a backend, each by itself. */
+export class Publisher<Encoded> {
+  readonly #settings: PublishSettings<Encoded>;
+  readonly #queues = new Map<string, DestinationPublisher<Encoded>>();
+  readonly #topics = new Map<string, DestinationPublisher<Encoded>>();
+  readonly #calls = new Set<Promise<void>>();
+
+  constructor(settings: PublishSettings<Encoded>) {
+    this.#settings = settings;
+  }
+
+  /**
+   * Resolves when the broker has taken every message.
+   *
+   * @throws QueueNotFoundError, TopicNotFoundError, PublishError.
+   */
+  publish(destination: Destination, messages: readonly Message[], bounds: PublishBounds): Promise<void> {
+    try {
+      checkDelayMs('deadlineMs', bounds.deadlineMs);
+      checkDelayMs('delayMs', bounds.delayMs);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const { clock, driver } = this.#settings;
+    const call = new PublishCall(destination, messages.length, clock.monotonicNow() + bounds.deadlineMs);
+    if (messages.length === 0) return call.done;
+    const publisher = this.#publisherOf(destination);
+    for (const message of messages) {
+      let encoded: Encoded;
+      try {
+        encoded = driver.encode(message, destination);
+      } catch (error) {
+        call.fail(message.id, MelangeError.is(error) ? error : invalid(error));
+        continue;
+      }
+      publisher.add(call, message.id, encoded, bounds.delayMs);
+    }
+    this.#keep(call.done, destination, publisher);
+    return call.done;
+  }
+
+  /** Resolves when every message that was published has its answer, by the deadline of its call at the latest. */
+  async idle(): Promise<void> {
+    while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+  }
+
+  #publisherOf({ kind, name }: Destination): DestinationPublisher<Encoded> {
+    const publishers = kind === 'queue' ? this.#queues : this.#topics;
+    let publisher = publishers.get(name);
+    if (publisher === undefined) {
+      publisher = new DestinationPublisher({ kind, name }, this.#settings);
+      publishers.set(name, publisher);
+    }
+    return publisher;
+  }
+
+  #keep(done: Promise<void>, { kind, name }: Destination, publisher: DestinationPublisher<Encoded>): void {
+    this.#calls.add(done);
+    const over = (): void => {
+      this.#calls.delete(done);
+      // Names come and go: the publisher of one that rests is made again.
+      if (publisher.isIdle) (kind === 'queue' ? this.#queues : this.#topics).delete(name);
+    };
+    done.then(over, over);
+  }
+}
+
+function invalid(cause: unknown): MelangeError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new MelangeError('MESSAGE_INVALID', `The message cannot be written for the broker: ${reason}.`, {
+    cause,
+  });
+}
