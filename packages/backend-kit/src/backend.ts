@@ -50,9 +50,9 @@ export interface BackendDefinition<
    *
    * @throws MelangeError `CONFIGURATION` when an option makes no sense.
    */
-  driver(settings: Settings, context: DriverContext): Driver<Features, Options, Encoded, Taken>;
+  driver(settings: Settings, context: DriverContext): Driver<Options, Encoded, Taken>;
   /** What the backend can do besides `MessagingBackend`. Default: nothing. */
-  methods?(driver: Driver<Features, Options, Encoded, Taken>): Methods;
+  methods?(driver: Driver<Options, Encoded, Taken>): Methods;
 }
 
 /**

@@ -45,7 +45,7 @@ export class DriverBackend<
   readonly name: string;
   readonly capabilities: Features;
   /** What the adapter's author wrote. */
-  protected readonly driver: Driver<Features, Options, Encoded, Taken>;
+  protected readonly driver: Driver<Options, Encoded, Taken>;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #random: () => number;
@@ -96,7 +96,7 @@ export class DriverBackend<
     });
     this.#publisher = new Publisher({
       ...shared,
-      driver: publishing as Driver<Features, Options, Encoded, Taken>['publishing'],
+      driver: publishing,
       troubles: this.#troubles,
       ready: this.#ready,
     });

@@ -1,5 +1,4 @@
 import type {
-  Capabilities,
   Clock,
   DeadLetterOptions,
   Logger,
@@ -19,12 +18,7 @@ import type { Troubles } from './health/troubles.ts';
  * Every method may reject with whatever the client library throws: `explain` says what it means. The kit calls no
  * method before `connect` has resolved, except `encode`, `limitsOf` and `explain`, which must be pure.
  */
-export interface Driver<
-  Features extends Capabilities,
-  Options extends QueueOptions,
-  Encoded,
-  Taken extends Received,
-> {
+export interface Driver<Options extends QueueOptions, Encoded, Taken extends Received> {
   /** Names of queues and topics that the broker takes. */
   readonly names: NameRules;
   /** How the connection is made and lost. Without it the driver needs none: it asks by requests of their own, or lives in the process. */
@@ -32,7 +26,7 @@ export interface Driver<
   /** Declaring, describing and deleting. */
   readonly topology: TopologyDriver<Options>;
   /** Sending. */
-  readonly publishing: PublishDriver<Encoded, Features>;
+  readonly publishing: PublishDriver<Encoded>;
   /** Receiving and settling. */
   readonly consuming: PullDriver<Taken> | PushDriver<Taken>;
   /** What an error of the client library means. Pure; never throws. */
@@ -122,7 +116,7 @@ export interface BatchLimits {
 export type BatchAnswer = readonly unknown[] | undefined;
 
 /** What the driver does to send. */
-export interface PublishDriver<Encoded, Features extends Capabilities = Capabilities> {
+export interface PublishDriver<Encoded> {
   /**
    * The message as the broker takes it. Called once, in the turn of the publish: what its owner changes later must not show.
    *
@@ -143,8 +137,6 @@ export interface PublishDriver<Encoded, Features extends Capabilities = Capabili
     batch: readonly Outgoing<Encoded>[],
     signal: AbortSignal,
   ): MaybePromise<BatchAnswer>;
-  /** Only for the type: what the broker can do decides which options compile. */
-  readonly features?: Features;
 }
 
 /** A message that the broker handed out, with all that the driver needs to settle it. */
