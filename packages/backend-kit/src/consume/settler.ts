@@ -31,6 +31,8 @@ export interface SettlerSettings {
   readonly settleTimeoutMs: number;
 }
 
+/** Giving back is a courtesy: past this many ms the broker takes the messages back by itself. */
+const maxGiveBackMs = 2_000;
 /** A message whose settlement failed goes back after so many ms, so that it does not spin. */
 const pauseAfterFailureMs = 1_000;
 
@@ -107,15 +109,20 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
       throw this.#noDeadLetterQueue('it has no dead-letter queue: declare it with one');
   }
 
-  /** Messages that nobody was handed go back. Never rejects. */
+  /** Messages that nobody handles go back. Never rejects, and never waits for long. */
   async giveBack(unseen: readonly Taken[]): Promise<void> {
     if (unseen.length === 0) return;
-    try {
-      await this.#driver.release(unseen);
-    } catch (error) {
-      const { queue, logger } = this.#settings;
-      logger.debug('messages go back when the broker takes them', { queue, reason: reasonOf(error) });
-    }
+    const { queue, logger, clock } = this.#settings;
+    const answered = new AbortController();
+    const release = async (): Promise<void> => {
+      try {
+        await this.#driver.release(unseen);
+      } catch (error) {
+        logger.debug('messages go back when the broker takes them', { queue, reason: reasonOf(error) });
+      }
+    };
+    await Promise.race([release(), pause(clock, maxGiveBackMs, answered.signal)]);
+    answered.abort();
   }
 
   /** @param onMissing the error when the broker says that something does not exist; the delivery stays open. */

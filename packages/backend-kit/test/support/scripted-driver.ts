@@ -1,0 +1,264 @@
+import type { Capabilities, Logger, Message, MessagingBackend, QueueDescription } from '@melange/core';
+import { ManualClock, settled } from '../../../core/test/support/manual-clock.ts';
+import {
+  type Again,
+  type BackendOptions,
+  type BatchAnswer,
+  type BatchLimits,
+  type ConnectionDriver,
+  type Destination,
+  type DriverContext,
+  defineBackend,
+  type Fault,
+  type Intake,
+  type LeaseDriver,
+  type Outgoing,
+  type Received,
+  type Take,
+} from '../../src/index.ts';
+
+/** A call that a driver got, for the test to answer. */
+export class Call<Argument, Answer> {
+  readonly argument: Argument;
+  readonly signal: AbortSignal | undefined;
+  readonly answer: Promise<Answer>;
+  resolve: (answer: Answer) => void = () => undefined;
+  reject: (error: unknown) => void = () => undefined;
+
+  constructor(argument: Argument, signal?: AbortSignal) {
+    this.argument = argument;
+    this.signal = signal;
+    this.answer = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+  }
+}
+
+/** The broker says that something does not exist. */
+export class Missing extends Error {}
+/** The broker cannot do it now. */
+export class Away extends Error {}
+
+/** A message that the scripted broker hands out. */
+export interface Scripted extends Received {
+  readonly place: number;
+}
+
+/** What a test reads and answers. */
+export class Script {
+  readonly clock = new ManualClock();
+  readonly lines: string[] = [];
+  readonly logger: Logger;
+  readonly sent: (Call<readonly Outgoing<string>[], BatchAnswer> & { readonly destination?: Destination })[] =
+    [];
+  readonly takes: Call<number, Take<Scripted>>[] = [];
+  readonly acknowledged: Call<readonly Scripted[], BatchAnswer>[] = [];
+  readonly retried: Call<{ readonly taken: Scripted; readonly again: Again }, void>[] = [];
+  readonly deadLettered: Call<
+    { readonly taken: Scripted; readonly queue: string; readonly copy: Message },
+    void
+  >[] = [];
+  readonly released: Call<readonly Scripted[], void>[] = [];
+  readonly renewed: Call<readonly Scripted[], readonly Scripted[]>[] = [];
+  readonly connects: Call<undefined, void>[] = [];
+  readonly declared: string[] = [];
+  readonly opened: Call<Intake<Scripted>, void>[] = [];
+  /** What a subscription reads of its queue. */
+  description: QueueDescription = { exists: true, depth: 0, deadLetterQueue: 'dead' };
+  limits: BatchLimits = { maxMessages: 3, maxBytes: 100 };
+  isClosed = false;
+  context: DriverContext | undefined;
+  wake: () => void = () => undefined;
+  /** Thrown by `send` before it makes a promise. */
+  throwsAtOnce: unknown;
+  #place = 0;
+
+  constructor() {
+    const write =
+      (level: string) =>
+      (message: string): void =>
+        void this.lines.push(`${level} ${message}`);
+    this.logger = { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') };
+  }
+
+  /** A message for `takes`. */
+  message(attempt = 1, redeliveries = 0): Scripted {
+    this.#place += 1;
+    return { message: messageOf(`m${this.#place}`), attempt, redeliveries, place: this.#place };
+  }
+
+  messages(count: number): readonly Scripted[] {
+    return Array.from({ length: count }, () => this.message());
+  }
+}
+
+/** A message to publish. */
+export function messageOf(id: string, content = 'text'): Message {
+  return { id, content, manifest: 'Test', serializerId: 1, key: undefined, headers: {}, publishedAt: 1 };
+}
+
+/** What the scripted broker is asked to be. */
+export interface ScriptedOptions extends BackendOptions {
+  readonly script: Script;
+  readonly leaseMs?: number;
+  readonly isPush?: boolean;
+  /** Whether there is a connection to be made. */
+  readonly connects?: boolean;
+  readonly forgetsTopology?: boolean;
+  readonly maxTakes?: number;
+}
+
+const capabilities: Capabilities & { readonly delayedDelivery: true } = {
+  delayedDelivery: true,
+  orderingByKey: false,
+  ordered: true,
+  brokerSideFilters: true,
+  replay: false,
+  queuesKeepTopicMessages: true,
+  tombstones: true,
+  durable: false,
+  releaseKeepsAttempt: true,
+  deliveriesOutliveConnections: true,
+  maxMessageBytes: undefined,
+};
+
+/** A backend whose broker does what the test says, when the test says it, in time that the test lets pass. */
+const ScriptedBackend = defineBackend({
+  name: 'scripted',
+  capabilities,
+  driver(options: ScriptedOptions, context) {
+    const {
+      script,
+      leaseMs,
+      isPush = false,
+      connects = false,
+      forgetsTopology = false,
+      maxTakes = 1,
+    } = options;
+    script.context = context;
+    const called = <Argument, Answer>(
+      calls: Call<Argument, Answer>[],
+      argument: Argument,
+      signal?: AbortSignal,
+    ): Promise<Answer> => {
+      const call = new Call<Argument, Answer>(argument, signal);
+      calls.push(call);
+      return call.answer;
+    };
+    const leases: LeaseDriver<Scripted> | undefined =
+      leaseMs === undefined ? undefined : { leaseMs, renew: (batch) => called(script.renewed, batch) };
+    const settling = {
+      ...(leases === undefined ? {} : { leases }),
+      acknowledge: (batch: readonly Scripted[]) => called(script.acknowledged, batch),
+      retry: (taken: Scripted, again: Again) => called(script.retried, { taken, again }),
+      deadLetter: (taken: Scripted, queue: string, copy: Message) =>
+        called(script.deadLettered, { taken, queue, copy }),
+      release: (batch: readonly Scripted[]) => called(script.released, batch),
+      close: () => undefined,
+    };
+    const connection: ConnectionDriver = {
+      address: 'host:1',
+      timeoutMs: 5_000,
+      connect: () => called(script.connects, undefined),
+    };
+    return {
+      names: { maxBytes: 20 },
+      ...(connects ? { connection } : {}),
+      topology: {
+        isForgottenByConnection: forgetsTopology,
+        declareTopic: async (name) => void script.declared.push(`topic ${name}`),
+        declareQueue: async (name) => void script.declared.push(`queue ${name}`),
+        describeQueue: async () => script.description,
+        deleteQueue: async () => undefined,
+        deleteTopic: async () => undefined,
+      },
+      publishing: {
+        encode({ id, content }: Message): string {
+          if (content === null) throw new RangeError('no content');
+          return `${id}:${String(content)}`;
+        },
+        bytesOf: (encoded: string) => encoded.length,
+        limitsOf: () => script.limits,
+        send(destination: Destination, batch: readonly Outgoing<string>[], signal: AbortSignal) {
+          if (script.throwsAtOnce !== undefined) throw script.throwsAtOnce;
+          const call = new Call<readonly Outgoing<string>[], BatchAnswer>(batch, signal);
+          script.sent.push(Object.assign(call, { destination }));
+          return call.answer;
+        },
+      },
+      consuming: isPush
+        ? {
+            kind: 'push' as const,
+            async open(_: unknown, intake: Intake<Scripted>) {
+              const call = new Call<Intake<Scripted>, void>(intake);
+              script.opened.push(call);
+              await call.answer;
+              return { ...settling, stop: () => undefined };
+            },
+          }
+        : {
+            kind: 'pull' as const,
+            open({ wake }: { wake(): void }) {
+              script.wake = wake;
+              return {
+                ...settling,
+                maxTakes,
+                take: (max: number, signal: AbortSignal) => called(script.takes, max, signal),
+              };
+            },
+          },
+      explain(error): Fault {
+        if (error instanceof Missing) return { kind: 'missing' };
+        if (error instanceof Away) return { kind: 'unavailable', reason: error.message };
+        throw error;
+      },
+      close() {
+        script.isClosed = true;
+      },
+    };
+  },
+});
+
+/** A backend that plays a script. */
+export function scripted(options: Partial<ScriptedOptions> = {}): {
+  readonly script: Script;
+  readonly backend: MessagingBackend<typeof capabilities>;
+} {
+  const script = options.script ?? new Script();
+  const backend = new ScriptedBackend({
+    random: () => 0,
+    clock: script.clock,
+    logger: script.logger,
+    ...options,
+    script,
+  });
+  return { script, backend };
+}
+
+/** The last call of a list, which must be there. */
+export function last<Item>(items: readonly Item[]): Item {
+  const item = items.at(-1);
+  if (item === undefined) throw new Error('the driver was not called');
+  return item;
+}
+
+/** Lets the calls of this moment happen, and then time pass. */
+export async function pass({ clock }: Script, milliseconds: number): Promise<void> {
+  await settled();
+  await clock.advance(milliseconds);
+}
+
+/** What became of a promise so far. */
+export function watched(promise: Promise<unknown>): { outcome: unknown } {
+  const watch: { outcome: unknown } = { outcome: 'open' };
+  promise.then(
+    () => {
+      watch.outcome = 'resolved';
+    },
+    (error: unknown) => {
+      watch.outcome = error;
+    },
+  );
+  return watch;
+}
