@@ -1,7 +1,7 @@
 import { backoffMs, pause } from './sqs-errors.ts';
 
 /** Most entries of any batch of SQS and SNS. */
-const mostEntries = 10;
+const maxEntries = 10;
 
 /** One entry of a batch that was not taken. */
 export interface EntryFailure {
@@ -61,8 +61,8 @@ export class Batcher<Entry> {
   /** Told when nothing is unsettled. */
   #idle: (() => void)[] = [];
   #waiting: Pending<Entry>[] = [];
-  /** Of those that wait, some may be out of time. */
-  #isAnyExpired = false;
+  /** Those of `#waiting` before it are on their way, or out of time. */
+  #head = 0;
   #requests = 0;
   #linger: NodeJS.Timeout | undefined;
 
@@ -70,9 +70,9 @@ export class Batcher<Entry> {
     this.#settings = settings;
   }
 
-  /** Entries that wait for their batch to fill. */
-  get waiting(): number {
-    return this.#waiting.length;
+  /** Whether every entry is settled. */
+  get isIdle(): boolean {
+    return this.#unsettled === 0;
   }
 
   /** Resolves when the entry was taken. */
@@ -109,17 +109,16 @@ export class Batcher<Entry> {
 
   #pump(isDue: boolean): void {
     while (this.#requests < this.#settings.maxRequests) {
-      if (this.#isAnyExpired) this.#waiting = this.#waiting.filter(({ isSettled }) => !isSettled);
-      this.#isAnyExpired = false;
-      const { count, isFull } = this.#nextBatch();
-      if (count === 0) break;
+      const { batch, end, isFull } = this.#nextBatch();
+      if (batch.length === 0) break;
       if (!isFull && !isDue) {
         this.#linger ??= setTimeout(() => this.#onLingered(), this.#settings.lingerMs);
         return;
       }
-      void this.#request(this.#waiting.splice(0, count));
+      this.#advance(end);
+      void this.#request(batch);
     }
-    if (this.#waiting.length > 0) return;
+    if (this.#head < this.#waiting.length) return;
     clearTimeout(this.#linger);
     this.#linger = undefined;
   }
@@ -129,16 +128,31 @@ export class Batcher<Entry> {
     this.#pump(true);
   }
 
-  #nextBatch(): { readonly count: number; readonly isFull: boolean } {
+  /** The batch that comes next, and where those begin that come after it. */
+  #nextBatch(): { readonly batch: Pending<Entry>[]; readonly end: number; readonly isFull: boolean } {
+    let first = this.#head;
+    while (this.#waiting[first]?.isSettled === true) first += 1;
+    if (first !== this.#head) this.#advance(first);
+    const batch: Pending<Entry>[] = [];
     let bytes = 0;
-    let count = 0;
-    for (const pending of this.#waiting) {
-      if (count === mostEntries || (count > 0 && bytes + pending.bytes > this.#settings.maxBytes))
-        return { count, isFull: true };
+    let end = this.#head;
+    for (; end < this.#waiting.length && batch.length < maxEntries; end += 1) {
+      const pending = this.#waiting[end] as Pending<Entry>;
+      if (pending.isSettled) continue;
+      if (batch.length > 0 && bytes + pending.bytes > this.#settings.maxBytes)
+        return { batch, end, isFull: true };
       bytes += pending.bytes;
-      count += 1;
+      batch.push(pending);
     }
-    return { count, isFull: count === mostEntries };
+    return { batch, end, isFull: batch.length === maxEntries };
+  }
+
+  /** Drops what is before it, now and then: from the front of an array each time would cost its whole length. */
+  #advance(head: number): void {
+    this.#head = head;
+    if (head < this.#waiting.length && (head < 1_024 || head * 2 < this.#waiting.length)) return;
+    this.#waiting = this.#waiting.slice(head);
+    this.#head = 0;
   }
 
   async #request(batch: readonly Pending<Entry>[]): Promise<void> {
@@ -195,7 +209,6 @@ export class Batcher<Entry> {
   }
 
   #expire(pending: Pending<Entry>, timeoutMs: number): void {
-    this.#isAnyExpired = true;
     this.#fail(pending, this.#settings.timeoutError(timeoutMs, pending.lastError));
   }
 

@@ -2,7 +2,7 @@ import { isTransient, reasonOf } from './sqs-errors.ts';
 
 /** Whether the last request to one service was answered; a refusal is an answer, too. */
 export class ConnectionHealth {
-  /** Since when none is, in ms since the epoch; `undefined` while they are. */
+  /** Since when none is, in ms of `performance.now()`; `undefined` while they are. */
   #lostSince: number | undefined;
   #reason = '';
   #probe: Promise<void> | undefined;
@@ -10,7 +10,7 @@ export class ConnectionHealth {
   /** Why no request is answered, and for how many ms. */
   get lost(): { readonly reason: string; readonly forMs: number } | undefined {
     if (this.#lostSince === undefined) return undefined;
-    return { reason: this.#reason, forMs: Date.now() - this.#lostSince };
+    return { reason: this.#reason, forMs: performance.now() - this.#lostSince };
   }
 
   /** Asks anything, if the last request was not answered: where nothing else is asked nothing would tell that it works again. */
@@ -33,7 +33,7 @@ export class ConnectionHealth {
       return output;
     } catch (error) {
       if (isTransient(error)) {
-        this.#lostSince ??= Date.now();
+        this.#lostSince ??= performance.now();
         this.#reason = reasonOf(error);
       } else {
         this.#lostSince = undefined;

@@ -1,26 +1,35 @@
+import type { Troubles } from '@melange/backend-kit';
 import {
   type DeadLetterOptions,
   deadLetterCopy,
   type Logger,
   MelangeError,
+  type Message,
   PublishError,
 } from '@melange/core';
+import type { Held } from './held-messages.ts';
+import { copyAttributes } from './message-attributes.ts';
+import { isFifo } from './names.ts';
+import { deadLetterQueueOf } from './queue-settings.ts';
+import { asMelangeError, isEntryRefused } from './sqs-errors.ts';
 import {
-  attemptOf,
   deadLetterDeduplicationId,
   fromSqs,
   type OutgoingMessage,
   type ReceivedMessage,
+  toSqs,
+  typesOf,
 } from './sqs-message-mapper.ts';
 import type { SqsWireFormat } from './sqs-options.ts';
 import { type Envelope, envelopeOf, maxQueueBytes, type SqsPublisher } from './sqs-publisher.ts';
-import { deadLetterQueueOf, isFifo, type SqsTopology } from './sqs-topology.ts';
+import type { SqsTopology } from './sqs-topology.ts';
 
 /** How copies are made. */
 export interface DeadLetterSettings {
   readonly wireFormat: SqsWireFormat;
   readonly publishTimeoutMs: number;
   readonly logger: Logger;
+  readonly troubles: Troubles;
 }
 
 /** Copies messages of one queue to its dead-letter queue. */
@@ -47,66 +56,89 @@ export class DeadLetters {
     throw new MelangeError('CONFIGURATION', text);
   }
 
+  /** What is in trouble when copies cannot be made. */
+  get trouble(): string {
+    return `dead-lettering from queue "${this.#queue}"`;
+  }
+
   /** Resolves when the dead-letter queue has taken the copy. */
-  async copy(received: ReceivedMessage, options: DeadLetterOptions): Promise<void> {
+  async copy({ received, counts }: Held, options: DeadLetterOptions): Promise<void> {
+    const { troubles, publishTimeoutMs } = this.#settings;
     const target = await this.#targetName();
     if (target === undefined) return this.assertTarget();
-    const destination = {
-      kind: 'queue',
-      address: await this.#topology.urlOf(target),
-      isFifo: isFifo(target),
-    } as const;
+    const circumstances = { queue: this.#queue, attempts: counts.attempt, at: Date.now() };
+    const message = deadLetterCopy(fromSqs(received), options, circumstances);
     try {
-      await this.#publisher.publish(
-        destination,
-        this.#envelope(received, options),
-        this.#settings.publishTimeoutMs,
-      );
+      const destination = {
+        kind: 'queue',
+        name: target,
+        address: await this.#topology.urlOf(target),
+        isFifo: isFifo(target),
+      } as const;
+      const send = (envelope: Envelope): Promise<void> =>
+        this.#publisher.publish(destination, envelope, publishTimeoutMs);
+      try {
+        await send(this.#envelope(message, received));
+      } catch (error) {
+        if (!isEntryRefused(error)) throw error;
+        // Whatever of it SQS does not take: as text, and encoded, it takes everything.
+        await send(this.#plainEnvelope(message, received, error));
+      }
+      troubles.end(this.trouble);
     } catch (error) {
       this.#topology.forget(target);
-      throw new PublishError(target, [{ messageId: fromSqs(received).id, error }]);
+      // The queue may have been given another one.
+      this.#target = undefined;
+      troubles.begin(this.trouble, `"${target}" takes no copy: ${asMelangeError(error).message}`);
+      throw new PublishError(target, [{ messageId: message.id, error: asMelangeError(error) }]);
     }
   }
 
   async #targetName(): Promise<string | undefined> {
-    this.#target ??= deadLetterQueueOf(await this.#topology.detailsOf(this.#queue));
+    this.#target ??= deadLetterQueueOf((await this.#topology.detailsOf(this.#queue)).attributes);
     return this.#target;
   }
 
-  #envelope(received: ReceivedMessage, options: DeadLetterOptions): Envelope {
-    const circumstances = { queue: this.#queue, attempts: attemptOf(received), at: Date.now() };
-    const message = deadLetterCopy(fromSqs(received), options, circumstances);
-    const withIds = (outgoing: OutgoingMessage): OutgoingMessage => ({
-      ...outgoing,
-      groupId: received.Attributes?.MessageGroupId ?? outgoing.groupId,
-      deduplicationId: deadLetterDeduplicationId(received),
-    });
+  #envelope(message: Message, received: ReceivedMessage): Envelope {
+    const { wireFormat, logger } = this.#settings;
     try {
-      const { outgoing, encoded, delaySeconds } = envelopeOf(
-        message,
-        this.#settings.wireFormat,
-        maxQueueBytes,
-      );
-      return {
-        outgoing: withIds(outgoing),
-        encoded: encoded && (() => withIds(encoded())),
-        delaySeconds,
-      };
+      const envelope = envelopeOf(message, wireFormat, maxQueueBytes, undefined, typesOf(received));
+      return this.#withIds(envelope, received);
     } catch (error) {
       if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
       // It came in this size: without the circumstances it fits, and they are worth less than the message.
-      this.#settings.logger.warn('dead-lettered without its circumstances: there is no room for them', {
+      logger.warn('dead-lettered without its circumstances: there is no room for them', {
         queue: this.#queue,
         messageId: message.id,
         ...message.headers,
       });
-      const attributes = (received.MessageAttributes ?? {}) as OutgoingMessage['attributes'];
-      const outgoing = { body: received.Body ?? '', attributes, bytes: maxQueueBytes, groupId: message.id };
-      return {
-        outgoing: withIds({ ...outgoing, deduplicationId: '' }),
-        encoded: undefined,
-        delaySeconds: undefined,
+      const outgoing = {
+        body: received.Body ?? '',
+        attributes: copyAttributes(received.MessageAttributes),
+        bytes: maxQueueBytes,
+        groupId: message.id,
+        deduplicationId: '',
       };
+      return this.#withIds({ outgoing, encoded: undefined, delaySeconds: undefined }, received);
     }
+  }
+
+  #plainEnvelope(message: Message, received: ReceivedMessage, error: unknown): Envelope {
+    this.#settings.logger.warn('dead-lettered in an encoded form: the plain one is refused', {
+      queue: this.#queue,
+      messageId: message.id,
+      reason: asMelangeError(error).message,
+    });
+    const outgoing = toSqs(message, 'melange', true);
+    return this.#withIds({ outgoing, encoded: undefined, delaySeconds: undefined }, received);
+  }
+
+  #withIds({ outgoing, encoded, delaySeconds }: Envelope, received: ReceivedMessage): Envelope {
+    const withIds = (one: OutgoingMessage): OutgoingMessage => ({
+      ...one,
+      groupId: received.Attributes?.MessageGroupId ?? one.groupId,
+      deduplicationId: deadLetterDeduplicationId(received),
+    });
+    return { outgoing: withIds(outgoing), encoded: encoded && (() => withIds(encoded())), delaySeconds };
   }
 }

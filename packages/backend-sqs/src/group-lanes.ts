@@ -8,6 +8,11 @@ export class GroupLanes<Item extends Grouped> {
   /** By group: the one that goes, and those that wait for it. */
   readonly #lanes = new Map<string, Item[]>();
 
+  /** The one that goes in this group, or waits for its time ahead of all others. */
+  headOf(groupId: string | undefined): Item | undefined {
+    return groupId === undefined ? undefined : this.#lanes.get(groupId)?.[0];
+  }
+
   /** Whether it may go now; if not, it waits. */
   enter(item: Item): boolean {
     if (item.groupId === undefined) return true;
@@ -30,6 +35,12 @@ export class GroupLanes<Item extends Grouped> {
     return wasFirst ? lane[0] : undefined;
   }
 
+  /** Those that wait behind this one. */
+  followersOf(item: Item): readonly Item[] {
+    const lane = this.#laneOf(item);
+    return lane?.slice(lane.indexOf(item) + 1) ?? [];
+  }
+
   /** Takes out those that wait behind this one. */
   takeFollowers(item: Item): Item[] {
     const lane = this.#laneOf(item);
@@ -42,7 +53,8 @@ export class GroupLanes<Item extends Grouped> {
   }
 
   #laneOf(item: Item): Item[] | undefined {
-    const lane = this.#lanes.get(item.groupId ?? '');
+    if (item.groupId === undefined) return undefined;
+    const lane = this.#lanes.get(item.groupId);
     return lane?.includes(item) === true ? lane : undefined;
   }
 }

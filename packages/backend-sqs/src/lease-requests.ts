@@ -1,4 +1,5 @@
 import { ChangeMessageVisibilityBatchCommand, DeleteMessageBatchCommand } from '@aws-sdk/client-sqs';
+import type { Troubles } from '@melange/backend-kit';
 import { BrokerUnavailableError } from '@melange/core';
 import type { AwsClients } from './aws-clients.ts';
 import { Batcher, type BatcherSettings, type EntryFailure } from './batcher.ts';
@@ -12,11 +13,18 @@ interface FailedEntry {
   readonly SenderFault?: boolean | undefined;
 }
 
+/** What is in trouble when messages of a queue can be neither deleted, kept nor given back. */
+export function settlingOf(queue: string): string {
+  return `settling messages of queue "${queue}"`;
+}
+
 /** Batches the deletes and the changes of visibility of one queue. */
 export function leaseRequestsOf(
   url: string,
   clients: AwsClients,
   settings: {
+    readonly queue: string;
+    readonly troubles: Troubles;
     readonly acknowledgeLingerMs: number;
     readonly visibilityTimeoutSeconds: number;
     /** Told what keeps failing, in words and facts. */
@@ -37,13 +45,32 @@ export function leaseRequestsOf(
     requestTimeoutMs,
     maxRequests: 16,
   } satisfies Partial<BatcherSettings<never>>;
+  const { queue, troubles } = settings;
+  /** Runs a request for so many messages. */
+  const watched = async (
+    count: number,
+    send: () => Promise<{ readonly Failed?: readonly FailedEntry[] | undefined }>,
+  ): Promise<EntryFailure[]> => {
+    let failures: EntryFailure[];
+    try {
+      failures = failuresOf((await send()).Failed);
+    } catch (error) {
+      // Of a queue that is gone nothing is left to settle.
+      if (!isMissingQueue(error)) troubles.begin(settlingOf(queue), reasonOf(error));
+      throw error;
+    }
+    const transient = failures.find(({ isTransient }) => isTransient);
+    if (failures.length < count) troubles.end(settlingOf(queue));
+    else if (transient !== undefined) troubles.begin(settlingOf(queue), reasonOf(transient.error));
+    return failures;
+  };
   const deletes = new Batcher<string>({
     ...common,
     lingerMs: settings.acknowledgeLingerMs,
     async send(handles, abortSignal) {
       const Entries = handles.map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle }));
       const command = new DeleteMessageBatchCommand({ QueueUrl: url, Entries });
-      return failuresOf((await sqs.send(clients.abortable(command, abortSignal))).Failed);
+      return watched(handles.length, () => sqs.send(clients.abortable(command, abortSignal)));
     },
   });
   const visibilities = new Batcher<VisibilityChange>({
@@ -56,7 +83,7 @@ export function leaseRequestsOf(
         VisibilityTimeout: seconds,
       }));
       const command = new ChangeMessageVisibilityBatchCommand({ QueueUrl: url, Entries });
-      return failuresOf((await sqs.send(clients.abortable(command, abortSignal))).Failed);
+      return watched(changes.length, () => sqs.send(clients.abortable(command, abortSignal)));
     },
   });
   const { visibilityTimeoutSeconds, warn } = settings;

@@ -26,23 +26,40 @@ export interface LeaseRequests {
   readonly warn: (message: string, reason: string) => void;
 }
 
-/** Our hold on one received message: kept while it lasts, and ended by deleting the message or by giving it back. */
+/**
+ * Our hold on one received message: kept while it lasts, and ended by deleting the message or by giving it back. Its times
+ * are those of a clock that never steps (`performance.now()`), in ms.
+ */
 export class Lease {
   readonly #receiptHandle: string;
   readonly #requests: LeaseRequests;
   readonly #onLost: () => void;
-  readonly #receivedAt = Date.now();
+  readonly #receivedAt: number;
   #visibleAt: number;
   #state: 'held' | 'ending' | 'over' = 'held';
   #extending: Promise<void> | undefined;
   #isRefused = false;
 
-  /** @param onLost called once when the message is not ours any more before the lease was ended. */
-  constructor(receiptHandle: string, requests: LeaseRequests, onLost: () => void) {
+  /**
+   * @param receivedAt when the message was received, or a time before that: from then on SQS counts.
+   * @param onLost called once when the message is not ours any more before the lease was ended.
+   */
+  constructor(receiptHandle: string, requests: LeaseRequests, receivedAt: number, onLost: () => void) {
     this.#receiptHandle = receiptHandle;
     this.#requests = requests;
+    this.#receivedAt = receivedAt;
     this.#onLost = onLost;
     this.#visibleAt = this.#receivedAt + requests.visibilityTimeoutSeconds * 1_000;
+  }
+
+  /** Whether SQS may have given the message to somebody else. */
+  hasEnded(now: number): boolean {
+    return this.#visibleAt <= now;
+  }
+
+  /** For how many ms from now on the message can be held at most. */
+  maxHoldMs(now: number): number {
+    return this.#receivedAt + longestHoldMs - now;
   }
 
   /** Extends the lease when it is time to; notices when it is over. */
@@ -55,7 +72,7 @@ export class Lease {
     }
     const { visibilityTimeoutSeconds, visibilities } = this.#requests;
     if (this.#isRefused || left > visibilityTimeoutSeconds * 1_000 * extendBelow) return;
-    const allowed = Math.floor((this.#receivedAt + longestHoldMs - now) / 1_000);
+    const allowed = Math.floor(this.maxHoldMs(now) / 1_000);
     const seconds = Math.min(visibilityTimeoutSeconds, allowed);
     // Near the end of the twelve hours nothing is gained any more: the message comes again when they are over.
     if (seconds * 1_000 <= left) return;
@@ -64,6 +81,7 @@ export class Lease {
       .add(change, left)
       .then(
         () => {
+          // From the request: SQS counts from when it took it, which is before it answers.
           this.#visibleAt = now + seconds * 1_000;
         },
         (error: unknown) => {
@@ -106,7 +124,7 @@ export class Lease {
     this.#state = 'over';
     // An extension that arrived after this change would undo it.
     await this.#extending;
-    const allowed = Math.floor((this.#receivedAt + longestHoldMs - Date.now()) / 1_000);
+    const allowed = Math.floor(this.maxHoldMs(performance.now()) / 1_000);
     const change = { receiptHandle: this.#receiptHandle, seconds: Math.max(0, Math.min(seconds, allowed)) };
     try {
       await this.#requests.visibilities.add(change, this.#leftMs());
@@ -123,9 +141,8 @@ export class Lease {
     } catch (error) {
       if (isLostReceipt(error)) return true;
       // Extended meanwhile, there is time to try again.
-      if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || this.#visibleAt <= Date.now())
+      if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || this.hasEnded(performance.now()))
         throw asMelangeError(error);
-      this.#requests.warn('cannot delete an acknowledged message yet', reasonOf(error));
       return false;
     }
   }
@@ -137,6 +154,6 @@ export class Lease {
   }
 
   #leftMs(): number {
-    return Math.max(1, this.#visibleAt - Date.now());
+    return Math.max(1, this.#visibleAt - performance.now());
   }
 }

@@ -4,23 +4,44 @@ export const packedHeaders = 'melange_headers';
 /** SQS takes ten; SNS takes more, and drops what has more on its way to a queue with raw delivery. */
 const mostAttributes = 10;
 
-/** An attribute as both services take it. */
+/** Name in the packed attribute under which are the types of what is packed there: a JSON object of names and types. */
+const packedTypes = 'melange_types';
+
+/** An attribute as both services take it: text, or bytes where its type is `Binary`. */
 export interface AttributeValue {
   readonly DataType: string;
-  readonly StringValue: string;
+  readonly StringValue?: string;
+  readonly BinaryValue?: Uint8Array;
 }
 
 /** What is read of an attribute, of whichever type. */
 export interface ReceivedAttribute {
+  readonly DataType?: string | undefined;
   readonly StringValue?: string | undefined;
   readonly BinaryValue?: Uint8Array | undefined;
 }
 
-/** A header of ours on its way out: numbers are typed, for readers in other languages. */
+/** A header on its way out. */
 export interface OutgoingHeader {
   readonly name: string;
+  /** Base64 where the type is one of bytes. */
   readonly value: string;
-  readonly isNumber?: boolean;
+  /** Type of the attribute, such as `Number`, `Binary`, `String.label`. Default: `String`. */
+  readonly dataType?: string | undefined;
+}
+
+/** A header as it was received. */
+export interface IncomingHeader {
+  /** What a handler sees: a number as its digits, bytes as base64. */
+  readonly value: string;
+  readonly dataType: string | undefined;
+}
+
+/** Bytes that are base64 in JSON, as SQS takes them: a request may be written without the SDK. */
+class JsonBytes extends Uint8Array {
+  toJSON(): string {
+    return Buffer.from(this.buffer, this.byteOffset, this.byteLength).toString('base64');
+  }
 }
 
 /** Text of which SQS takes every character; others, and lone surrogates, it refuses. */
@@ -34,39 +55,71 @@ export function toAttributes(headers: readonly OutgoingHeader[]): Record<string,
   let packed = headers.filter((header) => !fits(header));
   const room = mostAttributes - (packed.length > 0 || own.length > mostAttributes ? 1 : 0);
   packed = [...own.splice(room), ...packed];
-  const entries = own.map(({ name, value, isNumber }): [string, AttributeValue] => [
+  const entries = own.map(({ name, value, dataType = 'String' }): [string, AttributeValue] => [
     name,
-    { DataType: isNumber === true ? 'Number' : 'String', StringValue: value },
+    isBinary(dataType)
+      ? { DataType: dataType, BinaryValue: new JsonBytes(Buffer.from(value, 'base64')) }
+      : { DataType: dataType, StringValue: value },
   ]);
   if (packed.length > 0) {
-    const json = JSON.stringify(Object.fromEntries(packed.map(({ name, value }) => [name, value])));
+    const texts = packed.map(({ name, value }): [string, string] => [name, value]);
+    const types = packed.filter(({ dataType }) => isForeign(dataType));
+    if (types.length > 0) {
+      const byName = Object.fromEntries(types.map(({ name, dataType }) => [name, dataType]));
+      texts.push([packedTypes, JSON.stringify(byName)]);
+    }
+    const json = JSON.stringify(Object.fromEntries(texts));
     entries.push([packedHeaders, { DataType: 'String', StringValue: carriableJson(json) }]);
   }
   // Not by assignment: `__proto__` is a name like another.
   return Object.fromEntries(entries);
 }
 
-/** Every header, unpacked, as text. What is packed and unreadable stays an attribute like another. */
+/** Every header, unpacked. What is packed and unreadable stays an attribute like another. */
 export function fromAttributes(
   attributes: Readonly<Record<string, ReceivedAttribute>> | undefined,
-): Map<string, string> {
-  const headers = new Map<string, string>();
-  for (const [name, { StringValue, BinaryValue }] of Object.entries(attributes ?? {})) {
-    const text = StringValue ?? (BinaryValue && Buffer.from(BinaryValue).toString('base64'));
-    if (text !== undefined) headers.set(name, text);
+): Map<string, IncomingHeader> {
+  const headers = new Map<string, IncomingHeader>();
+  for (const [name, { DataType, StringValue, BinaryValue }] of Object.entries(attributes ?? {})) {
+    const value = StringValue ?? (BinaryValue && Buffer.from(BinaryValue).toString('base64'));
+    if (value !== undefined) headers.set(name, { value, dataType: DataType });
   }
-  const packed = unpack(headers.get(packedHeaders));
+  const packed = unpack(headers.get(packedHeaders)?.value);
   if (packed === undefined) return headers;
   headers.delete(packedHeaders);
-  for (const [name, value] of packed) headers.set(name, value);
+  const types = new Map(unpack(packed.find(([name]) => name === packedTypes)?.[1]));
+  for (const [name, value] of packed)
+    if (name !== packedTypes) headers.set(name, { value, dataType: types.get(name) });
   return headers;
+}
+
+/** The attributes as they came, of the types that they came with. */
+export function copyAttributes(
+  attributes: Readonly<Record<string, ReceivedAttribute>> | undefined,
+): Record<string, AttributeValue> {
+  const entries = Object.entries(attributes ?? {}).map(
+    ([name, { DataType = 'String', StringValue, BinaryValue }]): [string, AttributeValue] => [
+      name,
+      BinaryValue === undefined
+        ? { DataType, StringValue: StringValue ?? '' }
+        : { DataType, BinaryValue: new JsonBytes(BinaryValue) },
+    ],
+  );
+  return Object.fromEntries(entries);
+}
+
+/** Whether the type says more than that the value is text. */
+export function isForeign(dataType: string | undefined): dataType is string {
+  return dataType !== undefined && dataType !== 'String';
 }
 
 /** Bytes that the attributes count for. */
 export function sizeOfAttributes(attributes: Readonly<Record<string, AttributeValue>>): number {
   let bytes = 0;
-  for (const [name, { DataType, StringValue }] of Object.entries(attributes))
+  for (const [name, { DataType, StringValue = '', BinaryValue }] of Object.entries(attributes)) {
     bytes += Buffer.byteLength(name) + Buffer.byteLength(DataType) + Buffer.byteLength(StringValue);
+    bytes += BinaryValue?.byteLength ?? 0;
+  }
   return bytes;
 }
 
@@ -75,6 +128,10 @@ export function carriableJson(json: string): string {
   return json.replace(/[\u007F\uD800-\uDFFF\uFFFE\uFFFF]/g, (unit) =>
     unit === '\u007F' ? unit : `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
+}
+
+function isBinary(dataType: string): boolean {
+  return /^Binary(\.|$)/.test(dataType);
 }
 
 function fits({ name, value }: OutgoingHeader): boolean {

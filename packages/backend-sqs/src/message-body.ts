@@ -1,5 +1,5 @@
-import type { MessageContent } from '@melange/core';
-import { isCarriable, type ReceivedAttribute } from './message-attributes.ts';
+import type { Message, MessageContent } from '@melange/core';
+import { carriableJson, isCarriable, type ReceivedAttribute } from './message-attributes.ts';
 import type { SqsWireFormat } from './sqs-options.ts';
 
 /** Attribute that says how the body holds the content, where that is not plain. */
@@ -7,6 +7,9 @@ export const encodingAttribute = 'melange_encoding';
 
 /** `base64`: bytes; `base64-text`: text that SQS refuses as it is; `text`: text that would be taken for an envelope. */
 export type BodyEncoding = 'base64' | 'base64-text' | 'text';
+
+/** Number of the JSON serializer on the wire. */
+const jsonSerializerId = 1;
 
 const encodings: readonly string[] = ['base64', 'base64-text', 'text'] satisfies BodyEncoding[];
 
@@ -36,6 +39,17 @@ export function toBody(content: MessageContent, format: SqsWireFormat, mustEncod
   if (content === '' || mustEncode || !isCarriable(content))
     return { body: base64(Buffer.from(content, 'utf8')), encoding: 'base64-text' };
   return { body: content, encoding: openEnvelope(content) === undefined ? undefined : 'text' };
+}
+
+/**
+ * The message with its JSON written without the characters that SNS does not take: the Python library reads the content
+ * of a topic's message as it is.
+ */
+export function withCarriableContent(message: Message): Message {
+  const { content, serializerId } = message;
+  if (typeof content !== 'string' || serializerId !== jsonSerializerId || isCarriable(content))
+    return message;
+  return { ...message, content: carriableJson(content) };
 }
 
 /** The content of an SNS notification or of the Python library's form, and what came with it; any other body as it is. */
@@ -72,12 +86,18 @@ function openEnvelope(body: string): ReceivedBody | undefined {
 
 function attributesOf(value: unknown): Record<string, ReceivedAttribute> {
   if (typeof value !== 'object' || value === null) return {};
-  const entries = Object.entries(value as Record<string, { Value?: unknown } | null>);
+  const entries = Object.entries(value as Record<string, { Type?: unknown; Value?: unknown } | null>);
   // A binary value is base64 here, which is how binary headers are read anyway.
   return Object.fromEntries(
     entries
       .filter(([, attribute]) => typeof attribute?.Value === 'string')
-      .map(([name, attribute]) => [name, { StringValue: attribute?.Value as string }]),
+      .map(([name, attribute]) => [
+        name,
+        {
+          StringValue: attribute?.Value as string,
+          DataType: typeof attribute?.Type === 'string' ? attribute.Type : undefined,
+        },
+      ]),
   );
 }
 

@@ -7,27 +7,31 @@ interface Statement {
 }
 
 /**
- * The policy with all these topics allowed to send to the queue, besides what it allows already; `undefined` when it
- * allows them already. Statements of others stay as they are.
+ * The policy with these topics allowed to send to the queue, besides those that it allows already and that are not
+ * removed; `undefined` when it is so already. Statements of others stay as they are.
  */
-export function allowTopics(
+export function changedPolicy(
   policy: string | undefined,
   queueArn: string,
   topicArns: readonly string[],
+  isRemoved: (topicArn: string) => boolean,
 ): string | undefined {
   const { statements, rest } = parse(policy);
   const allowed = sourcesOf(statements.find(({ Sid }) => Sid === statementId));
-  if (topicArns.every((arn) => allowed.includes(arn))) return undefined;
+  const wanted = [...new Set([...allowed, ...topicArns])].filter((arn) => !isRemoved(arn)).sort();
+  if (wanted.length === allowed.length && wanted.every((arn) => allowed.includes(arn))) return undefined;
+  const others = statements.filter(({ Sid }) => Sid !== statementId);
   const ours = {
     Sid: statementId,
     Effect: 'Allow',
     Principal: { Service: 'sns.amazonaws.com' },
     Action: 'sqs:SendMessage',
     Resource: queueArn,
-    Condition: { ArnEquals: { 'aws:SourceArn': [...new Set([...allowed, ...topicArns])].sort() } },
+    Condition: { ArnEquals: { 'aws:SourceArn': wanted } },
   };
-  const others = statements.filter(({ Sid }) => Sid !== statementId);
-  return JSON.stringify({ Version: '2012-10-17', ...rest, Statement: [...others, ours] });
+  const Statement = wanted.length > 0 ? [...others, ours] : others;
+  // A policy without statements is none: that is how it is taken away.
+  return Statement.length > 0 ? JSON.stringify({ Version: '2012-10-17', ...rest, Statement }) : '';
 }
 
 /** Topics that our statement allows. */

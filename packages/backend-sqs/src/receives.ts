@@ -1,4 +1,5 @@
-import { backoffMs, pause, reasonOf } from './sqs-errors.ts';
+import { reconnectDelayMs } from '@melange/backend-kit';
+import { pause } from './sqs-errors.ts';
 import type { ReceivedMessage } from './sqs-message-mapper.ts';
 
 /** Most messages of one receive. */
@@ -10,10 +11,17 @@ const lingerMs = 20;
 /** A message with what it is settled by. */
 export type HeldMessage = ReceivedMessage & { readonly ReceiptHandle?: string | undefined };
 
+/** What one receive brought. */
+export interface Received {
+  readonly messages: readonly HeldMessage[];
+  /** The earliest time at which SQS may have handed them out, in ms of `performance.now()`. */
+  readonly since: number;
+}
+
 /** What receives need to know. */
 export interface ReceivesSettings {
   /** One request: so many messages at most, waiting so many seconds for the first one. */
-  receive(count: number, waitSeconds: number): Promise<readonly HeldMessage[]>;
+  receive(count: number, waitSeconds: number): Promise<Received>;
   /** Messages that there is room for, not counting receives that are under way. */
   room(): number;
   readonly maxInFlight: number;
@@ -21,7 +29,7 @@ export interface ReceivesSettings {
   readonly maxReceives: number;
   readonly waitSeconds: number;
   /** Called with what each receive brought, also when it brought nothing or came after `stop()`. */
-  onMessages(messages: readonly HeldMessage[]): void;
+  onMessages(received: Received): void;
   /** Called at each failure in a row, from 1, and with 0 when receiving works again. */
   onFailure(failures: number, error: unknown): void;
 }
@@ -39,7 +47,6 @@ export class Receives {
   #isBackingOff = false;
   #isStopped = false;
   #linger: NodeJS.Timeout | undefined;
-  #stalledBecause: string | undefined;
   readonly #underWay = new Set<Promise<void>>();
 
   constructor(settings: ReceivesSettings) {
@@ -49,11 +56,6 @@ export class Receives {
   /** Receives that wait for an answer. */
   get open(): number {
     return this.#open;
-  }
-
-  /** Why nothing is received at the moment, if so. */
-  get stalledBecause(): string | undefined {
-    return this.#stalledBecause;
   }
 
   /** Opens receives for the room that there is. */
@@ -92,19 +94,18 @@ export class Receives {
     this.#reserved += count;
     try {
       // After a failure a quick answer tells whether it is over.
-      const messages = await receive(count, this.#failures > 0 ? Math.min(1, waitSeconds) : waitSeconds);
+      const received = await receive(count, this.#failures > 0 ? Math.min(1, waitSeconds) : waitSeconds);
       this.#close(count);
       if (this.#failures > 0) onFailure(0, undefined);
       this.#failures = 0;
-      this.#stalledBecause = undefined;
-      if (messages.length === count) this.#wanted = Math.min(maxReceives, this.#wanted * 2);
-      else if (messages.length === 0) this.#wanted = 1;
-      onMessages(messages);
+      const { length } = received.messages;
+      if (length === count) this.#wanted = Math.min(maxReceives, this.#wanted * 2);
+      else if (length === 0) this.#wanted = 1;
+      onMessages(received);
     } catch (error) {
       this.#close(count);
       this.#failures += 1;
       this.#wanted = 1;
-      this.#stalledBecause = reasonOf(error);
       onFailure(this.#failures, error);
       await this.#backOff();
     }
@@ -119,7 +120,7 @@ export class Receives {
   async #backOff(): Promise<void> {
     if (this.#isStopped || this.#isBackingOff) return;
     this.#isBackingOff = true;
-    await pause(backoffMs(this.#failures, 5_000));
+    await pause(reconnectDelayMs(this.#failures));
     this.#isBackingOff = false;
   }
 }

@@ -12,6 +12,7 @@ import {
 } from '@aws-sdk/client-sns';
 import { MelangeError, TopicNotFoundError } from '@melange/core';
 import { Addresses } from './addresses.ts';
+import { assertTopicName } from './names.ts';
 import { codeOf, isMissingTopic } from './sqs-errors.ts';
 
 /** Runs a request again while it fails for a moment; what it rejects with is a Melange error, or says what is missing. */
@@ -73,8 +74,24 @@ export class SnsTopics {
     await this.#retried(() => this.#client.send(new DeleteTopicCommand({ TopicArn: topicArn })));
   }
 
-  /** Makes the subscription, or lets further manifests through that exists. */
-  async subscribe(topicArn: string, queueArn: string, filter: readonly string[] | undefined): Promise<void> {
+  /** ARN of a topic in the account and region of a queue, whether it exists or not. */
+  arnBeside(queueArn: string, name: string): string {
+    this.learnFrom(queueArn);
+    return `${this.#prefix}${name}`;
+  }
+
+  /**
+   * Makes the subscription, or lets further manifests through that exists.
+   *
+   * @param isExact whether it is to let nothing else through.
+   * @returns the manifests that it lets through besides these; `all` when it lets every one through.
+   */
+  async subscribe(
+    topicArn: string,
+    queueArn: string,
+    filter: readonly string[] | undefined,
+    isExact: boolean,
+  ): Promise<readonly string[] | 'all'> {
     const Attributes = {
       RawMessageDelivery: 'true',
       ...(filter !== undefined && { FilterPolicy: policyOf(filter) }),
@@ -92,7 +109,39 @@ export class SnsTopics {
         throw error;
       subscription = await this.subscriptionOf(topicArn, queueArn);
     }
-    if (subscription !== undefined) await this.#widen(subscription, filter);
+    return subscription === undefined ? [] : this.#filter(subscription, filter, isExact);
+  }
+
+  /**
+   * Manifests that the subscriptions of a queue let through together, in alphabetical order; `undefined` where one lets
+   * everything through, or cannot be asked.
+   */
+  async filterOf(topicArns: readonly string[], queueArn: string): Promise<readonly string[] | undefined> {
+    const together = new Set<string>();
+    try {
+      for (const topicArn of topicArns) {
+        const SubscriptionArn = await this.subscriptionIfAny(topicArn, queueArn);
+        if (SubscriptionArn === undefined) continue;
+        const manifests = await this.#manifestsOf(SubscriptionArn);
+        if (manifests === undefined) return undefined;
+        for (const manifest of manifests) together.add(manifest);
+      }
+    } catch (error) {
+      // To describe a queue wants no rights to its topics.
+      if (MelangeError.is(error)) return undefined;
+      throw error;
+    }
+    return together.size > 0 ? [...together].sort() : undefined;
+  }
+
+  /** As `subscriptionOf`, also of a topic that does not exist. */
+  async subscriptionIfAny(topicArn: string, queueArn: string): Promise<string | undefined> {
+    try {
+      return await this.subscriptionOf(topicArn, queueArn);
+    } catch (error) {
+      if (isMissingTopic(error)) return undefined;
+      throw error;
+    }
   }
 
   /** The subscription of a queue to a topic, if there is one. */
@@ -120,6 +169,7 @@ export class SnsTopics {
   }
 
   async #find(name: string): Promise<string> {
+    assertTopicName(name);
     if (this.#prefix === undefined) {
       // Any topic of the account tells how ARNs begin; without any, this one is missing too.
       const { Topics } = await this.#retried(() => this.#client.send(new ListTopicsCommand({})));
@@ -137,16 +187,32 @@ export class SnsTopics {
     return TopicArn;
   }
 
-  async #widen(SubscriptionArn: string, filter: readonly string[] | undefined): Promise<void> {
+  async #filter(
+    SubscriptionArn: string,
+    filter: readonly string[] | undefined,
+    isExact: boolean,
+  ): Promise<readonly string[] | 'all'> {
+    const present = await this.#manifestsOf(SubscriptionArn);
+    const more = present?.filter((manifest) => filter?.includes(manifest) !== true) ?? [];
+    const isLacking =
+      filter?.some((manifest) => present?.includes(manifest) === false) ?? present !== undefined;
+    const isTooWide = present === undefined ? filter !== undefined : filter !== undefined && more.length > 0;
+    if (isLacking || (isExact && isTooWide)) {
+      const wanted = isExact || filter === undefined ? filter : [...new Set([...(present ?? []), ...filter])];
+      // `{}` is how a policy is taken away.
+      const AttributeValue = wanted === undefined ? '{}' : policyOf(wanted);
+      const request = { SubscriptionArn, AttributeName: 'FilterPolicy', AttributeValue };
+      await this.#retried(() => this.#client.send(new SetSubscriptionAttributesCommand(request)));
+    }
+    if (isExact || !isTooWide) return [];
+    return present === undefined ? 'all' : more;
+  }
+
+  async #manifestsOf(SubscriptionArn: string): Promise<readonly string[] | undefined> {
     const { Attributes } = await this.#retried(() =>
       this.#client.send(new GetSubscriptionAttributesCommand({ SubscriptionArn })),
     );
-    const present = manifestsOf(Attributes?.FilterPolicy);
-    if (present === undefined || filter?.every((manifest) => present.includes(manifest)) === true) return;
-    // `{}` is how a policy is taken away.
-    const AttributeValue = filter === undefined ? '{}' : policyOf([...new Set([...present, ...filter])]);
-    const request = { SubscriptionArn, AttributeName: 'FilterPolicy', AttributeValue };
-    await this.#retried(() => this.#client.send(new SetSubscriptionAttributesCommand(request)));
+    return manifestsOf(Attributes?.FilterPolicy);
   }
 }
 

@@ -1,4 +1,4 @@
-import { checkSubscribeOptions } from '@melange/backend-kit';
+import { checkSubscribeOptions, Troubles } from '@melange/backend-kit';
 import {
   type Delivery,
   type Health,
@@ -12,6 +12,8 @@ import {
   type Subscription,
   unfailingLogger,
 } from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
+import { AttemptMemory } from './attempt-memory.ts';
 import { AwsClients } from './aws-clients.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { LeaseRequests } from './lease.ts';
@@ -61,6 +63,9 @@ export const sqsCapabilities: {
 /** Without an answer for longer than this, attention is needed, in ms. */
 const lostTooLongMs = 30_000;
 
+/** Longest time that a timer of Node keeps, in ms. */
+const maxTimerMs = 2_147_483_647;
+
 /** Tries of what declares and looks up, before the service counts as unavailable. */
 const topologyAttempts = 3;
 
@@ -77,6 +82,9 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   readonly #topology: SqsTopology;
   readonly #publisher: SqsPublisher;
   readonly #publishing: SqsPublishing;
+  readonly #troubles: Troubles;
+  /** By the name of the queue. */
+  readonly #memories = new Map<string, AttemptMemory>();
   readonly #leases = new Map<string, LeaseRequests>();
   readonly #receivers = new Set<SqsReceiver>();
   #closing: Promise<void> | undefined;
@@ -88,14 +96,16 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     this.#wireFormat = options.wireFormat ?? 'melange';
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
     this.#logger = unfailingLogger(options.logger);
+    this.#troubles = new Troubles({ logger: this.#logger });
     this.#clients = new AwsClients(options);
     this.#topics = new SnsTopics(this.#clients.sns, retried);
     const mayChange = options.topology !== 'look-up';
-    this.#topology = new SqsTopology(this.#clients.sqs, this.#topics, retried, mayChange);
+    this.#topology = new SqsTopology(this.#clients.sqs, this.#topics, retried, mayChange, this.#logger);
     const maxTopicBytes = options.maxTopicMessageBytes ?? 262_144;
     this.#publisher = new SqsPublisher(this.#clients, {
       lingerMs: options.publishLingerMs ?? 3,
       maxTopicBytes,
+      troubles: this.#troubles,
     });
     this.#publishing = new SqsPublishing(this.#publisher, this.#topology, this.#topics, {
       wireFormat: this.#wireFormat,
@@ -144,6 +154,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
       wireFormat: this.#wireFormat,
       publishTimeoutMs: this.#publishTimeoutMs,
       logger: this.#logger,
+      troubles: this.#troubles,
     });
     const receiver = new SqsReceiver(
       {
@@ -151,11 +162,13 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
         clients: this.#clients,
         topology: this.#topology,
         logger: this.#logger,
+        troubles: this.#troubles,
+        memory: this.#memoryOf(queue),
         waitTimeSeconds: this.#options.waitTimeSeconds ?? 20,
         emptyAfterSeconds: this.#options.emptyAfterSeconds ?? 1,
         maxReceives: this.#options.maxReceives,
-        requestsOf: (url) => this.#leasesOf(url),
-        deadLetter: (received, why) => deadLetters.copy(received, why),
+        requestsOf: (url) => this.#leasesOf(queue, url),
+        deadLetter: (held, why) => deadLetters.copy(held, why),
         assertDeadLetterQueue: () => deadLetters.assertTarget(),
       },
       options,
@@ -188,16 +201,12 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
 
   async health(): Promise<Health> {
     if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
+    this.#publisher.forgetOldTroubles();
+    const troubled = this.#troubles.health();
     const { lost } = this.#clients;
-    if (lost !== undefined) {
-      const status = lost.forMs > lostTooLongMs ? 'unhealthy' : 'degraded';
-      return { status, detail: `${lost.service} does not answer: ${lost.reason}` };
-    }
-    for (const { stalledBecause } of this.#receivers) {
-      if (stalledBecause !== undefined)
-        return { status: 'degraded', detail: `not receiving: ${stalledBecause}` };
-    }
-    return { status: 'healthy' };
+    if (lost === undefined || troubled.status === 'unhealthy') return troubled;
+    const status = lost.forMs >= lostTooLongMs ? 'unhealthy' : 'degraded';
+    return { status, detail: `${lost.service} does not answer: ${lost.reason}` };
   }
 
   close(): Promise<void> {
@@ -211,7 +220,8 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
 
   async #close(): Promise<void> {
     const receivers = [...this.#receivers];
-    await Promise.all([...receivers.map((receiver) => receiver.abandon()), this.#publisher.close()]);
+    const published = this.#publishing.idle().then(() => this.#publisher.close());
+    await Promise.all([...receivers.map((receiver) => receiver.abandon()), published]);
     // A receive cannot be taken back: cut off, it would still be given a message, and hide it from everybody. So it
     // stays open, without keeping the process, and what it brings goes back at once.
     this.#clients.unrefReceives();
@@ -224,13 +234,21 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     this.#receivers.delete(receiver);
   }
 
-  #leasesOf(url: string): LeaseRequests {
+  #memoryOf(queue: string): AttemptMemory {
+    const memory = this.#memories.get(queue) ?? new AttemptMemory();
+    this.#memories.set(queue, memory);
+    return memory;
+  }
+
+  #leasesOf(queue: string, url: string): LeaseRequests {
     const known = this.#leases.get(url);
     if (known !== undefined) return known;
     const leases = leaseRequestsOf(url, this.#clients, {
       acknowledgeLingerMs: this.#options.acknowledgeLingerMs ?? 20,
+      queue,
+      troubles: this.#troubles,
       visibilityTimeoutSeconds: this.#options.visibilityTimeoutSeconds ?? 30,
-      warn: (text, reason) => this.#logger.warn(text, { queue: url.split('/').at(-1), reason }),
+      warn: (text, reason) => this.#logger.warn(text, { queue, reason }),
     });
     this.#leases.set(url, leases);
     return leases;
@@ -253,15 +271,22 @@ async function retried<Output>(request: () => Promise<Output>): Promise<Output> 
   }
 }
 
+/** @throws MelangeError `CONFIGURATION` */
 function assertOptions(options: SqsBackendOptions): void {
-  const check = (name: keyof SqsBackendOptions, least: number, most: number): void => {
-    const value = options[name] ?? least;
-    if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most) return;
-    const text = `${name} must be a whole number from ${least} to ${most}, not ${String(value)}.`;
+  const between = (name: keyof SqsBackendOptions, min: number, max: number): void => {
+    const value = options[name];
+    if (value === undefined) return;
+    if (Number.isInteger(value) && Number(value) >= min && Number(value) <= max) return;
+    const text = `${name} must be a whole number from ${min} to ${max}, not ${String(value)}.`;
     throw new MelangeError('CONFIGURATION', text);
   };
-  check('visibilityTimeoutSeconds', 2, 43_200);
-  check('waitTimeSeconds', 0, 20);
-  check('emptyAfterSeconds', 0, 20);
-  check('maxReceives', 1, 1_000);
+  between('visibilityTimeoutSeconds', 2, 43_200);
+  between('waitTimeSeconds', 0, 20);
+  between('emptyAfterSeconds', 0, 20);
+  between('maxReceives', 1, 1_000);
+  between('maxTopicMessageBytes', 1, maxQueueBytes);
+  for (const name of ['publishLingerMs', 'acknowledgeLingerMs'] as const)
+    checkDelayMs(name, options[name] ?? 0);
+  for (const name of ['publishTimeoutMs', 'connectTimeoutMs', 'requestTimeoutMs'] as const)
+    between(name, 1, maxTimerMs);
 }

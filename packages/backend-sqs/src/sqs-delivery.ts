@@ -5,53 +5,51 @@ import {
   DeliveryAbortedError,
   MelangeError,
   type Message,
+  type RetryOptions,
 } from '@melange/core';
-import type { Lease } from './lease.ts';
-import { attemptOf, fromSqs, type ReceivedMessage } from './sqs-message-mapper.ts';
+import { checkDelayMs } from '@melange/core/adapter';
+import type { Counts } from './attempt-memory.ts';
+import type { Held } from './held-messages.ts';
+import { fromSqs } from './sqs-message-mapper.ts';
 
 /** What a delivery needs of its receiver. */
 export interface DeliveryContext {
-  /** Whether the queue keeps the order of its groups. */
-  readonly keepsOrder: boolean;
   /** Resolves when the copy is taken by the dead-letter queue. */
-  deadLetter(received: ReceivedMessage, options: DeadLetterOptions): Promise<void>;
+  deadLetter(held: Held, options: DeadLetterOptions): Promise<void>;
   /** Rejects with `CONFIGURATION` when the queue has no dead-letter queue. */
   assertDeadLetterQueue(): Promise<void>;
   /** Called when somebody settles it, or when it is lost. */
   onSettling(delivery: SqsDelivery): void;
   /** Called when the deletion of its message waits for its batch. */
   onDeleting(): void;
-  /** Called before the message goes back to its queue: what must not overtake it goes back first. */
-  onGoingBack(delivery: SqsDelivery): Promise<void>;
-  /** Called once when the delivery is over; done means that its message has left the queue. */
+  /** Has the message come again after so many ms; the delivery is over when this resolves or rejects. */
+  comeAgain(delivery: SqsDelivery, delayMs: number, next: Counts): Promise<void>;
+  /** Gives the message back as it came; the delivery is over when this resolves or rejects. */
+  release(delivery: SqsDelivery): Promise<void>;
+  /** Called once when the delivery is over without coming again that way; done means that its message has left the queue. */
   onOver(delivery: SqsDelivery, isDone: boolean): void;
 }
 
-/** A message whose copy could not be made goes back to its queue after so long, so that it does not spin. */
-const pauseAfterFailureSeconds = 1;
+/** A message whose copy could not be made comes again after so long, so that it does not spin. */
+const pauseAfterFailureMs = 1_000;
 
-/** One received message. */
+/** One handing over of a message. */
 export class SqsDelivery implements Delivery {
   readonly message: Message;
   readonly attempt: number;
-  readonly lease: Lease;
-  /** Group whose order the queue keeps. */
-  readonly groupId: string | undefined;
-  readonly #received: ReceivedMessage;
+  readonly redeliveries: number;
+  readonly held: Held;
   readonly #context: DeliveryContext;
   #state: 'open' | 'settled' | 'lost' = 'open';
-  #isOver = false;
   #controller: AbortController | undefined;
   #abortReason: DeliveryAbortedError | undefined;
 
-  constructor(received: ReceivedMessage, context: DeliveryContext, lease: (onLost: () => void) => Lease) {
-    this.message = fromSqs(received);
-    this.attempt = attemptOf(received);
-    // On a standard queue a group is a matter of fair shares, and has no order.
-    this.groupId = context.keepsOrder ? received.Attributes?.MessageGroupId : undefined;
-    this.#received = received;
+  constructor(held: Held, context: DeliveryContext) {
+    this.message = fromSqs(held.received);
+    this.attempt = held.counts.attempt;
+    this.redeliveries = held.counts.redeliveries;
+    this.held = held;
     this.#context = context;
-    this.lease = lease(() => this.lose('lease-lost'));
   }
 
   get signal(): AbortSignal {
@@ -62,23 +60,36 @@ export class SqsDelivery implements Delivery {
     return this.#controller.signal;
   }
 
+  get isAborted(): boolean {
+    return this.#abortReason !== undefined;
+  }
+
   async acknowledge(): Promise<void> {
     if (!this.#begin()) return;
     await this.#leave();
   }
 
-  async retry(options?: { readonly delayMs?: number }): Promise<void> {
+  async retry({ delayMs = 0, because = 'failed' }: RetryOptions = {}): Promise<void> {
+    checkDelayMs('delayMs', delayMs);
     if (!this.#begin()) return;
-    await this.#goBack(Math.ceil((options?.delayMs ?? 0) / 1_000));
+    const { attempt, redeliveries } = this;
+    await this.#context.comeAgain(this, delayMs, {
+      attempt: because === 'failed' ? attempt + 1 : attempt,
+      redeliveries: because === 'not-run' ? redeliveries : 0,
+    });
   }
 
   async deadLetter(options: DeadLetterOptions): Promise<void> {
     if (this.#state === 'open') await this.#context.assertDeadLetterQueue();
     if (!this.#begin()) return;
     try {
-      await this.#context.deadLetter(this.#received, options);
+      await this.#context.deadLetter(this.held, options);
     } catch (error) {
-      await this.#goBack(pauseAfterFailureSeconds).catch(() => undefined);
+      // As the same attempt: a further one might be past the last.
+      const { attempt, redeliveries } = this;
+      await this.#context
+        .comeAgain(this, pauseAfterFailureMs, { attempt, redeliveries })
+        .catch(() => undefined);
       throw error;
     }
     await this.#leave();
@@ -86,17 +97,20 @@ export class SqsDelivery implements Delivery {
 
   async release(): Promise<void> {
     if (!this.#begin()) return;
-    await this.#goBack(0);
+    await this.#context.release(this);
   }
 
-  /** The message is not ours any more: it comes again. Without effect on a delivery that is being settled. */
-  lose(reason: AbortReason): void {
-    if (this.#state !== 'open') return;
+  /**
+   * The message is not ours any more: it comes again. Answers whether it was; a delivery that is being settled stays as it
+   * is.
+   */
+  lose(reason: AbortReason): boolean {
+    if (this.#state !== 'open') return false;
     this.#state = 'lost';
     this.#abortReason = new DeliveryAbortedError(reason, abortTexts[reason] ?? reason);
     this.#controller?.abort(this.#abortReason);
     this.#context.onSettling(this);
-    this.#end(false);
+    return true;
   }
 
   /** Whether there is something to settle. */
@@ -113,28 +127,13 @@ export class SqsDelivery implements Delivery {
   async #leave(): Promise<void> {
     let isDone = false;
     try {
-      const deleted = this.lease.delete();
+      const deleted = this.held.lease.delete();
       this.#context.onDeleting();
       await deleted;
       isDone = true;
     } finally {
-      this.#end(isDone);
+      this.#context.onOver(this, isDone);
     }
-  }
-
-  async #goBack(seconds: number): Promise<void> {
-    try {
-      await this.#context.onGoingBack(this);
-      await this.lease.giveBack(seconds);
-    } finally {
-      this.#end(false);
-    }
-  }
-
-  #end(isDone: boolean): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#context.onOver(this, isDone);
   }
 }
 

@@ -68,6 +68,15 @@ export function isMissingTopic(error: unknown): boolean {
   return codeOf(error) === 'NotFound';
 }
 
+/** Whether a message was refused for what it holds: not for its queue, the rights to it, or the moment. */
+export function isEntryRefused(error: unknown): boolean {
+  const cause = MelangeError.is(error) ? error.cause : error;
+  const code = codeOf(cause);
+  return /^(InvalidParameter|InvalidAttribute|InvalidMessageContents|MissingParameter|ValidationError)/.test(
+    code,
+  );
+}
+
 /** What users see of an error of the SDK; Melange's own stay as they are. */
 export function asMelangeError(error: unknown): MelangeError {
   if (MelangeError.is(error)) return error;

@@ -3,12 +3,21 @@ import { MelangeError, type Message, WireHeader, wireNumber } from '@melange/cor
 import {
   type AttributeValue,
   fromAttributes,
+  type IncomingHeader,
+  isForeign,
   type OutgoingHeader,
   type ReceivedAttribute,
   sizeOfAttributes,
   toAttributes,
 } from './message-attributes.ts';
-import { encodingAttribute, fromBody, isKnownEncoding, toBody, unwrap } from './message-body.ts';
+import {
+  encodingAttribute,
+  fromBody,
+  isKnownEncoding,
+  type ReceivedBody,
+  toBody,
+  unwrap,
+} from './message-body.ts';
 import type { SqsWireFormat } from './sqs-options.ts';
 
 /** A message as both services take it. */
@@ -35,9 +44,15 @@ const envelopeNames: ReadonlySet<string> = new Set([...Object.values(WireHeader)
 
 /**
  * @param mustEncode encodes also text that SQS should take: it refused it.
+ * @param types types of headers that are not text, by name, for a copy of what another client sent.
  * @throws MelangeError `UNSUPPORTED` for a tombstone.
  */
-export function toSqs(message: Message, format: SqsWireFormat, mustEncode = false): OutgoingMessage {
+export function toSqs(
+  message: Message,
+  format: SqsWireFormat,
+  mustEncode = false,
+  types?: ReadonlyMap<string, string>,
+): OutgoingMessage {
   const { id, content, manifest, serializerId, publishedAt, key } = message;
   if (content === null)
     throw new MelangeError('UNSUPPORTED', 'SQS carries no tombstones: give the message content.');
@@ -47,7 +62,7 @@ export function toSqs(message: Message, format: SqsWireFormat, mustEncode = fals
     if (value !== undefined) headers.push({ name, value });
   };
   const addNumber = (name: string, value: number | undefined): void => {
-    if (value !== undefined) headers.push({ name, value: String(value), isNumber: true });
+    if (value !== undefined) headers.push({ name, value: String(value), dataType: 'Number' });
   };
   // In this order: what a filter of a topic or another library reads is never packed.
   add(WireHeader.manifest, manifest);
@@ -56,7 +71,8 @@ export function toSqs(message: Message, format: SqsWireFormat, mustEncode = fals
   add(encodingAttribute, encoding);
   addNumber(WireHeader.publishedAt, publishedAt);
   add(WireHeader.key, key);
-  for (const [name, value] of Object.entries(message.headers)) add(name, value);
+  for (const [name, value] of Object.entries(message.headers))
+    headers.push({ name, value, dataType: types?.get(name) });
   const attributes = toAttributes(headers);
   return {
     body,
@@ -69,34 +85,62 @@ export function toSqs(message: Message, format: SqsWireFormat, mustEncode = fals
 
 /** Never throws: what another client sent is taken as it is, under the broker's id where it has no other. */
 export function fromSqs(received: ReceivedMessage): Message {
-  const own = fromAttributes(received.MessageAttributes);
-  const plain = own.has(encodingAttribute) && own.get(encodingAttribute) === 'text';
-  const body = received.Body ?? '';
-  const envelope = plain ? { text: body } : unwrap(body);
-  const all = new Map([...fromAttributes(envelope.attributes), ...own]);
+  const { all, envelope } = open(received);
   const headers: Record<string, string> = {};
-  for (const [name, value] of all) {
-    // An encoding that a newer version made stays with the content: a copy of it is read where it is known.
-    if (envelopeNames.has(name) && (name !== encodingAttribute || isKnownEncoding(value))) continue;
+  for (const [name, { value }] of all) {
+    if (isOfEnvelope(name, value)) continue;
     Object.defineProperty(headers, name, { value, enumerable: true, configurable: true, writable: true });
   }
-  const isOurs = all.has(WireHeader.messageId);
+  const text = (name: string): string | undefined => all.get(name)?.value;
+  // An empty id is none: all messages that have it would be taken for one.
+  const ownId = text(WireHeader.messageId) || undefined;
   return {
-    id: all.get(WireHeader.messageId) ?? envelope.messageId ?? received.MessageId ?? '',
-    content: fromBody(envelope.text, all.get(encodingAttribute)),
-    manifest: all.get(WireHeader.manifest),
-    serializerId: wireNumber(all.get(WireHeader.serializerId)),
+    id: ownId ?? (envelope.messageId || received.MessageId || ''),
+    content: fromBody(envelope.text, text(encodingAttribute)),
+    manifest: text(WireHeader.manifest),
+    serializerId: wireNumber(text(WireHeader.serializerId)),
     // Without a key our own messages have a group of their own, which means nothing.
-    key: all.get(WireHeader.key) ?? (isOurs ? undefined : received.Attributes?.MessageGroupId),
+    key: text(WireHeader.key) ?? (ownId === undefined ? received.Attributes?.MessageGroupId : undefined),
     headers,
-    publishedAt: wireNumber(all.get(WireHeader.publishedAt)),
+    publishedAt: wireNumber(text(WireHeader.publishedAt)),
   };
 }
 
-/** Times that the message was received, this time included. */
-export function attemptOf({ Attributes }: ReceivedMessage): number {
+/** Types of the headers that were not sent as plain text, by name: a copy keeps them. */
+export function typesOf(received: ReceivedMessage): ReadonlyMap<string, string> {
+  const types = new Map<string, string>();
+  for (const [name, { value, dataType }] of open(received).all)
+    if (isForeign(dataType) && !isOfEnvelope(name, value)) types.set(name, dataType);
+  return types;
+}
+
+function open(received: ReceivedMessage): {
+  readonly all: ReadonlyMap<string, IncomingHeader>;
+  readonly envelope: ReceivedBody;
+} {
+  const own = fromAttributes(received.MessageAttributes);
+  const body = received.Body ?? '';
+  const envelope = own.get(encodingAttribute)?.value === 'text' ? { text: body } : unwrap(body);
+  if (envelope.attributes === undefined) return { all: own, envelope };
+  return { all: new Map([...fromAttributes(envelope.attributes), ...own]), envelope };
+}
+
+/** An encoding that a newer version made stays with the content: a copy of it is read where it is known. */
+function isOfEnvelope(name: string, value: string): boolean {
+  return envelopeNames.has(name) && (name !== encodingAttribute || isKnownEncoding(value));
+}
+
+/** Times that SQS has handed the message out, this time included. */
+export function receivesOf({ Attributes }: ReceivedMessage): number {
   const count = Number(Attributes?.ApproximateReceiveCount);
   return Number.isSafeInteger(count) && count > 0 ? count : 1;
+}
+
+/** Whether this message of a group comes before the other one; SQS numbers those of a FIFO queue, in up to 128 bits. */
+export function isBefore(one: ReceivedMessage, other: ReceivedMessage): boolean {
+  const [before, after] = [one.Attributes?.SequenceNumber ?? '', other.Attributes?.SequenceNumber ?? ''];
+  if (!/^\d+$/.test(before) || !/^\d+$/.test(after)) return false;
+  return BigInt(before) < BigInt(after);
 }
 
 /**
@@ -105,7 +149,7 @@ export function attemptOf({ Attributes }: ReceivedMessage): number {
  * taken for its earlier copy and lost.
  */
 export function deadLetterDeduplicationId(received: ReceivedMessage): string {
-  return hash(`${received.MessageId}:${attemptOf(received)}:dead-letter`);
+  return hash(`${received.MessageId}:${receivesOf(received)}:dead-letter`);
 }
 
 /** Group and deduplication ids are of 128 characters at most, letters, digits and punctuation. */

@@ -60,8 +60,10 @@ export interface SqsBackendOptions {
 /** How a queue is made. A queue is FIFO when its name ends in `.fifo`; its topics and its dead-letter queue must be too. */
 export interface SqsQueueOptions extends QueueOptions {
   /**
-   * Receives after which SQS itself moves a message to the dead-letter queue, 1 to 1,000: the net under messages
-   * that end their process. Keep it above the attempts of the retry policy. Default: 100.
+   * Receives after which SQS itself moves a message to the dead-letter queue, 1 to 1,000: a net, which Melange is not to
+   * reach, as each receive counts, also of a message that was only given back. A queue that exists with less is
+   * raised to this, or to the default when it has less than 100; with `topology: 'look-up'`, and without the right to
+   * change it, that is a `TopologyConflictError`. Default: 1,000.
    */
   readonly maxReceiveCount?: number;
   /**

@@ -1,10 +1,12 @@
 import { PublishBatchCommand } from '@aws-sdk/client-sns';
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
+import type { Troubles } from '@melange/backend-kit';
 import { MelangeError, type Message, MessageTooLargeError } from '@melange/core';
 import type { AwsClients } from './aws-clients.ts';
 import { Batcher, type EntryFailure } from './batcher.ts';
 import {
   asMelangeError,
+  isEntryRefused,
   isMissingQueue,
   isMissingTopic,
   isTransient,
@@ -28,6 +30,7 @@ export interface Envelope {
 /** What an address is: where requests go, and whether order matters there. */
 export interface Destination {
   readonly kind: 'queue' | 'topic';
+  readonly name: string;
   /** URL of a queue, ARN of a topic. */
   readonly address: string;
   readonly isFifo: boolean;
@@ -44,16 +47,31 @@ interface FailedEntry {
 export interface PublisherSettings {
   readonly lingerMs: number;
   readonly maxTopicBytes: number;
+  readonly troubles: Troubles;
 }
+
+/** Where publishing is refused it is of interest for so long after the last try, in ms: whoever published was told. */
+const refusalLastsMs = 60_000;
 
 /** Requests of one destination at the same time: enough to hide their latency, few enough to fill batches. */
 const maxRequests = 16;
+
+/** The last failure of a destination. */
+interface Failure {
+  readonly address: string;
+  /** Whether it may be over without anybody having published again. */
+  readonly isTransient: boolean;
+  /** In ms of `performance.now()`. */
+  readonly at: number;
+}
 
 /** Publishes to queues and topics, whoever publishes at the same time sharing requests. */
 export class SqsPublisher {
   readonly #clients: AwsClients;
   readonly #settings: PublisherSettings;
   readonly #batchers = new Map<string, Batcher<Envelope>>();
+  /** What is in trouble: publishing to this or that destination. */
+  readonly #failures = new Map<string, Failure>();
 
   constructor(clients: AwsClients, settings: PublisherSettings) {
     this.#clients = clients;
@@ -80,7 +98,45 @@ export class SqsPublisher {
     await Promise.all([...this.#batchers.values()].map((batcher) => batcher.drain()));
   }
 
-  #batcherOf({ kind, address, isFifo }: Destination): Batcher<Envelope> {
+  /** Forgets destinations in trouble where nobody waits for a publish any more. */
+  forgetOldTroubles(): void {
+    const now = performance.now();
+    for (const [subject, { address, isTransient, at }] of this.#failures) {
+      const isOver = isTransient ? this.#batchers.get(address)?.isIdle : now - at >= refusalLastsMs;
+      if (isOver !== true) continue;
+      this.#failures.delete(subject);
+      this.#settings.troubles.forget(subject);
+    }
+  }
+
+  /** Runs a request to a destination, for so many messages. */
+  async #watched(
+    { kind, name, address }: Destination,
+    count: number,
+    send: () => Promise<EntryFailure[]>,
+  ): Promise<EntryFailure[]> {
+    const subject = `publishing to ${kind} "${name}"`;
+    const fail = (error: unknown, isTransient: boolean): void => {
+      this.#failures.set(subject, { address, isTransient, at: performance.now() });
+      this.#settings.troubles.begin(subject, reasonOf(error));
+    };
+    try {
+      const failures = await send();
+      const transient = failures.find(({ isTransient }) => isTransient);
+      if (failures.length < count) {
+        if (this.#failures.delete(subject)) this.#settings.troubles.end(subject);
+      } else if (transient !== undefined) fail(transient.error, true);
+      return failures;
+    } catch (error) {
+      // A message that is refused is in trouble itself, and what is missing is nobody's destination.
+      if (!isEntryRefused(error) && !isMissingQueue(error) && !isMissingTopic(error))
+        fail(error, isTransient(error));
+      throw error;
+    }
+  }
+
+  #batcherOf(destination: Destination): Batcher<Envelope> {
+    const { kind, address, isFifo } = destination;
     const clients = this.#clients;
     const { sqs, sns, requestTimeoutMs } = clients;
     const isQueue = kind === 'queue';
@@ -97,8 +153,10 @@ export class SqsPublisher {
             }),
           );
           const command = new SendMessageBatchCommand({ QueueUrl: address, Entries });
-          const { Failed } = await sqs.send(clients.abortable(command, abortSignal));
-          return failuresOf(envelopes, Failed);
+          return this.#watched(destination, envelopes.length, async () => {
+            const { Failed } = await sqs.send(clients.abortable(command, abortSignal));
+            return failuresOf(envelopes, Failed);
+          });
         }
         const PublishBatchRequestEntries = envelopes.map(
           ({ outgoing: { body, attributes, ...ids } }, index) => ({
@@ -109,8 +167,10 @@ export class SqsPublisher {
           }),
         );
         const command = new PublishBatchCommand({ TopicArn: address, PublishBatchRequestEntries });
-        const { Failed } = await sns.send(clients.abortable(command, abortSignal));
-        return failuresOf(envelopes, Failed);
+        return this.#watched(destination, envelopes.length, async () => {
+          const { Failed } = await sns.send(clients.abortable(command, abortSignal));
+          return failuresOf(envelopes, Failed);
+        });
       },
       isTransient,
       isEntryAtFault: (error) => !isMissingQueue(error) && !isMissingTopic(error),
@@ -135,12 +195,13 @@ export function envelopeOf(
   format: SqsWireFormat,
   maxBytes: number,
   delaySeconds?: number,
+  types?: ReadonlyMap<string, string>,
 ): Envelope {
-  const outgoing = toSqs(message, format);
+  const outgoing = toSqs(message, format, false, types);
   assertSize(outgoing, maxBytes);
   // A copy: its owner may change it while it waits.
   const original = { ...message, headers: { ...message.headers } };
-  const encoded = (): OutgoingMessage => toSqs(original, 'melange', true);
+  const encoded = (): OutgoingMessage => toSqs(original, 'melange', true, types);
   const isText = typeof message.content === 'string' && format === 'melange';
   return { outgoing, encoded: isText ? encoded : undefined, delaySeconds };
 }

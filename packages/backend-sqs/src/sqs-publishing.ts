@@ -7,6 +7,10 @@ import {
   QueueNotFoundError,
   TopicNotFoundError,
 } from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
+import { Backlog } from './backlog.ts';
+import { withCarriableContent } from './message-body.ts';
+import { assertQueueName, assertTopicName, isFifo } from './names.ts';
 import type { SnsTopics } from './sns-topics.ts';
 import { asMelangeError, backoffMs, isMissingQueue, isMissingTopic, pause } from './sqs-errors.ts';
 import type { SqsWireFormat } from './sqs-options.ts';
@@ -17,10 +21,13 @@ import {
   maxQueueBytes,
   type SqsPublisher,
 } from './sqs-publisher.ts';
-import { isFifo, type SqsTopology } from './sqs-topology.ts';
+import type { SqsTopology } from './sqs-topology.ts';
 
 /** Longest delay that SQS takes with a message, in seconds. */
 const longestDelaySeconds = 900;
+
+/** Messages of a call that are encoded and sent together. */
+const sliceLength = 1_000;
 
 /** How publishes of an application are made. */
 export interface PublishingSettings {
@@ -35,8 +42,13 @@ export class SqsPublishing {
   readonly #topology: SqsTopology;
   readonly #topics: SnsTopics;
   readonly #settings: PublishingSettings;
+  /** Calls that are not over. */
+  #open = 0;
+  #onIdle: (() => void)[] = [];
   /** Publishes that wait for an address: what is published meanwhile must not overtake them. */
   #asking = 0;
+  /** By kind and name of the destination. */
+  readonly #backlogs = new Map<string, Backlog>();
 
   constructor(
     publisher: SqsPublisher,
@@ -51,23 +63,35 @@ export class SqsPublishing {
   }
 
   /** @throws PublishError, QueueNotFoundError, MelangeError `UNSUPPORTED`. */
-  async toQueue(
+  toQueue(
     queue: string,
     messages: readonly Message[],
     options: PublishOptions & { readonly delayMs?: number },
   ): Promise<void> {
+    if (this.#topology.knownUrlOf(queue) === undefined) assertQueueName(queue);
     const { wireFormat } = this.#settings;
     const delaySeconds = delaySecondsOf(queue, options.delayMs ?? 0);
     const wrap = (message: Message): Envelope => envelopeOf(message, wireFormat, maxQueueBytes, delaySeconds);
-    await this.#publishAll('queue', queue, messages, wrap, options);
+    return this.#publishAll('queue', queue, messages, wrap, options);
   }
 
   /** @throws PublishError, TopicNotFoundError. */
-  async toTopic(topic: string, messages: readonly Message[], options: PublishOptions): Promise<void> {
-    const { maxTopicBytes } = this.#settings;
+  toTopic(topic: string, messages: readonly Message[], options: PublishOptions): Promise<void> {
+    if (this.#topics.knownArnOf(topic) === undefined) assertTopicName(topic);
+    const { maxTopicBytes, wireFormat } = this.#settings;
     // The Python library reads the content of a topic's message as it is.
-    const wrap = (message: Message): Envelope => envelopeOf(message, 'melange', maxTopicBytes);
-    await this.#publishAll('topic', topic, messages, wrap, options);
+    const wrap = (message: Message): Envelope =>
+      envelopeOf(
+        wireFormat === 'python-melange' ? withCarriableContent(message) : message,
+        'melange',
+        maxTopicBytes,
+      );
+    return this.#publishAll('topic', topic, messages, wrap, options);
+  }
+
+  /** Waits for every publish that was called, up to its deadline. */
+  async idle(): Promise<void> {
+    while (this.#open > 0) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
   async #publishAll(
@@ -75,43 +99,100 @@ export class SqsPublishing {
     name: string,
     messages: readonly Message[],
     wrap: (message: Message) => Envelope,
-    { deadlineMs = this.#settings.publishTimeoutMs }: PublishOptions,
+    { deadlineMs }: PublishOptions,
   ): Promise<void> {
-    const until = Date.now() + deadlineMs;
-    const failures: PublishFailure[] = [];
+    const { publishTimeoutMs } = this.#settings;
+    if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
+    const until = deadlineMs === undefined ? undefined : performance.now() + deadlineMs;
+    const key = `${kind} ${name}`;
+    const backlog = this.#backlogs.get(key) ?? new Backlog(publishTimeoutMs);
+    this.#backlogs.set(key, backlog);
+    this.#open += 1;
+    try {
+      const failures: PublishFailure[] = [];
+      const publish = (slice: readonly Message[]): Promise<void> =>
+        this.#publishSlice(kind, name, slice, wrap, { backlog, until, failures });
+      if (messages.length <= sliceLength) await publish(messages);
+      else {
+        const slices: Promise<void>[] = [];
+        for (let from = 0; from < messages.length; from += sliceLength)
+          slices.push(publish(messages.slice(from, from + sliceLength)));
+        for (const outcome of await Promise.allSettled(slices))
+          if (outcome.status === 'rejected') throw outcome.reason;
+      }
+      this.#assertNone(kind, name, failures);
+    } finally {
+      this.#open -= 1;
+      if (this.#open === 0) for (const tell of this.#onIdle.splice(0)) tell();
+    }
+  }
+
+  async #publishSlice(
+    kind: Destination['kind'],
+    name: string,
+    messages: readonly Message[],
+    wrap: (message: Message) => Envelope,
+    call: {
+      readonly backlog: Backlog;
+      readonly until: number | undefined;
+      readonly failures: PublishFailure[];
+    },
+  ): Promise<void> {
+    const { backlog, failures } = call;
     const fail = ({ id }: Message, error: unknown): void => void failures.push({ messageId: id, error });
-    // Before anything is waited for: the owner of the messages may change them afterwards.
-    const wrapped: { readonly message: Message; readonly envelope: Envelope }[] = [];
-    for (const message of messages) {
+    const turn = backlog.enter(messages.length, call.until);
+    if (turn !== undefined) {
+      // Copies: the owner of the messages may change them while they wait.
+      messages = messages.map(copyOf);
       try {
-        wrapped.push({ message, envelope: wrap(message) });
+        await turn;
       } catch (error) {
-        fail(message, error);
+        for (const message of messages) fail(message, error);
+        return;
       }
     }
-    let address = this.#asking > 0 ? undefined : this.#knownAddressOf(kind, name);
-    if (address === undefined) {
-      this.#asking += 1;
-      try {
-        address = await this.#addressOf(kind, name, until);
-      } catch (error) {
-        if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND'))
-          throw error;
-        for (const { message } of wrapped) fail(message, error);
-      } finally {
-        this.#asking -= 1;
+    const until = call.until ?? performance.now() + this.#settings.publishTimeoutMs;
+    let taken = 0;
+    try {
+      // Before anything is waited for: the owner of the messages may change them afterwards.
+      const wrapped: { readonly message: Message; readonly envelope: Envelope }[] = [];
+      for (const message of messages) {
+        try {
+          wrapped.push({ message, envelope: wrap(message) });
+        } catch (error) {
+          fail(message, error);
+        }
       }
-    }
-    if (address !== undefined) {
-      const destination = { kind, address, isFifo: isFifo(name) };
-      const left = Math.max(1, until - Date.now());
+      let address = this.#asking > 0 ? undefined : this.#knownAddressOf(kind, name);
+      if (address === undefined) {
+        this.#asking += 1;
+        try {
+          address = await this.#addressOf(kind, name, until);
+        } catch (error) {
+          if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND'))
+            throw error;
+          for (const { message } of wrapped) fail(message, error);
+          return;
+        } finally {
+          this.#asking -= 1;
+        }
+      }
+      const destination = { kind, name, address, isFifo: isFifo(name) };
+      const left = Math.max(1, Math.round(until - performance.now()));
       const sent = wrapped.map(({ envelope }) => this.#publisher.publish(destination, envelope, left));
       const outcomes = await Promise.allSettled(sent);
       for (const [index, { message }] of wrapped.entries()) {
         const outcome = outcomes[index];
         if (outcome?.status === 'rejected') fail(message, outcome.reason);
+        else taken += 1;
       }
+    } finally {
+      backlog.leave(messages.length, taken > 0);
     }
+  }
+
+  /** @throws PublishError, QueueNotFoundError, TopicNotFoundError. */
+  #assertNone(kind: Destination['kind'], name: string, failures: readonly PublishFailure[]): void {
     if (failures.length === 0) return;
     const missing = failures.find(({ error }) => isMissingQueue(error) || isMissingTopic(error));
     if (missing === undefined) {
@@ -138,10 +219,10 @@ export class SqsPublishing {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const found = kind === 'queue' ? this.#topology.urlOf(name) : this.#topics.arnOf(name);
-        return await within(until - Date.now(), found);
+        return await within(until - performance.now(), found);
       } catch (error) {
-        if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || Date.now() >= until) throw error;
-        await pause(Math.min(backoffMs(attempt), Math.max(0, until - Date.now())));
+        if (!MelangeError.is(error, 'BROKER_UNAVAILABLE') || performance.now() >= until) throw error;
+        await pause(Math.min(backoffMs(attempt), Math.max(0, until - performance.now())));
       }
     }
   }
@@ -157,8 +238,19 @@ function within<Result>(milliseconds: number, work: Promise<Result>): Promise<Re
   });
 }
 
+/** Its owner may change the original. */
+function copyOf(message: Message): Message {
+  const { content } = message;
+  return {
+    ...message,
+    headers: { ...message.headers },
+    ...(content instanceof Uint8Array && { content: Uint8Array.from(content) }),
+  };
+}
+
 function delaySecondsOf(queue: string, delayMs: number): number | undefined {
-  if (delayMs <= 0) return undefined;
+  checkDelayMs('delayMs', delayMs);
+  if (delayMs === 0) return undefined;
   const seconds = Math.ceil(delayMs / 1_000);
   if (isFifo(queue)) {
     const text = `"${queue}" is a FIFO queue, and those delay no single message: publish without delayMs.`;

@@ -1,20 +1,24 @@
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs';
+import type { Troubles } from '@melange/backend-kit';
 import {
   type DeadLetterOptions,
   type Delivery,
   type Logger,
+  MelangeError,
   QueueNotFoundError,
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
+import type { AttemptMemory } from './attempt-memory.ts';
 import type { AwsClients } from './aws-clients.ts';
-import { GroupLanes } from './group-lanes.ts';
+import { type Held, HeldMessages } from './held-messages.ts';
 import { Lease, type LeaseRequests } from './lease.ts';
-import { type HeldMessage, Receives } from './receives.ts';
-import { type DeliveryContext, SqsDelivery } from './sqs-delivery.ts';
-import { asMelangeError, isMissingQueue, reasonOf } from './sqs-errors.ts';
-import type { ReceivedMessage } from './sqs-message-mapper.ts';
-import { isFifo, type SqsTopology } from './sqs-topology.ts';
+import { isFifo } from './names.ts';
+import { type HeldMessage, type Received, Receives } from './receives.ts';
+import type { SqsDelivery } from './sqs-delivery.ts';
+import { asMelangeError, isMissingQueue } from './sqs-errors.ts';
+import { isBefore, type ReceivedMessage } from './sqs-message-mapper.ts';
+import type { SqsTopology } from './sqs-topology.ts';
 
 /** What a receiver needs of its backend. */
 export interface ReceiverSettings {
@@ -22,16 +26,21 @@ export interface ReceiverSettings {
   readonly clients: AwsClients;
   readonly topology: SqsTopology;
   readonly logger: Logger;
+  readonly troubles: Troubles;
   readonly waitTimeSeconds: number;
   readonly emptyAfterSeconds: number;
   readonly maxReceives: number | undefined;
+  readonly memory: AttemptMemory;
   requestsOf(url: string): LeaseRequests;
-  deadLetter(received: ReceivedMessage, options: DeadLetterOptions): Promise<void>;
+  deadLetter(held: Held, options: DeadLetterOptions): Promise<void>;
   assertDeadLetterQueue(): Promise<void>;
 }
 
 /** Longest wait at the close for what is unsettled to go back, in ms; after that it comes back by itself. */
 const closeWithinMs = 3_000;
+
+/** A message whose receiver threw comes again after so long, in ms, so that it does not spin. */
+const pauseAfterThrowMs = 1_000;
 
 /** One subscription: receives, keeps what it received visible to nobody else, and hands it over. */
 export class SqsReceiver implements Subscription {
@@ -40,11 +49,13 @@ export class SqsReceiver implements Subscription {
   readonly #options: SubscribeOptions;
   readonly #receive: (delivery: Delivery) => void;
   readonly #receives: Receives;
-  readonly #context: DeliveryContext;
-  readonly #held = new Set<SqsDelivery>();
-  readonly #lanes = new GroupLanes<SqsDelivery>();
+  readonly #held: HeldMessages;
+  /** Whether the queue keeps the order of its groups. */
+  readonly #keepsOrder: boolean;
   #requests: LeaseRequests | undefined;
   #keeping: NodeJS.Timeout | undefined;
+  /** The last two times at which leases were looked at: at the earlier one, what is received now was not here yet. */
+  #looks: readonly [earlier: number, later: number] = [0, 0];
   #isClosed = false;
   /** How many were held when the last receive was asked for. */
   #heldWhenAsked = 0;
@@ -52,7 +63,6 @@ export class SqsReceiver implements Subscription {
   /** Those that nobody settles yet. */
   readonly #open = new Set<SqsDelivery>();
   #closing: Promise<void> | undefined;
-  #givingBack: Promise<unknown> = Promise.resolve();
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
   #onChange: () => void = () => undefined;
@@ -61,6 +71,7 @@ export class SqsReceiver implements Subscription {
     this.#settings = settings;
     this.#options = options;
     this.#receive = receive;
+    this.#keepsOrder = isFifo(settings.queue);
     this.ended = new Promise((resolve, reject) => {
       this.#end = resolve;
       this.#fail = reject;
@@ -68,29 +79,31 @@ export class SqsReceiver implements Subscription {
     // Whoever waits for it hears of a failure; nobody has to.
     this.ended.catch(() => undefined);
     const { maxInFlight, untilEmpty = false } = options;
+    this.#held = new HeldMessages({
+      maxInFlight,
+      mayPark: !untilEmpty,
+      memory: settings.memory,
+      context: {
+        deadLetter: (held, why) => settings.deadLetter(held, why),
+        assertDeadLetterQueue: () => settings.assertDeadLetterQueue(),
+        onSettling: (delivery) => this.#open.delete(delivery),
+        onDeleting: () => this.#onDeleting(),
+      },
+      handOver: (delivery) => this.#handOver(delivery),
+      onChange: () => {
+        this.#receives.fill();
+        this.#onChange();
+      },
+    });
     this.#receives = new Receives({
       receive: (count, waitSeconds) => this.#request(count, waitSeconds),
-      room: () => maxInFlight - this.#held.size,
+      room: () => this.#held.room,
       maxInFlight,
       maxReceives: untilEmpty ? 1 : (settings.maxReceives ?? Math.min(10, Math.ceil(maxInFlight / 10))),
       waitSeconds: untilEmpty ? settings.emptyAfterSeconds : settings.waitTimeSeconds,
-      onMessages: (messages) => this.#onMessages(messages),
+      onMessages: (received) => this.#onMessages(received),
       onFailure: (failures, error) => this.#onFailure(failures, error),
     });
-    this.#context = {
-      keepsOrder: isFifo(settings.queue),
-      deadLetter: (received, why) => settings.deadLetter(received, why),
-      assertDeadLetterQueue: () => settings.assertDeadLetterQueue(),
-      onGoingBack: (delivery) => this.#giveBack(this.#lanes.takeFollowers(delivery)),
-      onSettling: (delivery) => this.#open.delete(delivery),
-      onDeleting: () => this.#onDeleting(),
-      onOver: (delivery, isDone) => this.#onOver(delivery, isDone),
-    };
-  }
-
-  /** Why nothing is received at the moment, if so. */
-  get stalledBecause(): string | undefined {
-    return this.#receives.stalledBecause;
   }
 
   /** @throws QueueNotFoundError, BrokerUnavailableError. */
@@ -98,6 +111,8 @@ export class SqsReceiver implements Subscription {
     const { url } = await this.#settings.topology.detailsOf(this.#settings.queue);
     this.#requests = this.#settings.requestsOf(url);
     const everyMs = Math.max(100, (this.#requests.visibilityTimeoutSeconds * 1_000) / 10);
+    const now = performance.now();
+    this.#looks = [now, now];
     this.#keeping = setInterval(() => this.#keep(), everyMs);
     this.#receives.fill();
   }
@@ -111,14 +126,11 @@ export class SqsReceiver implements Subscription {
   /** Closes without waiting for unsettled deliveries: they are lost to their handlers and go back to the queue. */
   async abandon(): Promise<void> {
     this.#stop();
-    const givenBack = [...this.#held].map(async (delivery) => {
-      delivery.lose('shutdown');
-      await delivery.lease.giveBack(0);
-    });
+    const givenBack = this.#held.abandon();
     this.#requests?.deletes.flush();
     this.#requests?.visibilities.flush();
     const settled = (async () => {
-      await Promise.allSettled(givenBack);
+      await givenBack;
       while (this.#held.size > 0) await this.#change();
     })();
     let timer: NodeJS.Timeout | undefined;
@@ -136,19 +148,24 @@ export class SqsReceiver implements Subscription {
     await this.#requests?.visibilities.drain();
   }
 
+  get #trouble(): string {
+    return `receiving from queue "${this.#settings.queue}"`;
+  }
+
   #stop(): void {
     this.#isClosed = true;
     this.#receives.stop();
+    this.#settings.troubles.forget(this.#trouble);
     this.#end();
   }
 
   async #finish(): Promise<void> {
-    await this.#giveBack(this.#lanes.takeWaiting());
+    await this.#held.close();
     while (this.#held.size > 0) await this.#change();
     clearInterval(this.#keeping);
   }
 
-  async #request(count: number, waitSeconds: number): Promise<readonly HeldMessage[]> {
+  async #request(count: number, waitSeconds: number): Promise<Received> {
     const { queue, topology, clients } = this.#settings;
     const url = await topology.urlOf(queue);
     this.#heldWhenAsked = this.#held.size;
@@ -158,15 +175,21 @@ export class SqsReceiver implements Subscription {
       WaitTimeSeconds: waitSeconds,
       VisibilityTimeout: this.#requests?.visibilityTimeoutSeconds,
       MessageAttributeNames: ['All'],
-      MessageSystemAttributeNames: ['ApproximateReceiveCount', 'MessageGroupId'],
+      MessageSystemAttributeNames: [
+        'ApproximateReceiveCount',
+        'MessageGroupId',
+        ...(this.#keepsOrder ? (['SequenceNumber'] as const) : []),
+      ],
     });
     const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), waitSeconds * 1_000 + clients.requestTimeoutMs);
     // It outlives the backend when it is closed, and must not keep the process for that.
     timer.unref();
+    const askedAt = performance.now();
     try {
       const { Messages = [] } = await clients.receiving.send(clients.abortable(command, controller.signal));
-      return Messages;
+      // Had the process stood still since the answer came, it would not have looked twice since.
+      return { messages: Messages, since: Math.max(askedAt, this.#looks[0]) };
     } catch (error) {
       if (isMissingQueue(error)) topology.forget(queue);
       throw error;
@@ -175,72 +198,74 @@ export class SqsReceiver implements Subscription {
     }
   }
 
-  #onMessages(messages: readonly HeldMessage[]): void {
+  #onMessages({ messages, since }: Received): void {
     const requests = this.#requests;
     if (requests === undefined) return;
+    const { memory } = this.#settings;
     if (this.#isClosed) {
       // Last one first: that is how a FIFO queue gets its order back.
-      for (const { ReceiptHandle = '' } of [...messages].reverse())
-        new Lease(ReceiptHandle, requests, () => undefined).giveBack(0).catch(() => undefined);
+      for (const message of [...messages].reverse()) {
+        memory.remember(message, memory.countsOf(message));
+        const lease = new Lease(message.ReceiptHandle ?? '', requests, since, () => undefined);
+        lease.giveBack(0).catch(() => undefined);
+      }
       requests.visibilities.flush();
       return;
     }
-    for (const message of messages) {
-      const delivery = new SqsDelivery(
-        message,
-        this.#context,
-        (onLost) => new Lease(message.ReceiptHandle ?? '', requests, onLost),
-      );
-      this.#held.add(delivery);
-      if (this.#lanes.enter(delivery)) this.#handOver(delivery);
-    }
+    const firsts = new Map<string, ReceivedMessage>();
+    this.#held.take(messages.map((message) => this.#hold(message, requests, since, firsts)));
     if (this.#options.untilEmpty === true && messages.length === 0) this.#onEmpty();
+  }
+
+  /** @param firsts the first message of each group in this receive; this one is added. */
+  #hold(
+    received: HeldMessage,
+    requests: LeaseRequests,
+    since: number,
+    firsts: Map<string, ReceivedMessage>,
+  ): Held {
+    // On a standard queue a group is a matter of fair shares, and has no order.
+    const groupId = this.#keepsOrder ? received.Attributes?.MessageGroupId : undefined;
+    let hasNotRun = false;
+    if (groupId !== undefined) {
+      const before = this.#held.headOf(groupId)?.received ?? firsts.get(groupId);
+      // It can only have run when all that were before it in its group had left the queue.
+      hasNotRun = before !== undefined && isBefore(before, received);
+      if (before === undefined) firsts.set(groupId, received);
+    }
+    const held: Held = {
+      received,
+      groupId,
+      counts: this.#settings.memory.countsOf(received, hasNotRun),
+      lease: new Lease(received.ReceiptHandle ?? '', requests, since, () => this.#held.lose(held)),
+      delivery: undefined,
+      timer: undefined,
+      dueAt: 0,
+    };
+    return held;
   }
 
   /** Nothing came: that is the end, unless a message that was held here kept the others of its group at the queue. */
   #onEmpty(): void {
-    if (this.#context.keepsOrder && this.#heldWhenAsked > 0) return;
+    if (this.#keepsOrder && this.#heldWhenAsked > 0) return;
     this.#receives.stop();
     this.#end();
   }
 
   #handOver(delivery: SqsDelivery): void {
-    if (this.#isClosed) {
-      delivery.release().catch(() => undefined);
-      return;
-    }
     this.#open.add(delivery);
     try {
       this.#receive(delivery);
     } catch (error) {
       this.#settings.logger.error('the receiver of a delivery threw', { queue: this.#settings.queue, error });
-      delivery.release().catch(() => undefined);
+      delivery.retry({ delayMs: pauseAfterThrowMs, because: 'not-run' }).catch(() => undefined);
     }
   }
 
-  #onOver(delivery: SqsDelivery, isDone: boolean): void {
-    this.#held.delete(delivery);
-    // Its group goes on at the queue, with the message that comes again.
-    if (!isDone) void this.#giveBack(this.#lanes.takeFollowers(delivery));
-    const next = this.#lanes.leave(delivery);
-    if (next !== undefined) this.#handOver(next);
-    this.#receives.fill();
-    this.#onChange();
-  }
-
-  /** Gives back what nobody was handed; resolves when that is done, what went before it included. */
-  async #giveBack(deliveries: readonly SqsDelivery[]): Promise<void> {
-    const givenBack = [...deliveries].reverse().map((delivery) => {
-      delivery.lose('shutdown');
-      return delivery.lease.giveBack(0);
-    });
-    this.#givingBack = Promise.allSettled([this.#givingBack, ...givenBack]);
-    await this.#givingBack;
-  }
-
   #keep(): void {
-    const now = Date.now();
-    for (const { lease } of [...this.#held]) lease.keep(now);
+    const now = performance.now();
+    this.#looks = [this.#looks[1], now];
+    this.#held.keep(now);
   }
 
   /** Deletes wait for others to share their request; when no delivery is open that could join, they need not. */
@@ -254,20 +279,24 @@ export class SqsReceiver implements Subscription {
   }
 
   #onFailure(failures: number, error: unknown): void {
-    const { queue, logger } = this.#settings;
+    const { queue, troubles } = this.#settings;
     if (failures === 0) {
-      logger.info('receiving again', { queue });
+      troubles.end(this.#trouble);
+      return;
+    }
+    if (this.#isClosed) return;
+    if (!isMissingQueue(error) && !MelangeError.is(error, 'QUEUE_NOT_FOUND')) {
+      troubles.begin(this.#trouble, asMelangeError(error).message);
       return;
     }
     // A run that ends with an empty queue has come to its end when there is no queue.
-    if (this.#options.untilEmpty === true && isMissingQueue(error)) {
+    if (this.#options.untilEmpty === true) {
       this.#isClosed = true;
       this.#receives.stop();
       this.#fail(new QueueNotFoundError(queue, { cause: error }));
       return;
     }
-    if (failures === 1) logger.warn('stopped receiving', { queue, reason: asMelangeError(error).message });
-    else logger.debug('cannot receive yet', { queue, reason: reasonOf(error) });
+    troubles.begin(this.#trouble, 'the queue does not exist; it is asked for until it is declared again');
   }
 
   #change(): Promise<void> {

@@ -8,18 +8,27 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs';
 import {
+  type Logger,
   MelangeError,
   type QueueDescription,
   QueueNotFoundError,
   TopologyConflictError,
 } from '@melange/core';
 import { Addresses } from './addresses.ts';
-import { allowTopics, topicsAllowedBy } from './queue-policy.ts';
+import { assertNames, assertQueueName, assertTopicName } from './names.ts';
+import { changedPolicy, topicsAllowedBy } from './queue-policy.ts';
+import {
+  assertSame,
+  attributesOf,
+  deadLetterQueueOf,
+  lowReceiveCount,
+  type QueueAttributes,
+  raisedRedrivePolicy,
+  warnOfRetention,
+} from './queue-settings.ts';
 import type { Retried, SnsTopics } from './sns-topics.ts';
 import { codeOf, isMissingQueue, pause } from './sqs-errors.ts';
 import type { SqsQueueOptions } from './sqs-options.ts';
-
-const defaultMaxReceiveCount = 100;
 
 /** SQS takes the name of a deleted queue again after a minute. */
 const nameIsFreeWithinMs = 65_000;
@@ -31,12 +40,7 @@ const writersSettleMs = 100;
 export interface QueueDetails {
   readonly url: string;
   readonly arn: string;
-  readonly attributes: Readonly<Partial<Record<string, string>>>;
-}
-
-/** Whether SQS and SNS keep the order of what goes through. */
-export function isFifo(name: string): boolean {
-  return name.endsWith('.fifo');
+  readonly attributes: QueueAttributes;
 }
 
 /** Makes, finds and describes queues, and binds them to topics. */
@@ -45,11 +49,13 @@ export class SqsTopology {
   readonly #topics: SnsTopics;
   readonly #retried: Retried;
   readonly #mayChange: boolean;
+  readonly #logger: Logger;
   readonly #urls = new Addresses((name) => this.#findUrl(name));
   /** Declarations of one queue follow each other: each reads the policy that the one before it wrote. */
   readonly #declaring = new Map<string, Promise<void>>();
 
-  constructor(client: SQSClient, topics: SnsTopics, retried: Retried, mayChange: boolean) {
+  constructor(client: SQSClient, topics: SnsTopics, retried: Retried, mayChange: boolean, logger: Logger) {
+    this.#logger = logger;
     this.#client = client;
     this.#topics = topics;
     this.#retried = retried;
@@ -57,12 +63,13 @@ export class SqsTopology {
   }
 
   async declareTopic(name: string): Promise<void> {
-    assertName('topic', name, 256);
+    assertTopicName(name);
     if (this.#mayChange) await this.#topics.declare(name);
     else await this.#topics.arnOf(name);
   }
 
   declareQueue(name: string, options: SqsQueueOptions): Promise<void> {
+    assertNames(name, options);
     const before = this.#declaring.get(name) ?? Promise.resolve();
     const declared = before.then(() =>
       this.#mayChange ? this.#declare(name, options) : this.#lookUp(name, options),
@@ -115,11 +122,16 @@ export class SqsTopology {
   async describeQueue(name: string): Promise<QueueDescription> {
     const details = await this.#detailsIfAny(name);
     if (details === undefined) return { exists: false, depth: 0, deadLetterQueue: undefined };
-    const count = (attribute: QueueAttributeName): number => Number(details.attributes[attribute] ?? 0);
+    const { attributes, arn } = details;
+    const count = (attribute: QueueAttributeName): number => Number(attributes[attribute] ?? 0);
+    const topicArns = topicsAllowedBy(attributes.Policy);
     return {
       exists: true,
       depth: count('ApproximateNumberOfMessages') + count('ApproximateNumberOfMessagesDelayed'),
-      deadLetterQueue: deadLetterQueueOf(details),
+      inFlight: count('ApproximateNumberOfMessagesNotVisible'),
+      deadLetterQueue: deadLetterQueueOf(attributes),
+      topics: topicArns.map((topicArn) => topicArn.split(':').at(-1) ?? topicArn).sort(),
+      filter: await this.#topics.filterOf(topicArns, arn),
     };
   }
 
@@ -138,35 +150,83 @@ export class SqsTopology {
   }
 
   async #declare(name: string, options: SqsQueueOptions): Promise<void> {
-    const { topics = [], filter, deadLetterQueue } = options;
-    assertSameKind(name, options);
-    assertName('queue', name, 80);
-    if (deadLetterQueue !== undefined) assertName('queue', deadLetterQueue, 80);
-    for (const topic of topics) assertName('topic', topic, 256);
+    const { deadLetterQueue } = options;
     let details = await this.#detailsIfAny(name);
-    if (details !== undefined) assertSame(name, details, options);
+    if (details !== undefined) assertSame(name, details.attributes, options);
     let deadLetterArn: string | undefined;
     if (deadLetterQueue !== undefined) {
       if ((await this.#detailsIfAny(deadLetterQueue)) === undefined)
         await this.#create(deadLetterQueue, {}, undefined);
-      deadLetterArn = (await this.detailsOf(deadLetterQueue)).arn;
+      const { arn, attributes } = await this.detailsOf(deadLetterQueue);
+      deadLetterArn = arn;
+      warnOfRetention(deadLetterQueue, attributes, {}, this.#logger);
     }
     if (details === undefined) {
       await this.#create(name, options, deadLetterArn);
       details = await this.detailsOf(name);
       // Somebody else may have made it meanwhile.
-      assertSame(name, details, options);
+      assertSame(name, details.attributes, options);
     }
-    if (topics.length === 0) return;
+    warnOfRetention(name, details.attributes, options, this.#logger);
+    await this.#raiseReceiveCount(name, details, options);
+    await this.#bind(name, details, options);
+  }
+
+  async #raiseReceiveCount(name: string, details: QueueDetails, options: SqsQueueOptions): Promise<void> {
+    const raised = raisedRedrivePolicy(details.attributes, options);
+    if (raised === undefined) return;
+    const { present, wanted, policy: RedrivePolicy } = raised;
+    const request = { QueueUrl: details.url, Attributes: { RedrivePolicy } };
+    try {
+      await this.#retried(() => this.#client.send(new SetQueueAttributesCommand(request)));
+    } catch (error) {
+      if (MelangeError.is(error, 'BROKER_UNAVAILABLE')) throw error;
+      throw lowReceiveCount(name, present, wanted, error);
+    }
+    this.#logger.info('raised maxReceiveCount of a queue, so that retries follow the retry policy', {
+      queue: name,
+      from: present,
+      to: wanted,
+    });
+  }
+
+  /** Subscribes the queue to its topics, ends what is to be removed, and says what stays that is not declared any more. */
+  async #bind(name: string, details: QueueDetails, options: SqsQueueOptions): Promise<void> {
+    const { topics = [], removeTopics = [], filter, replaceFilter = false } = options;
+    const isTopic = (names: readonly string[], arn: string): boolean =>
+      names.includes(arn.split(':').at(-1) ?? '');
+    const before = topicsAllowedBy(details.attributes.Policy);
+    for (const topic of removeTopics)
+      await this.#topics.unsubscribe(this.#topics.arnBeside(details.arn, topic), details.arn);
     const topicArns = await Promise.all(topics.map((topic) => this.#topics.declare(topic)));
-    await this.#allow(name, details, topicArns);
-    for (const topicArn of topicArns) await this.#topics.subscribe(topicArn, details.arn, filter);
+    if (topicArns.length > 0 || removeTopics.length > 0)
+      await this.#allow(name, details, topicArns, (arn) => isTopic(removeTopics, arn));
+    const kept = new Set<string>();
+    let keepsAll = false;
+    for (const topicArn of topicArns) {
+      const more = await this.#topics.subscribe(topicArn, details.arn, filter, replaceFilter);
+      if (more === 'all') keepsAll = true;
+      else for (const manifest of more) kept.add(manifest);
+    }
+    const keptTopics = before
+      .filter((arn) => !isTopic(topics, arn) && !isTopic(removeTopics, arn))
+      .map((arn) => arn.split(':').at(-1) ?? arn);
+    if (keptTopics.length === 0 && kept.size === 0 && !keepsAll) return;
+    this.#logger.warn('A queue keeps what its declaration does not name any more.', {
+      queue: name,
+      ...(keptTopics.length > 0 && { topics: keptTopics.sort(), toRemoveTopics: 'removeTopics' }),
+      ...((keepsAll || kept.size > 0) && {
+        manifests: keepsAll ? 'all' : [...kept].sort(),
+        toRemoveManifests: 'replaceFilter',
+      }),
+    });
   }
 
   async #lookUp(name: string, options: SqsQueueOptions): Promise<void> {
-    assertSameKind(name, options);
     const details = await this.detailsOf(name);
-    assertSame(name, details, options);
+    assertSame(name, details.attributes, options);
+    const raised = raisedRedrivePolicy(details.attributes, options);
+    if (raised !== undefined) throw lowReceiveCount(name, raised.present, raised.wanted);
     for (const topic of options.topics ?? []) {
       const topicArn = await this.#topics.arnOf(topic);
       if ((await this.#topics.subscriptionOf(topicArn, details.arn)) !== undefined) continue;
@@ -174,21 +234,18 @@ export class SqsTopology {
         `Queue "${name}" is not subscribed to topic "${topic}": subscribe it, or set topology to declare.`,
       );
     }
+    for (const topic of options.removeTopics ?? []) {
+      const topicArn = this.#topics.arnBeside(details.arn, topic);
+      if ((await this.#topics.subscriptionIfAny(topicArn, details.arn)) === undefined) continue;
+      throw new TopologyConflictError(
+        `Queue "${name}" is subscribed to topic "${topic}": unsubscribe it, or set topology to declare.`,
+      );
+    }
   }
 
   async #create(name: string, options: SqsQueueOptions, deadLetterArn: string | undefined): Promise<void> {
-    const maxReceiveCount = options.maxReceiveCount ?? defaultMaxReceiveCount;
-    const Attributes: Record<string, string> = {
-      MaximumMessageSize: '1048576',
-      // As long as SQS can, in seconds: after its default of four days what nobody has processed is gone.
-      MessageRetentionPeriod: '1209600',
-      ...(isFifo(name) && { FifoQueue: 'true' }),
-      ...(deadLetterArn !== undefined && {
-        RedrivePolicy: JSON.stringify({ deadLetterTargetArn: deadLetterArn, maxReceiveCount }),
-      }),
-      ...options.attributes,
-    };
-    const until = Date.now() + nameIsFreeWithinMs;
+    const Attributes = attributesOf(name, options, deadLetterArn);
+    const until = performance.now() + nameIsFreeWithinMs;
     for (;;) {
       try {
         const { QueueUrl = '' } = await this.#retried(() =>
@@ -200,17 +257,22 @@ export class SqsTopology {
         const code = codeOf((error as Error).cause ?? error);
         // Made by somebody else in between: whether it is the same queue is looked at next.
         if (code === 'QueueNameExists' || code === 'QueueAlreadyExists') return;
-        if (code !== 'QueueDeletedRecently' || Date.now() > until) throw error;
+        if (code !== 'QueueDeletedRecently' || performance.now() > until) throw error;
         await pause(1_000);
       }
     }
   }
 
-  /** Lets all the topics send to the queue, those of other declarations and of other processes too. */
-  async #allow(name: string, found: QueueDetails, topicArns: readonly string[]): Promise<void> {
+  /** Lets the topics send to the queue, those of other declarations and of other processes too, but for those that are removed. */
+  async #allow(
+    name: string,
+    found: QueueDetails,
+    topicArns: readonly string[],
+    isRemoved: (topicArn: string) => boolean,
+  ): Promise<void> {
     let details = found;
     for (let attempt = 1; ; attempt += 1) {
-      const policy = allowTopics(details.attributes.Policy, details.arn, topicArns);
+      const policy = changedPolicy(details.attributes.Policy, details.arn, topicArns, isRemoved);
       if (policy === undefined) return;
       if (attempt > 5) {
         throw new TopologyConflictError(
@@ -227,6 +289,7 @@ export class SqsTopology {
   }
 
   async #findUrl(name: string): Promise<string> {
+    assertQueueName(name);
     try {
       const { QueueUrl = '' } = await this.#retried(() =>
         this.#client.send(new GetQueueUrlCommand({ QueueName: name })),
@@ -246,47 +309,4 @@ export class SqsTopology {
       throw error;
     }
   }
-}
-
-/** Name of the dead-letter queue in the redrive policy, which is of the same account and region. */
-export function deadLetterQueueOf({ attributes }: QueueDetails): string | undefined {
-  if (attributes.RedrivePolicy === undefined || attributes.RedrivePolicy === '') return undefined;
-  const { deadLetterTargetArn } = JSON.parse(attributes.RedrivePolicy) as { deadLetterTargetArn?: string };
-  return deadLetterTargetArn?.split(':').at(-1);
-}
-
-function assertSame(name: string, details: QueueDetails, options: SqsQueueOptions): void {
-  const declared = deadLetterQueueOf(details);
-  if (declared !== options.deadLetterQueue) {
-    throw new TopologyConflictError(
-      `Queue "${name}" exists with the dead-letter queue ${declared ?? '(none)'}, not ${options.deadLetterQueue ?? '(none)'}.`,
-    );
-  }
-  for (const [attribute, value] of Object.entries(options.attributes ?? {})) {
-    const present = details.attributes[attribute];
-    if (present === value) continue;
-    throw new TopologyConflictError(
-      `Queue "${name}" exists with ${attribute} ${present ?? '(not set)'}, not ${value}.`,
-    );
-  }
-}
-
-/** Emulators take names that AWS does not. */
-function assertName(kind: 'queue' | 'topic', name: string, longest: number): void {
-  if (name.length <= longest && /^[\w-]+(\.fifo)?$/.test(name)) return;
-  const text = `AWS takes no ${kind} named "${name}": use up to ${longest} letters, digits, - and _, with .fifo at the end of what keeps order.`;
-  throw new MelangeError('CONFIGURATION', text);
-}
-
-function assertSameKind(name: string, { deadLetterQueue, topics = [] }: SqsQueueOptions): void {
-  if (deadLetterQueue === name)
-    throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
-  if (deadLetterQueue !== undefined && isFifo(deadLetterQueue) !== isFifo(name)) {
-    const text = `"${deadLetterQueue}" cannot be the dead-letter queue of "${name}": both names end in .fifo, or none.`;
-    throw new MelangeError('CONFIGURATION', text);
-  }
-  const other = topics.find((topic) => isFifo(topic) !== isFifo(name));
-  if (other === undefined) return;
-  const text = `Topic "${other}" cannot send to queue "${name}": both names end in .fifo, or none.`;
-  throw new MelangeError('CONFIGURATION', text);
 }

@@ -43,7 +43,7 @@ function requests(
     visibilities: new Batcher<VisibilityChange>({
       ...common,
       send: async (changes) => {
-        sent.push(...changes.map((change) => ({ ...change, at: Date.now() })));
+        sent.push(...changes.map((change) => ({ ...change, at: performance.now() })));
         return changes.flatMap(failuresOf);
       },
     }),
@@ -58,14 +58,14 @@ function isAllowed({ at, seconds }: Sent, received: number): boolean {
 test('a lease is extended up to twelve hours after its receive, and then lost', async () => {
   const made = requests(1_800);
   const lost = vi.fn();
-  const lease = new Lease('handle', made, lost);
-  const from = Date.now();
+  const lease = new Lease('handle', made, performance.now(), lost);
+  const from = performance.now();
   let lostAfter = 0;
   lost.mockImplementation(() => {
-    lostAfter = Date.now() - from;
+    lostAfter = performance.now() - from;
   });
-  while (Date.now() - from < 13 * hour) {
-    lease.keep(Date.now());
+  while (performance.now() - from < 13 * hour) {
+    lease.keep(performance.now());
     await vi.advanceTimersByTimeAsync(60_000);
   }
   expect(lost).toHaveBeenCalledTimes(1);
@@ -78,8 +78,8 @@ test('a lease is extended up to twelve hours after its receive, and then lost', 
 
 test('a retry is delayed no further than the twelve hours', async () => {
   const made = requests(30);
-  const from = Date.now();
-  const given = new Lease('handle', made, () => undefined).giveBack(24 * 3_600);
+  const from = performance.now();
+  const given = new Lease('handle', made, performance.now(), () => undefined).giveBack(24 * 3_600);
   await vi.advanceTimersByTimeAsync(10);
   await given;
   expect(made.sent).toHaveLength(1);
@@ -98,24 +98,24 @@ test('an extension that is refused as too long is said once, and loses nothing t
     'Value 30 for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [43200 seconds].';
   const made = requests(30, refusedAs(text));
   const lost = vi.fn();
-  const lease = new Lease('handle', made, lost);
+  const lease = new Lease('handle', made, performance.now(), lost);
   for (let second = 0; second < 29; second += 1) {
-    lease.keep(Date.now());
+    lease.keep(performance.now());
     await vi.advanceTimersByTimeAsync(1_000);
   }
   expect(lost).not.toHaveBeenCalled();
   expect(made.warnings).toEqual([expect.stringContaining('beyond the limit')]);
   await vi.advanceTimersByTimeAsync(1_000);
-  lease.keep(Date.now());
+  lease.keep(performance.now());
   expect(lost).toHaveBeenCalledTimes(1);
 });
 
 test('an extension that is refused for its receipt loses the message at once', async () => {
   const text = 'Value AQEB for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.';
   const lost = vi.fn();
-  const lease = new Lease('handle', requests(30, refusedAs(text)), lost);
+  const lease = new Lease('handle', requests(30, refusedAs(text)), performance.now(), lost);
   await vi.advanceTimersByTimeAsync(20_000);
-  lease.keep(Date.now());
+  lease.keep(performance.now());
   await vi.advanceTimersByTimeAsync(10);
   expect(lost).toHaveBeenCalledTimes(1);
 });
@@ -123,11 +123,11 @@ test('an extension that is refused for its receipt loses the message at once', a
 test('a lease that was given back is extended no more', async () => {
   const made = requests(30);
   const lost = vi.fn();
-  const lease = new Lease('handle', made, lost);
+  const lease = new Lease('handle', made, performance.now(), lost);
   const given = lease.giveBack(0);
   await vi.advanceTimersByTimeAsync(60_000);
   await given;
-  lease.keep(Date.now());
+  lease.keep(performance.now());
   await vi.advanceTimersByTimeAsync(60_000);
   expect(made.sent).toMatchObject([{ receiptHandle: 'handle', seconds: 0 }]);
   expect(lost).not.toHaveBeenCalled();
@@ -143,9 +143,9 @@ test('what goes back does so behind an extension that is under way, which would 
     });
   };
   const made = { ...requests(30), visibilities: { add } } as unknown as LeaseRequests;
-  const lease = new Lease('receipt', made, () => undefined);
+  const lease = new Lease('receipt', made, performance.now(), () => undefined);
   vi.advanceTimersByTime(15_000);
-  lease.keep(Date.now());
+  lease.keep(performance.now());
   const back = lease.giveBack(0);
   await vi.advanceTimersByTimeAsync(1);
   expect(sent).toEqual([30]);

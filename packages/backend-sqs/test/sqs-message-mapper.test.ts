@@ -2,11 +2,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { DeadLetterHeader, deadLetterCopy, type Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 import {
-  attemptOf,
   deadLetterDeduplicationId,
   fromSqs,
   type OutgoingMessage,
   type ReceivedMessage,
+  receivesOf,
   toSqs,
 } from '../src/sqs-message-mapper.ts';
 import { message } from './support/scene.ts';
@@ -191,7 +191,7 @@ describe('the form of the Python library', () => {
     expect(read.key).toBe(attributes.MessageGroupId);
     expect(read.headers).toEqual(form.endsWith('with-attributes') ? { correlationId: 'c-1' } : {});
     expect(read.publishedAt).toBeUndefined();
-    expect(attemptOf({ Attributes: attributes })).toBe(1);
+    expect(receivesOf({ Attributes: attributes })).toBe(1);
   });
 
   test.each(published.filter(([form]) => form === 'sqs-queue'))(

@@ -222,13 +222,24 @@ describe.skipIf(isMissing)('queues and topics (skipped without SQS_URL)', () => 
   test.each(['with.dots', 'with space', '', 'x'.repeat(81), 'ž'])(
     'a name that AWS does not take is refused: %s',
     async (name) => {
-      const backend = backendAt(url);
-      const refused = { code: 'CONFIGURATION', message: expect.stringContaining(`"${name}"`) };
+      const { backend, proxy } = await throughProxy();
+      const shown = name === '' ? 'must not be empty' : `"${name.slice(0, 60)}`;
+      const refused = { code: 'CONFIGURATION', message: expect.stringContaining(shown) };
       await expect(backend.declareQueue(name)).rejects.toMatchObject(refused);
       await expect(backend.declareQueue(uniqueName(), { deadLetterQueue: name })).rejects.toMatchObject(
         refused,
       );
-      if (name.length <= 80) await expect(backend.declareTopic(name)).rejects.toMatchObject(refused);
+      for (const use of [
+        () => backend.publishToQueue(name, numbered(1)),
+        () => receive(backend, name),
+        () => backend.describeQueue(name),
+        () => backend.deleteQueue(name),
+      ])
+        await expect(use()).rejects.toMatchObject(refused);
+      if (name.length > 80) return;
+      await expect(backend.declareTopic(name)).rejects.toMatchObject(refused);
+      await expect(backend.publishToTopic(name, numbered(1))).rejects.toMatchObject(refused);
+      expect(proxy.calls).toEqual([]);
     },
   );
 
