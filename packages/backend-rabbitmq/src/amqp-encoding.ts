@@ -73,6 +73,15 @@ export const letter = {
   int16: 0x73, // s
   int32: 0x49, // I
   int64: 0x6c, // l
+  uint8: 0x42, // B
+  uint16: 0x75, // u
+  uint32: 0x69, // i
+  float: 0x66, // f
+  decimal: 0x44, // D
+  timestamp: 0x54, // T
+  bytes: 0x78, // x
+  array: 0x41, // A
+  table: 0x46, // F
 } as const;
 
 /** In as few bytes as it takes: readers take any type of number for any other. */

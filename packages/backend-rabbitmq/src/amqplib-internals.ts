@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
-import type { Channel, ChannelModel } from 'amqplib';
+import type { Channel, ChannelModel, MessageProperties } from 'amqplib';
+import { basicClass, frameHead, frameType, readUint16, readUint32 } from './amqp-encoding.ts';
 import { DeliveryFrames, type DeliveryTaker } from './delivery-frames.ts';
 import { frameOverhead } from './publish-frames.ts';
 
@@ -73,7 +74,10 @@ export function frameInlet(model: ChannelModel): FrameInlet | undefined {
     const rest = connection.rest as Buffer;
     const length = frames.read(rest);
     if (length > 0) connection.rest = rest.subarray(length);
-    return next();
+    const payload = payloadOfProperties(connection.rest as Buffer);
+    const frame = next();
+    if (payload !== undefined) keepPayload(frame, payload);
+    return frame;
   };
   return {
     takeFrom(channel, take) {
@@ -87,6 +91,30 @@ export function frameInlet(model: ChannelModel): FrameInlet | undefined {
       frames.add(ch, { isOpen, take });
     },
   };
+}
+
+/** Bytes of properties by what amqplib has made of them. */
+const payloads = new WeakMap<object, Buffer>();
+
+/**
+ * The flags and properties of a message that amqplib has read, as they came: amqplib rounds whole numbers beyond 2^53.
+ * `undefined` where this version of amqplib does not let them be seen.
+ */
+export function propertiesPayload(properties: MessageProperties): Buffer | undefined {
+  return payloads.get(properties);
+}
+
+/** The payload of the frame of properties that lies at the beginning of the bytes, whole; without class and size. */
+function payloadOfProperties(bytes: Buffer): Buffer | undefined {
+  if (bytes[0] !== frameType.header || bytes.length < frameHead + 2) return undefined;
+  if (readUint16(bytes, frameHead) !== basicClass) return undefined;
+  const end = frameHead + readUint32(bytes, 3);
+  return bytes.length > end ? bytes.subarray(frameHead + 12, end) : undefined;
+}
+
+function keepPayload(frame: unknown, payload: Buffer): void {
+  const fields = (frame as { readonly fields?: unknown } | undefined)?.fields;
+  if (typeof fields === 'object' && fields !== null) payloads.set(fields, payload);
 }
 
 /** Whether the connection has ended, perhaps before anybody listened. */

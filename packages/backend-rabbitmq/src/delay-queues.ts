@@ -6,6 +6,8 @@ const idleMs = 86_400_000;
 const trustedMs = 3_600_000;
 /** The broker keeps durations in 32 bits. */
 const longestDelayMs = 4_294_967_295 - idleMs;
+/** What is added to the name of a queue for the longest of delays. */
+export const longestDelaySuffix: string = `.delay.${longestDelayMs}`;
 
 /**
  * RabbitMQ 4 drops the message of a quorum queue at its 21st delivery unless told otherwise, and shutdowns count.
@@ -20,6 +22,7 @@ export type OnChannel = <Result>(
 ) => Promise<Result>;
 
 interface Prepared {
+  /** By the clock that never steps. */
   readonly at: number;
   readonly done: Promise<string>;
 }
@@ -42,9 +45,9 @@ export class DelayQueues {
     const rounded = Math.min(roundUpDelay(delayMs), longestDelayMs);
     const name = `${queue}.delay.${rounded}`;
     const known = this.#prepared.get(name);
-    if (known !== undefined && Date.now() - known.at < trustedMs) return known.done;
+    if (known !== undefined && performance.now() - known.at < trustedMs) return known.done;
     const done = this.#renew(name, delayArguments(queue, rounded)).then(() => name);
-    this.#prepared.set(name, { at: Date.now(), done });
+    this.#prepared.set(name, { at: performance.now(), done });
     try {
       return await done;
     } catch (error) {

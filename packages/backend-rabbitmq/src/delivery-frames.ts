@@ -8,8 +8,9 @@ import {
   readUint16,
   readUint32,
 } from './amqp-encoding.ts';
-import { ownFlags } from './foreign-properties.ts';
-import { binaryType, type Original, type Received, textType } from './rabbitmq-message-mapper.ts';
+import { flagOf, ownFlags } from './foreign-properties.ts';
+import type { Original, Received } from './rabbitmq-message-mapper.ts';
+import { binaryEncoding, binaryType, isBinaryType, textEncoding, textType } from './wire-names.ts';
 
 const deliverMethod = 60;
 /** Class, a field that is not used, size of the content in eight bytes, and flags, before the first property. */
@@ -65,18 +66,27 @@ function channelOfDelivery(bytes: Buffer, at: number): number {
 class FramedDelivery implements Received {
   readonly tag: number;
   readonly message: Message;
-  readonly attempt: number;
+  /** A retried copy is left to amqplib. */
+  readonly attempt = 1;
+  readonly redeliveries: number;
   readonly end: number;
   readonly #bytes: Buffer;
   readonly #start: number;
 
-  constructor(bytes: Buffer, start: number, end: number, tag: number, message: Message, attempt: number) {
+  constructor(
+    bytes: Buffer,
+    start: number,
+    end: number,
+    tag: number,
+    message: Message,
+    redeliveries: number,
+  ) {
     this.#bytes = bytes;
     this.#start = start;
     this.end = end;
     this.tag = tag;
     this.message = message;
-    this.attempt = attempt;
+    this.redeliveries = redeliveries;
   }
 
   original(): Original {
@@ -103,25 +113,39 @@ function readDelivery(bytes: Buffer, start: number): FramedDelivery | undefined 
     if (bytes[body] !== frameType.body || readUint16(bytes, body + 1) !== channel) return undefined;
     if (readUint32(bytes, body + 3) !== contentBytes) return undefined;
   }
-  if (readUint16(bytes, properties - 2) !== ownFlags) return undefined;
-  const message = readMessage(bytes, properties, content, content + contentBytes);
+  const flags = readUint16(bytes, properties - 2);
+  if (flags !== flagsOfUnmarked && flags !== flagsOfMarked) return undefined;
+  const message = readMessage(bytes, properties, flags === flagsOfMarked, content, content + contentBytes);
   if (message === undefined) return undefined;
   const tagAt = method + 1 + (bytes[method] as number);
   const tag = readUint32(bytes, tagAt) * 0x100000000 + readUint32(bytes, tagAt + 4);
   const isRedelivered = ((bytes[tagAt + 8] as number) & 1) === 1;
-  return new FramedDelivery(bytes, start, end, tag, message, isRedelivered ? 2 : 1);
+  return new FramedDelivery(bytes, start, end, tag, message, Number(isRedelivered));
 }
+
+const flagsOfUnmarked = ownFlags | flagOf.contentType;
+const flagsOfMarked = flagsOfUnmarked | flagOf.contentEncoding;
 
 /** From the first property on, which is the content type, before the headers. `undefined` as for `readDelivery`. */
 function readMessage(
   bytes: Buffer,
   properties: number,
+  isMarked: boolean,
   contentAt: number,
   contentEnd: number,
 ): Message | undefined {
-  const isText = isShortText(textType, bytes, properties);
-  if (!isText && !isShortText(binaryType, bytes, properties)) return undefined;
-  const table = properties + 1 + (bytes[properties] as number);
+  const contentType = typeAt(bytes, properties);
+  let table = properties + 1 + (bytes[properties] as number);
+  let isText: boolean;
+  if (isMarked) {
+    isText = isShortText(textEncoding, bytes, table);
+    if (!isText && !isShortText(binaryEncoding, bytes, table)) return undefined;
+    table += 1 + (bytes[table] as number);
+  } else {
+    // Before text was marked it had this type; of another type, another client wrote it.
+    isText = contentType === textType;
+    if (!isText && !isBinaryType(contentType)) return undefined;
+  }
   const end = table + 4 + readUint32(bytes, table);
   if (end > contentAt) return undefined;
   const headers: Record<string, string> = {};
@@ -137,15 +161,14 @@ function readMessage(
     at = endOfValue(bytes, value);
     // Also when it is not a number, for a type that is none of ours.
     if (!(at <= end)) return undefined;
-    const isNumber = bytes[value] !== letter.text;
     if (isShortText(WireHeader.serializerId, bytes, name)) {
-      if (!isNumber) return undefined;
-      serializerId = integerAt(bytes, value);
+      serializerId = integerAt(bytes, value, at);
+      if (serializerId === undefined) return undefined;
     } else if (isShortText(WireHeader.publishedAt, bytes, name)) {
-      if (!isNumber) return undefined;
-      publishedAt = integerAt(bytes, value);
+      publishedAt = integerAt(bytes, value, at);
+      if (publishedAt === undefined) return undefined;
     } else {
-      if (isNumber) return undefined;
+      if (bytes[value] !== letter.text) return undefined;
       const text = bytes.toString('utf8', value + 5, at);
       if (isShortText(WireHeader.messageId, bytes, name)) id = text;
       else if (isShortText(WireHeader.manifest, bytes, name)) manifest = text;
@@ -157,7 +180,8 @@ function readMessage(
       }
     }
   }
-  if (id === undefined) return undefined;
+  // An empty one is none.
+  if (id === undefined || id === '') return undefined;
   let content: string | Uint8Array;
   if (isText) {
     content = bytes.toString('utf8', contentAt, contentEnd);
@@ -165,7 +189,10 @@ function readMessage(
   } else {
     content = Uint8Array.from(bytes.subarray(contentAt, contentEnd));
   }
-  return { id, content, manifest, serializerId, key, headers, publishedAt };
+  if (contentType === textType || contentType === binaryType) {
+    return { id, content, manifest, serializerId, key, headers, publishedAt };
+  }
+  return { id, content, manifest, serializerId, contentType, key, headers, publishedAt };
 }
 
 /** Headers of the broker, of copies, and those that travel under another name. */
@@ -198,9 +225,12 @@ function endOfValue(bytes: Buffer, at: number): number {
   }
 }
 
-function integerAt(bytes: Buffer, at: number): number {
+/** A whole number, or its decimal digits as text, which every client can read; `undefined` for any other text. */
+function integerAt(bytes: Buffer, at: number, end: number): number | undefined {
   const value = at + 1;
   switch (bytes[at]) {
+    case letter.text:
+      return digitsAt(bytes, value + 4, end);
     case letter.int8:
       return bytes.readInt8(value);
     case letter.int16:
@@ -210,4 +240,26 @@ function integerAt(bytes: Buffer, at: number): number {
     default:
       return bytes.readInt32BE(value) * 0x100000000 + readUint32(bytes, value + 4);
   }
+}
+
+/** A number of as many digits as are exact whatever they are. */
+const mostDigits = 15;
+
+function digitsAt(bytes: Buffer, start: number, end: number): number | undefined {
+  if (start === end || end - start > mostDigits) return undefined;
+  let number = 0;
+  for (let at = start; at < end; at += 1) {
+    const digit = (bytes[at] as number) - 0x30;
+    if (digit < 0 || digit > 9) return undefined;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+/** The types that Melange writes are compared where they lie: no text is made of them. */
+const knownTypes: readonly string[] = ['application/json', 'application/x-protobuf', textType, binaryType];
+
+function typeAt(bytes: Buffer, at: number): string {
+  for (const type of knownTypes) if (isShortText(type, bytes, at)) return type;
+  return bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number));
 }

@@ -68,7 +68,7 @@ export async function prepared(
   deadlineMs: number,
   prepare: () => Promise<void>,
 ): Promise<number> {
-  const startedAt = Date.now();
+  const startedAt = performance.now();
   try {
     await within(deadlineMs, prepare());
   } catch (error) {
@@ -76,7 +76,7 @@ export async function prepared(
     const failures = messages.map(({ id }) => ({ messageId: id, error }));
     throw new PublishError(destination, failures);
   }
-  return Math.max(1, deadlineMs - (Date.now() - startedAt));
+  return Math.max(1, deadlineMs - (performance.now() - startedAt));
 }
 
 /** What the broker does not answer in time counts as unanswered. */

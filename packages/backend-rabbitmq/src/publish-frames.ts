@@ -11,8 +11,8 @@ import {
   writeUint16,
   writeUint32,
 } from './amqp-encoding.ts';
-import { flagsOf, ownFlags, writeForeign } from './foreign-properties.ts';
-import type { OutgoingMessage } from './rabbitmq-message-mapper.ts';
+import { flagOf, ownFlags } from './foreign-properties.ts';
+import { numberText, type OutgoingMessage } from './outgoing-message.ts';
 
 /** Where a message goes: to a queue through the default exchange, or to an exchange. */
 export interface Target {
@@ -41,6 +41,7 @@ const nameOf = {
   publishedAt: nameBytes(WireHeader.publishedAt),
   key: nameBytes(WireHeader.key),
   attempt: nameBytes(WireHeader.attempt),
+  redeliveries: nameBytes(WireHeader.redeliveries),
 } as const;
 
 /**
@@ -135,17 +136,24 @@ export class PublishFrames {
     at = writeUint16(bytes, at, 0);
     at = writeUint32(bytes, at, 0);
     at = writeUint32(bytes, at, contentBytes);
-    at = writeUint16(bytes, at, foreign === undefined ? ownFlags : flagsOf(foreign));
-    at = writeShortText(bytes, at, foreign?.contentType ?? message.contentType);
-    if (foreign !== undefined) at = writeForeign(bytes, at, foreign, 'before headers');
+    if (foreign === undefined) {
+      const { contentType, contentEncoding } = message;
+      const isMarked = contentEncoding !== undefined;
+      at = writeUint16(bytes, at, isMarked ? flagsOfMarked : flagsOfUnmarked);
+      at = writeShortText(bytes, at, contentType);
+      if (isMarked) at = writeShortText(bytes, at, contentEncoding);
+    } else {
+      at = writeUint16(bytes, at, ownFlags | foreign.flags);
+      at = writeBytes(bytes, at, foreign.beforeHeaders);
+    }
     const table = at;
     at = writeHeaders(bytes, table + 4, message);
     writeUint32(bytes, table, at - table - 4);
     bytes[at] = persistent;
     at += 1;
-    if (foreign !== undefined) at = writeForeign(bytes, at, foreign, 'before message id');
+    if (foreign !== undefined) at = writeBytes(bytes, at, foreign.beforeMessageId);
     at = writeShortText(bytes, at, message.messageId);
-    if (foreign !== undefined) at = writeForeign(bytes, at, foreign, 'after message id');
+    if (foreign !== undefined) at = writeBytes(bytes, at, foreign.afterMessageId);
     return this.#endFrame(bytes, start, frameType.header, at);
   }
 
@@ -162,6 +170,9 @@ export class PublishFrames {
   }
 }
 
+const flagsOfUnmarked = ownFlags | flagOf.contentType;
+const flagsOfMarked = flagsOfUnmarked | flagOf.contentEncoding;
+
 /** So many destinations are known by heart. */
 const mostMethods = 1_000;
 
@@ -175,24 +186,30 @@ export function longestBody({ content }: OutgoingMessage): number {
   return frameOverhead + content.length * (typeof content === 'string' ? bytesOfCharacter : 1);
 }
 
-/** The application's headers, then the envelope. */
+/** What another client wrote, the application's headers, then the envelope, all of it as text. */
 function writeHeaders(bytes: Buffer, start: number, message: OutgoingMessage): number {
-  const { headers, manifest, serializerId, publishedAt, key, attempt } = message;
-  let at = start;
+  const { entries, headers, manifest, serializerId, publishedAt, key, attempt, redeliveries } = message;
+  let at = entries === undefined ? start : writeBytes(bytes, start, entries);
   for (let index = 0; index < headers.length; index += 2) {
     at = writeShortText(bytes, at, headers[index] as string);
     at = writeFieldValue(bytes, at, headers[index + 1]);
   }
   at = writeHeader(bytes, at, nameOf.messageId, message.id);
   if (manifest !== undefined) at = writeHeader(bytes, at, nameOf.manifest, manifest);
-  if (serializerId !== undefined) at = writeHeader(bytes, at, nameOf.serializerId, serializerId);
-  if (publishedAt !== undefined) at = writeHeader(bytes, at, nameOf.publishedAt, publishedAt);
+  if (serializerId !== undefined) at = writeHeader(bytes, at, nameOf.serializerId, numberText(serializerId));
+  if (publishedAt !== undefined) at = writeHeader(bytes, at, nameOf.publishedAt, numberText(publishedAt));
   if (key !== undefined) at = writeHeader(bytes, at, nameOf.key, key);
-  if (attempt !== undefined) at = writeHeader(bytes, at, nameOf.attempt, attempt);
+  if (attempt !== undefined) at = writeHeader(bytes, at, nameOf.attempt, numberText(attempt));
+  if (redeliveries !== undefined) at = writeHeader(bytes, at, nameOf.redeliveries, numberText(redeliveries));
   return at;
 }
 
-function writeHeader(bytes: Buffer, start: number, name: Buffer, value: string | number): number {
+function writeBytes(bytes: Buffer, at: number, piece: Buffer): number {
+  bytes.set(piece, at);
+  return at + piece.length;
+}
+
+function writeHeader(bytes: Buffer, start: number, name: Buffer, value: string): number {
   let at = start;
   for (let index = 0; index < name.length; index += 1) bytes[at++] = name[index] as number;
   return writeFieldValue(bytes, at, value);

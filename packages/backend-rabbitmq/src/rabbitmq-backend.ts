@@ -1,7 +1,6 @@
-import { checkSubscribeOptions } from '@melange/backend-kit';
+import { checkSubscribeOptions, Troubles } from '@melange/backend-kit';
 import {
   type Delivery,
-  deadLetterCopy,
   type Health,
   type Logger,
   MelangeError,
@@ -15,25 +14,21 @@ import {
   TopicNotFoundError,
   unfailingLogger,
 } from '@melange/core';
+import { checkDelayMs } from '@melange/core/adapter';
+import { checkOptions } from './check-options.ts';
+import { copiesOf } from './copies.ts';
+import { GivenBack } from './given-back.ts';
+import { checkDestination, checkQueueName } from './names.ts';
+import { assertSize, copyMessage, type OutgoingMessage, routingKeyOf, toAmqp } from './outgoing-message.ts';
 import { isMissing, MessagesCall, type PublishCall, prepared, within } from './publish-calls.ts';
 import type { Target } from './publish-frames.ts';
 import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
 import { RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { Copies } from './rabbitmq-delivery.ts';
-import {
-  assertSize,
-  copyMessage,
-  type OutgoingMessage,
-  routingKeyOf,
-  toAmqp,
-} from './rabbitmq-message-mapper.ts';
 import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
 import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
 import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
-import { deadLetterExchange, RabbitMqTopology } from './rabbitmq-topology.ts';
-
-/** Reconnecting for longer than this needs attention, in ms. */
-const lostTooLongMs = 30_000;
+import { RabbitMqTopology } from './rabbitmq-topology.ts';
 
 /** RabbitMQ 3.10 and later, through amqplib. Connects on first use: one connection to publish, one to consume. */
 export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabilities> {
@@ -41,21 +36,26 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
   readonly capabilities: typeof rabbitMqCapabilities = rabbitMqCapabilities;
   readonly #publishTimeoutMs: number;
   readonly #logger: Logger;
+  readonly #troubles: Troubles;
   readonly #publishing: RabbitMqConnection;
   readonly #consuming: RabbitMqConnection;
   readonly #publisher: RabbitMqPublisher;
   readonly #topology: RabbitMqTopology;
   readonly #receivers = new Set<RabbitMqReceiver>();
+  readonly #givenBack = new GivenBack();
   /** Publishes that ask about their destination before the publisher has them. */
   readonly #inPreparation = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
 
+  /** @throws MelangeError `CONFIGURATION` for an address that is none, and for numbers that make no sense. */
   constructor(options: RabbitMqBackendOptions) {
+    checkOptions(options);
     this.#logger = unfailingLogger(options.logger);
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
-    this.#publishing = new RabbitMqConnection(options, 'publishing', this.#logger);
-    this.#consuming = new RabbitMqConnection(options, 'consuming', this.#logger);
-    this.#publisher = new RabbitMqPublisher(this.#publishing, this.#logger);
+    this.#troubles = new Troubles({ logger: this.#logger });
+    this.#publishing = new RabbitMqConnection(options, 'publishing', this.#troubles);
+    this.#consuming = new RabbitMqConnection(options, 'consuming', this.#troubles);
+    this.#publisher = new RabbitMqPublisher(this.#publishing, this.#logger, this.#troubles);
     this.#topology = new RabbitMqTopology(
       this.#consuming,
       options.defaultQueueType ?? 'quorum',
@@ -65,11 +65,16 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
 
   async declareTopic(name: string): Promise<void> {
     this.#assertOpen();
+    checkDestination('topic', name);
     await this.#topology.declareTopic(name);
   }
 
   async declareQueue(name: string, options: RabbitMqQueueOptions = {}): Promise<void> {
     this.#assertOpen();
+    checkQueueName(name);
+    if (options.deadLetterQueue !== undefined) checkQueueName(options.deadLetterQueue);
+    for (const topic of [...(options.topics ?? []), ...(options.removeTopics ?? [])])
+      checkDestination('topic', topic);
     await this.#topology.declareQueue(name, options);
   }
 
@@ -78,7 +83,8 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     messages: readonly Message[],
     { delayMs = 0, deadlineMs = this.#publishTimeoutMs }: PublishOptions & { readonly delayMs?: number } = {},
   ): Promise<void> {
-    if (this.#closing !== undefined) return Promise.reject(closedError());
+    const refusal = this.#refusal('queue', queue, deadlineMs, delayMs);
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (delayMs > 0) return this.#preparing(this.#publishLater(queue, messages, delayMs, deadlineMs));
     const target = queueTarget(queue);
     return this.#publishNow(queue, messages, (message, call) =>
@@ -91,7 +97,8 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     messages: readonly Message[],
     { deadlineMs = this.#publishTimeoutMs }: PublishOptions = {},
   ): Promise<void> {
-    if (this.#closing !== undefined) return Promise.reject(closedError());
+    const refusal = this.#refusal('topic', topic, deadlineMs);
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (!this.#topology.knowsTopic(topic))
       return this.#preparing(this.#publishToNewTopic(topic, messages, deadlineMs));
     return this.#publishToKnownTopic(topic, messages, deadlineMs);
@@ -103,6 +110,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     receive: (delivery: Delivery) => void,
   ): Promise<Subscription> {
     this.#assertOpen();
+    checkQueueName(queue);
     checkSubscribeOptions(options);
     const settings = {
       queue,
@@ -110,6 +118,8 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
       topology: this.#topology,
       copies: this.#copiesFrom(queue),
       logger: this.#logger,
+      troubles: this.#troubles,
+      givenBack: this.#givenBack,
     };
     const receiver = new RabbitMqReceiver(settings, options, receive);
     await receiver.start();
@@ -121,39 +131,33 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     this.#receivers.add(receiver);
     const forget = (): boolean => this.#receivers.delete(receiver);
     receiver.ended.then(forget, forget);
+    // Whoever waits for this call goes on before that.
+    setImmediate(() => receiver.handOver());
     return receiver;
   }
 
   async describeQueue(name: string): Promise<QueueDescription> {
     this.#assertOpen();
+    checkDestination('queue', name);
     return this.#topology.describeQueue(name);
   }
 
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
+    checkDestination('queue', name);
     await this.#topology.deleteQueue(name);
   }
 
   async deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
+    checkDestination('topic', name);
     await this.#topology.deleteTopic(name);
   }
 
   async health(): Promise<Health> {
     if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
-    for (const { lostBecause, lostForMs } of [this.#consuming, this.#publishing]) {
-      if (lostBecause === undefined) continue;
-      if (lostForMs > lostTooLongMs) return { status: 'unhealthy', detail: `not connected: ${lostBecause}` };
-      return { status: 'degraded', detail: `reconnecting: ${lostBecause}` };
-    }
-    const blocked = this.#publishing.blockedBecause;
-    if (blocked !== undefined)
-      return { status: 'degraded', detail: `RabbitMQ blocks publishers: ${blocked}` };
-    for (const { stalledBecause } of this.#receivers) {
-      if (stalledBecause !== undefined)
-        return { status: 'degraded', detail: `not receiving: ${stalledBecause}` };
-    }
-    return { status: 'healthy' };
+    this.#publisher.forgetOldRefusals();
+    return this.#troubles.health();
   }
 
   close(): Promise<void> {
@@ -263,20 +267,27 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
 
   #copiesFrom(queue: string): Copies {
     const timeoutMs = this.#publishTimeoutMs;
-    return {
+    return copiesOf({
       queue,
+      logger: this.#logger,
+      troubles: this.#troubles,
       hasDeadLetterQueue: () => this.#topology.hasDeadLetterQueue(queue),
-      retryLater: ({ message, foreign }, attemptsMade, delayMs) => {
-        const copy = toAmqp(message, attemptsMade, foreign);
-        if (delayMs > 0) return this.#publishDelayed(queue, delayMs, copy, timeoutMs);
-        return this.#publisher.confirmed(queueTarget(queue), copy, timeoutMs);
-      },
-      deadLetter: ({ message, foreign }, attempt, options) => {
-        const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
-        const target = { exchange: deadLetterExchange(queue), routingKey: '', mandatory: true };
-        return this.#publisher.confirmed(target, toAmqp(copy, undefined, foreign), timeoutMs);
-      },
-    };
+      send: (target, copy) => this.#publisher.confirmed(target, copy, timeoutMs),
+      sendLater: (copy, delayMs) => this.#publishDelayed(queue, delayMs, copy, timeoutMs),
+    });
+  }
+
+  /** Why nothing can be published so; found before the broker is touched. */
+  #refusal(kind: 'queue' | 'topic', name: string, deadlineMs: number, delayMs = 0): unknown {
+    if (this.#closing !== undefined) return closedError();
+    try {
+      checkDestination(kind, name);
+      checkDelayMs('deadlineMs', deadlineMs);
+      checkDelayMs('delayMs', delayMs);
+      return undefined;
+    } catch (error) {
+      return error;
+    }
   }
 
   #assertOpen(): void {

@@ -1,16 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BrokerUnavailableError, exponentialBackoff, type Logger, MelangeError } from '@melange/core';
+import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
+import { BrokerUnavailableError, MelangeError } from '@melange/core';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
 import { destroy, type FrameInlet, frameInlet, hasEnded, writeByTurns } from './amqplib-internals.ts';
 import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
 
-const reconnects = exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 5_000, jitter: 0.5 });
 const closeWithinMs = 5_000;
-
-/** Pause before the next try, in ms; `attempt` from 1. */
-export function reconnectDelayMs(attempt: number): number {
-  return reconnects.delayMs(attempt, Math.random());
-}
 
 /** Resolves after so many ms, or when `signal` is aborted. */
 export async function pause(delayMs: number, signal?: AbortSignal): Promise<void> {
@@ -21,26 +16,25 @@ export async function pause(delayMs: number, signal?: AbortSignal): Promise<void
 export class RabbitMqConnection {
   readonly #options: RabbitMqBackendOptions;
   readonly #purpose: string;
-  readonly #logger: Logger;
+  readonly #troubles: Troubles;
   readonly #closing = new AbortController();
   #connecting: Promise<ChannelModel> | undefined;
   /** Goes on until there is a connection again, or until `close`. */
   #reconnecting: Promise<ChannelModel> | undefined;
   #model: ChannelModel | undefined;
   #inlet: FrameInlet | undefined;
-  #wasConnected = false;
   #blockedBecause: string | undefined;
   #lostBecause: string | undefined;
-  #lostAt = 0;
   /** Called when the broker takes messages again after it had blocked the connection. */
   onUnblocked: () => void = () => undefined;
   /** Called when a lost connection was made again. */
   onReconnected: () => void = () => undefined;
 
-  constructor(options: RabbitMqBackendOptions, purpose: string, logger: Logger) {
+  /** @param purpose what it is for, as logs and health have it: `publishing`. */
+  constructor(options: RabbitMqBackendOptions, purpose: string, troubles: Troubles) {
     this.#options = options;
     this.#purpose = purpose;
-    this.#logger = logger;
+    this.#troubles = troubles;
   }
 
   /** Why the broker holds publishers back, if it does. */
@@ -51,11 +45,6 @@ export class RabbitMqConnection {
   /** Why there is no connection, after one was lost or could not be made. */
   get lostBecause(): string | undefined {
     return this.#lostBecause;
-  }
-
-  /** For how many ms there has been none; endless while there never was one. */
-  get lostForMs(): number {
-    return this.#wasConnected ? Date.now() - this.#lostAt : Number.POSITIVE_INFINITY;
   }
 
   /** Where deliveries can be taken that amqplib is not to read, if they can. */
@@ -132,9 +121,8 @@ export class RabbitMqConnection {
     this.#inlet = frameInlet(model);
     this.#model = model;
     this.#lostBecause = undefined;
+    this.#troubles.end(this.#connectionSubject);
     if (this.#closing.signal.aborted) throw closedError();
-    if (this.#wasConnected) this.#logger.info('connected to RabbitMQ again', { purpose: this.#purpose });
-    this.#wasConnected = true;
     return model;
   }
 
@@ -146,8 +134,7 @@ export class RabbitMqConnection {
       try {
         return await this.#connectOnce();
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        this.#logger.warn('cannot connect to RabbitMQ yet', { purpose: this.#purpose, attempt, reason });
+        if (isOwnFault(error)) throw error;
       }
     }
   }
@@ -164,21 +151,21 @@ export class RabbitMqConnection {
     });
     model.on('blocked', (reason: string) => {
       this.#blockedBecause = reason;
-      this.#logger.warn('RabbitMQ blocks publishers', { purpose: this.#purpose, reason });
+      this.#troubles.begin(blockedSubject, `RabbitMQ blocks publishers: ${reason}`);
     });
     model.on('unblocked', () => {
       this.#blockedBecause = undefined;
-      this.#logger.info('RabbitMQ takes messages again', { purpose: this.#purpose });
+      this.#troubles.end(blockedSubject);
       this.onUnblocked();
     });
   }
 
   #onLost(reason: string): void {
     this.#model = undefined;
+    if (this.#blockedBecause !== undefined) this.#troubles.end(blockedSubject);
     this.#blockedBecause = undefined;
     this.#lostBecause = reason;
-    this.#lostAt = Date.now();
-    this.#logger.warn('lost the connection to RabbitMQ', { purpose: this.#purpose, reason });
+    this.#troubles.begin(this.#connectionSubject, `reconnecting: ${reason}`);
     const reconnecting = this.#reconnect();
     this.#reconnecting = reconnecting;
     reconnecting.then(
@@ -193,7 +180,13 @@ export class RabbitMqConnection {
   #notConnected(error: unknown): BrokerUnavailableError {
     const reason = textOf(error);
     this.#lostBecause = reason;
+    if (!this.#closing.signal.aborted)
+      this.#troubles.begin(this.#connectionSubject, `not connected: ${reason}`);
     return this.#unavailable(reason);
+  }
+
+  get #connectionSubject(): string {
+    return `with the connection to RabbitMQ for ${this.#purpose}`;
   }
 
   /** Without `cause`: amqplib's errors may quote the address with its password. */
@@ -243,6 +236,15 @@ export function closeChannel(channel: Channel): Promise<void> {
     }),
   );
 }
+
+/** A mistake in the code, ours or of what it calls: trying again would repeat it. */
+export function isOwnFault(error: unknown): boolean {
+  const name = error instanceof Error ? error.constructor.name : '';
+  return /^(TypeError|RangeError|ReferenceError|SyntaxError|AssertionError)$/.test(name);
+}
+
+/** Subject of the trouble that RabbitMQ holds publishers back. */
+const blockedSubject = 'with publishing';
 
 /** Code of an AMQP error, such as 404; `undefined` for any other error. */
 export function codeOf(error: unknown): number | undefined {

@@ -4,21 +4,32 @@ import {
   DeliveryAbortedError,
   MelangeError,
   type Message,
+  type RetryOptions,
   type Slotted,
 } from '@melange/core';
 import type { Acknowledger } from './acknowledger.ts';
+import type { GivenBack } from './given-back.ts';
 import { pause } from './rabbitmq-connection.ts';
 import type { Original, Received } from './rabbitmq-message-mapper.ts';
 
 /** What a delivery needs of the backend to leave its queue for another. */
 export interface Copies {
   /** Resolves when the copy is confirmed where it waits for its retry. */
-  retryLater(original: Original, attemptsMade: number, delayMs: number): Promise<void>;
+  retryLater(original: Original, counts: CopyCounts, delayMs: number): Promise<void>;
   /** Resolves when the copy is confirmed in the dead-letter queue. */
   deadLetter(original: Original, attempt: number, options: DeadLetterOptions): Promise<void>;
   /** Whether the queue has a dead-letter queue; rejects when the broker does not tell. */
   hasDeadLetterQueue(): Promise<boolean>;
+  /** Its queue is consumed no longer: what could not be copied is no trouble any more. */
+  forgetTroubles(): void;
   readonly queue: string;
+}
+
+/** What a copy that comes again counts on from. */
+export interface CopyCounts {
+  /** Runs that failed before. */
+  readonly failedBefore: number;
+  readonly redeliveries: number;
 }
 
 /** A message whose copy could not be made goes back to its queue after so long, so that it does not spin. */
@@ -28,10 +39,12 @@ const pauseAfterFailureMs = 1_000;
 export class RabbitMqDelivery implements Delivery, Slotted {
   readonly message: Message;
   readonly attempt: number;
+  readonly redeliveries: number;
   slot = -1;
   readonly #received: Received;
   readonly #acknowledger: Acknowledger;
   readonly #copies: Copies;
+  readonly #givenBack: GivenBack;
   readonly #onSettled: (delivery: RabbitMqDelivery) => void;
   #state: 'open' | 'settled' | 'lost' = 'open';
   #controller: AbortController | undefined;
@@ -40,13 +53,16 @@ export class RabbitMqDelivery implements Delivery, Slotted {
     received: Received,
     acknowledger: Acknowledger,
     copies: Copies,
+    givenBack: GivenBack,
     onSettled: (delivery: RabbitMqDelivery) => void,
   ) {
     this.message = received.message;
     this.attempt = received.attempt;
+    this.redeliveries = givenBack.redeliveriesOf(copies.queue, received);
     this.#received = received;
     this.#acknowledger = acknowledger;
     this.#copies = copies;
+    this.#givenBack = givenBack;
     this.#onSettled = onSettled;
   }
 
@@ -66,14 +82,16 @@ export class RabbitMqDelivery implements Delivery, Slotted {
     if (!this.#begin()) return;
     const written = this.#acknowledger.acknowledge(this.#tag);
     await written;
-    this.#onSettled(this);
+    this.#leave();
   }
 
-  async retry(options?: { readonly delayMs?: number }): Promise<void> {
+  async retry({ delayMs = 0, because = 'failed' }: RetryOptions = {}): Promise<void> {
     if (!this.#begin()) return;
-    await this.#leaveBy(() =>
-      this.#copies.retryLater(this.#received.original(), this.attempt, options?.delayMs ?? 0),
-    );
+    const counts: CopyCounts = {
+      failedBefore: because === 'failed' ? this.attempt : this.attempt - 1,
+      redeliveries: because === 'not-run' ? this.redeliveries : 0,
+    };
+    await this.#leaveBy(() => this.#copies.retryLater(this.#received.original(), counts, delayMs));
   }
 
   async deadLetter(options: DeadLetterOptions): Promise<void> {
@@ -87,8 +105,7 @@ export class RabbitMqDelivery implements Delivery, Slotted {
 
   async release(): Promise<void> {
     if (!this.#begin()) return;
-    this.#acknowledger.giveBack(this.#tag);
-    this.#onSettled(this);
+    this.#giveBack();
   }
 
   /** The channel is gone: the broker delivers the message again. */
@@ -132,23 +149,35 @@ export class RabbitMqDelivery implements Delivery, Slotted {
     } catch (error) {
       if (await otherwise(error)) return;
       await pause(pauseAfterFailureMs);
-      this.#acknowledger.giveBack(this.#tag);
-      this.#onSettled(this);
+      this.#giveBack();
       throw error;
     }
     await this.#acknowledger.acknowledge(this.#tag);
+    this.#leave();
+  }
+
+  #giveBack(): void {
+    // What was lost meanwhile is with the broker already.
+    if (this.#state !== 'lost') this.#givenBack.add(this.#copies.queue, this.#received);
+    this.#acknowledger.giveBack(this.#tag);
+    this.#onSettled(this);
+  }
+
+  /** It is settled, and not by giving it back. */
+  #leave(): void {
+    this.#givenBack.forget(this.#copies.queue, this.#received);
     this.#onSettled(this);
   }
 
   /**
-   * The broker carries headers that amqplib cannot encode: it dead-letters such a message itself, whole but
+   * The broker holds a message that it would not take from us: it dead-letters such a message itself, whole but
    * without the reason. Only where the dead-letter queue is known to be there: without one it would be dropped.
    */
   async #leaveToBroker(error: unknown): Promise<boolean> {
     if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) return false;
     if (!(await this.#copies.hasDeadLetterQueue().catch(() => false))) return false;
     this.#acknowledger.reject(this.#tag);
-    this.#onSettled(this);
+    this.#leave();
     return true;
   }
 }

@@ -1,3 +1,4 @@
+import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
 import {
   type Logger,
   MelangeError,
@@ -7,20 +8,24 @@ import {
   TopicNotFoundError,
 } from '@melange/core';
 import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
+import type { OutgoingMessage } from './outgoing-message.ts';
 import type { PublishCall } from './publish-calls.ts';
 import type { Target } from './publish-frames.ts';
 import { type PublishWriter, publishWriter } from './publish-writer.ts';
-import { pause, type RabbitMqConnection, reconnectDelayMs } from './rabbitmq-connection.ts';
-import type { OutgoingMessage } from './rabbitmq-message-mapper.ts';
+import { isOwnFault, pause, type RabbitMqConnection } from './rabbitmq-connection.ts';
 import { type Confirmation, Unconfirmed } from './unconfirmed.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 interface Pending extends Slotted {
   readonly target: Target;
   readonly message: OutgoingMessage;
   readonly timeoutMs: number;
+  /** By the clock that never steps. */
   readonly deadline: number;
   readonly call: PublishCall;
   isReturned: boolean;
+  /** Whether the broker refused it at least once. */
+  isRefused: boolean;
 }
 
 /** One channel, and what is under way on it. */
@@ -32,6 +37,8 @@ interface Session {
 
 const sweepEveryMs = 100;
 const pauseAfterNackMs = 100;
+/** Nobody publishes any more to what refused the last message so long ago: it is nobody's trouble. */
+const refusalIsOldAfterMs = 60_000;
 
 /**
  * Publishes on one confirm channel of its own connection. A message stays here until the broker confirmed it;
@@ -40,8 +47,13 @@ const pauseAfterNackMs = 100;
 export class RabbitMqPublisher {
   readonly #connection: RabbitMqConnection;
   readonly #logger: Logger;
+  readonly #troubles: Troubles;
   readonly #pending = new Slots<Pending>();
-  #waiting: Pending[] = [];
+  readonly #waiting = new WaitingLine<Pending>();
+  /** When each destination that refuses messages did so last, by the clock that never steps. */
+  readonly #refusedAt = new Map<string, number>();
+  /** No pending message has an earlier deadline. */
+  #firstDeadline = Number.POSITIVE_INFINITY;
   #session: Session | undefined;
   #isOpening = false;
   /** Channels lost in a row without any confirmation: after the first one they are opened ever more slowly. */
@@ -49,31 +61,42 @@ export class RabbitMqPublisher {
   #sweep: NodeJS.Timeout | undefined;
   #isClosed = false;
 
-  constructor(connection: RabbitMqConnection, logger: Logger) {
+  constructor(connection: RabbitMqConnection, logger: Logger, troubles: Troubles) {
     this.#connection = connection;
     this.#logger = logger;
+    this.#troubles = troubles;
     connection.onUnblocked = () => this.#flush();
   }
 
   /**
-   * Tells the call when the broker has taken the message, or why not: QueueNotFoundError, TopicNotFoundError, and
-   * MelangeError `PUBLISH_TIMEOUT` after `timeoutMs`.
+   * Tells the call when the broker has taken the message, or why not: QueueNotFoundError, TopicNotFoundError, and after
+   * `timeoutMs` MelangeError `QUEUE_FULL` if the broker refused it, else `PUBLISH_TIMEOUT`.
    */
   publish(target: Target, message: OutgoingMessage, timeoutMs: number, call: PublishCall): void {
     if (this.#isClosed) {
       call.onSettled(message, closedError());
       return;
     }
-    const deadline = Date.now() + timeoutMs;
-    const pending: Pending = { slot: -1, target, message, timeoutMs, deadline, call, isReturned: false };
+    const deadline = performance.now() + timeoutMs;
+    const pending: Pending = {
+      slot: -1,
+      target,
+      message,
+      timeoutMs,
+      deadline,
+      call,
+      isReturned: false,
+      isRefused: false,
+    };
     this.#pending.add(pending);
+    if (deadline < this.#firstDeadline) this.#firstDeadline = deadline;
     this.#sweep ??= setInterval(() => this.#expire(), sweepEveryMs);
     const session = this.#session;
-    if (session !== undefined && this.#waiting.length === 0 && this.#canSend(session)) {
+    if (session !== undefined && this.#waiting.size === 0 && this.#canSend(session)) {
       this.#send(session, pending);
       return;
     }
-    this.#waiting.push(pending);
+    this.#waiting.add(pending);
     this.#flush();
   }
 
@@ -104,14 +127,9 @@ export class RabbitMqPublisher {
       return;
     }
     if (!this.#canSend(session)) return;
-    const batch = this.#waiting;
-    this.#waiting = [];
-    for (let index = 0; index < batch.length; index += 1) {
-      if (this.#session !== session || session.writer.isFull) {
-        this.#waiting.push(...batch.slice(index));
-        break;
-      }
-      const pending = batch[index] as Pending;
+    for (let pending = this.#waiting.first(); pending !== undefined; pending = this.#waiting.first()) {
+      if (this.#session !== session || session.writer.isFull) return;
+      this.#waiting.shift();
       if (this.#pending.has(pending)) this.#send(session, pending);
     }
   }
@@ -124,7 +142,7 @@ export class RabbitMqPublisher {
     } catch (error) {
       if (error instanceof Error && error.name === 'IllegalOperationError') {
         // The channel closed in this very turn, or before anybody listened to it.
-        this.#waiting.unshift(pending);
+        this.#waiting.addFirst([pending]);
         this.#onLost(session);
         return;
       }
@@ -140,6 +158,7 @@ export class RabbitMqPublisher {
     for (const pending of session.unconfirmed.take(confirmation)) {
       const { target, isReturned } = pending;
       const missing = isReturned ? new QueueNotFoundError(target.routingKey || target.exchange) : undefined;
+      if (this.#refusedAt.size > 0 && missing === undefined) this.#endRefusal(destinationOf(target));
       this.#settle(pending, missing);
     }
   }
@@ -148,10 +167,26 @@ export class RabbitMqPublisher {
   #onRefused(session: Session, confirmation: Confirmation): void {
     if (this.#session !== session) return;
     const refused = session.unconfirmed.take(confirmation);
+    for (const pending of refused) {
+      pending.isRefused = true;
+      const destination = destinationOf(pending.target);
+      this.#refusedAt.set(destination, performance.now());
+      this.#troubles.begin(subjectOf(destination), refusedText);
+    }
     setTimeout(() => {
-      this.#waiting.push(...refused);
+      for (const pending of refused) this.#waiting.add(pending);
       this.#flush();
     }, pauseAfterNackMs);
+  }
+
+  /** What refused messages, and is not published to any more, is no trouble of anybody's. */
+  forgetOldRefusals(): void {
+    const old = performance.now() - refusalIsOldAfterMs;
+    for (const [destination, at] of this.#refusedAt) if (at < old) this.#endRefusal(destination);
+  }
+
+  #endRefusal(destination: string): void {
+    if (this.#refusedAt.delete(destination)) this.#troubles.end(subjectOf(destination));
   }
 
   #settle(pending: Pending, error?: unknown): void {
@@ -173,7 +208,8 @@ export class RabbitMqPublisher {
         this.#session = this.#watch(channel);
         break;
       } catch (error) {
-        if (MelangeError.is(error, 'CLOSED')) {
+        // A fault of ours is not an outage, which would pass.
+        if (MelangeError.is(error, 'CLOSED') || isOwnFault(error)) {
           for (const pending of this.#pending.all()) this.#settle(pending, error);
           break;
         }
@@ -237,22 +273,47 @@ export class RabbitMqPublisher {
     this.#session = undefined;
     session.writer.discard();
     this.#lostInARow += 1;
-    this.#waiting = [...this.#underWay(session), ...this.#waiting];
+    this.#waiting.addFirst(this.#underWay(session));
     if (this.#pending.size > 0) void this.#open();
   }
 
   #expire(): void {
-    const now = Date.now();
+    const now = performance.now();
+    if (now < this.#firstDeadline) return;
     const { blockedBecause, lostBecause } = this.#connection;
     const why = blockedBecause === undefined ? lostBecause : `RabbitMQ blocks publishers: ${blockedBecause}`;
+    let first = Number.POSITIVE_INFINITY;
     for (const pending of this.#pending.all()) {
-      if (pending.deadline > now) continue;
-      const text = `No confirmation within ${pending.timeoutMs} ms${why === undefined ? '' : ` (${why})`}.`;
-      this.#settle(pending, new MelangeError('PUBLISH_TIMEOUT', text));
+      if (pending.deadline > now) first = Math.min(first, pending.deadline);
+      else this.#settle(pending, lateError(pending, why));
     }
+    this.#firstDeadline = first;
     // During an outage nothing else takes them out, and each holds its content.
-    this.#waiting = this.#waiting.filter((pending) => this.#pending.has(pending));
+    this.#waiting.keep((pending) => this.#pending.has(pending));
   }
+}
+
+/** Why the broker refuses messages for a while. */
+const refusedText =
+  'RabbitMQ refuses messages: a queue that takes them is full (its x-max-length or x-max-length-bytes, with x-overflow reject-publish), or is not available';
+
+function lateError({ timeoutMs, isRefused, target }: Pending, why: string | undefined): MelangeError {
+  if (isRefused && why === undefined) {
+    const text = `${refusedText}. It has refused them for ${timeoutMs} ms, to ${destinationOf(target)}: consume from the queue, or raise its limit.`;
+    return new MelangeError('QUEUE_FULL', text);
+  }
+  return new MelangeError(
+    'PUBLISH_TIMEOUT',
+    `No confirmation within ${timeoutMs} ms${why === undefined ? '' : ` (${why})`}.`,
+  );
+}
+
+function destinationOf({ exchange, routingKey }: Target): string {
+  return exchange === '' ? `queue "${routingKey}"` : `topic "${exchange}"`;
+}
+
+function subjectOf(destination: string): string {
+  return `publishing to ${destination}`;
 }
 
 function closedError(): MelangeError {

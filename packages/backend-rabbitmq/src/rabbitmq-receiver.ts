@@ -1,3 +1,4 @@
+import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
 import {
   type Delivery,
   type Logger,
@@ -9,14 +10,15 @@ import {
 } from '@melange/core';
 import type { Message as AmqpMessage, Channel } from 'amqplib';
 import { Acknowledger } from './acknowledger.ts';
+import type { GivenBack } from './given-back.ts';
 import {
   asMelangeError,
   bounded,
   closeChannel,
   codeOf,
+  isOwnFault,
   pause,
   type RabbitMqConnection,
-  reconnectDelayMs,
 } from './rabbitmq-connection.ts';
 import { type Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
 import { type Received, receivedOf } from './rabbitmq-message-mapper.ts';
@@ -29,6 +31,8 @@ export interface ReceiverSettings {
   readonly topology: RabbitMqTopology;
   readonly copies: Copies;
   readonly logger: Logger;
+  readonly troubles: Troubles;
+  readonly givenBack: GivenBack;
 }
 
 /** One channel and what was delivered on it. */
@@ -38,6 +42,8 @@ interface Session {
   readonly unsettled: Slots<RabbitMqDelivery>;
   readonly onSettled: (delivery: RabbitMqDelivery) => void;
   isLost: boolean;
+  /** Whether the queue counts its deliveries, as a quorum queue does. */
+  readonly countsDeliveries: boolean;
 }
 
 /** A consumer on a channel of its own, which opens another when that one is lost, until it is closed. */
@@ -55,8 +61,10 @@ export class RabbitMqReceiver implements Subscription {
   /** Called whenever a delivery is settled or lost, or the receiver is closed. */
   #onChange: () => void = () => undefined;
   #recovering = false;
+  /** By the clock that never steps. */
   #openedAt = 0;
-  #stalledBecause: string | undefined;
+  /** What arrives before `handOver`; `undefined` from then on. */
+  #early: { readonly session: Session; readonly received: Received }[] | undefined = [];
 
   constructor(settings: ReceiverSettings, options: SubscribeOptions, receive: (delivery: Delivery) => void) {
     this.#settings = settings;
@@ -70,18 +78,27 @@ export class RabbitMqReceiver implements Subscription {
     this.ended.catch(() => undefined);
   }
 
-  /** Why nothing is received at the moment, if so. */
-  get stalledBecause(): string | undefined {
-    return this.#stalledBecause;
-  }
-
-  /** @throws QueueNotFoundError, BrokerUnavailableError. */
+  /**
+   * Deliveries are kept back until `handOver`.
+   *
+   * @throws QueueNotFoundError, BrokerUnavailableError, MelangeError `CONFIGURATION` for a stream.
+   */
   async start(): Promise<void> {
     await this.#open();
   }
 
+  /** From now on deliveries are handed over: the subscriber knows of its subscription. */
+  handOver(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    // Those whose channel was lost meanwhile come again.
+    for (const { session, received } of early) if (!session.isLost) this.#onDelivery(session, received);
+    if (this.#options.untilEmpty === true && this.#session !== undefined) void this.#fetchAll(this.#session);
+  }
+
   close(): Promise<void> {
     this.#over.abort();
+    this.#forgetTroubles();
     this.#onChange();
     this.#closing ??= this.#finish();
     return this.#closing;
@@ -90,10 +107,12 @@ export class RabbitMqReceiver implements Subscription {
   /** Closes without waiting for unsettled deliveries: the broker delivers them again. */
   async abandon(): Promise<void> {
     this.#over.abort();
+    this.#forgetTroubles();
     this.#end();
     const session = this.#session;
     if (session === undefined) return;
     const quiet = this.#stopIntake(session);
+    this.#giveBackEarly();
     for (const delivery of session.unsettled.all()) delivery.lose();
     this.#onChange();
     await this.#leave(session, quiet);
@@ -104,8 +123,24 @@ export class RabbitMqReceiver implements Subscription {
     const session = this.#session;
     if (session === undefined) return;
     const quiet = this.#stopIntake(session);
+    this.#giveBackEarly();
     while (session.unsettled.size > 0) await this.#change();
     await this.#leave(session, quiet);
+  }
+
+  #giveBackEarly(): void {
+    const early = this.#early ?? [];
+    this.#early = undefined;
+    for (const { session, received } of early) this.#onDelivery(session, received);
+  }
+
+  #forgetTroubles(): void {
+    this.#settings.troubles.forget(this.#subject);
+    this.#settings.copies.forgetTroubles();
+  }
+
+  get #subject(): string {
+    return `receiving from queue "${this.#settings.queue}"`;
   }
 
   get #isClosed(): boolean {
@@ -134,8 +169,10 @@ export class RabbitMqReceiver implements Subscription {
   }
 
   async #open(): Promise<void> {
-    const { queue, connection } = this.#settings;
+    const { queue, connection, topology } = this.#settings;
     const model = await connection.acquire();
+    await topology.replayed;
+    const countsDeliveries = await topology.countsDeliveries(queue);
     const channel = await model.createChannel().catch((error: unknown) => {
       throw asMelangeError(error);
     });
@@ -145,7 +182,7 @@ export class RabbitMqReceiver implements Subscription {
       unsettled.delete(delivery);
       this.#onChange();
     };
-    const session: Session = { channel, acknowledger, unsettled, onSettled, isLost: false };
+    const session: Session = { channel, acknowledger, unsettled, onSettled, isLost: false, countsDeliveries };
     let reason = 'the channel was closed';
     channel.on('error', (error: Error) => {
       reason = error.message;
@@ -165,28 +202,35 @@ export class RabbitMqReceiver implements Subscription {
       throw asMelangeError(error);
     }
     this.#session = session;
-    this.#openedAt = Date.now();
-    if (this.#options.untilEmpty === true) void this.#fetchAll(session);
+    this.#openedAt = performance.now();
+    this.#settings.troubles.end(this.#subject);
+    if (this.#options.untilEmpty === true && this.#early === undefined) void this.#fetchAll(session);
     if (session.isLost) this.#onLost(session, reason);
   }
 
   #onMessage(session: Session, message: AmqpMessage | null): void {
     if (message === null) {
-      this.#settings.logger.warn('RabbitMQ cancelled the consumer', { queue: this.#settings.queue });
+      this.#settings.logger.debug('RabbitMQ cancelled the consumer', { queue: this.#settings.queue });
       session.acknowledger.flush();
       session.channel.close().catch(() => undefined);
       return;
     }
-    this.#onDelivery(session, receivedOf(message));
+    this.#onDelivery(session, receivedOf(message, session.countsDeliveries));
   }
 
   #onDelivery(session: Session, received: Received): void {
     if (this.#isClosed) {
+      this.#settings.givenBack.add(this.#settings.queue, received);
       session.acknowledger.giveBack(received.tag);
       return;
     }
+    if (this.#early !== undefined) {
+      this.#early.push({ session, received });
+      return;
+    }
     const { acknowledger, unsettled, onSettled } = session;
-    const delivery = new RabbitMqDelivery(received, acknowledger, this.#settings.copies, onSettled);
+    const { copies, givenBack } = this.#settings;
+    const delivery = new RabbitMqDelivery(received, acknowledger, copies, givenBack, onSettled);
     unsettled.add(delivery);
     try {
       this.#receive(delivery);
@@ -218,23 +262,19 @@ export class RabbitMqReceiver implements Subscription {
     session.isLost = true;
     for (const delivery of session.unsettled.all()) delivery.lose();
     if (this.#isClosed || session !== this.#session) return;
-    this.#stalledBecause = reason;
-    this.#settings.logger.warn('stopped receiving', { queue: this.#settings.queue, reason });
+    this.#settings.troubles.begin(this.#subject, reason);
     void this.#recover();
   }
 
   async #recover(): Promise<void> {
     if (this.#recovering) return;
     this.#recovering = true;
-    const { queue, topology, logger } = this.#settings;
+    const { queue, topology, troubles } = this.#settings;
     // Lost as soon as it was opened: something is wrong that opening it again does not mend.
-    if (Date.now() - this.#openedAt < 1_000) await pause(1_000, this.#over.signal);
+    if (performance.now() - this.#openedAt < 1_000) await pause(1_000, this.#over.signal);
     for (let attempt = 1; !this.#isClosed; attempt += 1) {
       try {
-        await topology.replay(queue);
         await this.#open();
-        this.#stalledBecause = undefined;
-        logger.info('receiving again', { queue });
         break;
       } catch (error) {
         if (MelangeError.is(error, 'CLOSED')) {
@@ -243,14 +283,21 @@ export class RabbitMqReceiver implements Subscription {
           this.#end();
           break;
         }
+        const isMissing = MelangeError.is(error, 'QUEUE_NOT_FOUND');
+        // What is declared under its name may be of another type.
+        if (isMissing) topology.forgetSettings(queue);
         // A run that ends with an empty queue has come to its end when there is no queue.
-        if (this.#options.untilEmpty === true && MelangeError.is(error, 'QUEUE_NOT_FOUND')) {
+        if ((this.#options.untilEmpty === true && isMissing) || isOwnFault(error)) {
           this.#recovering = false;
+          troubles.forget(this.#subject);
           this.#fail(error);
           return;
         }
-        this.#stalledBecause = error instanceof Error ? error.message : String(error);
-        logger.warn('cannot receive yet', { queue, reason: this.#stalledBecause });
+        const reason = error instanceof Error ? error.message : String(error);
+        troubles.begin(
+          this.#subject,
+          isMissing ? `queue "${queue}" does not exist; it is waited for` : reason,
+        );
         await pause(reconnectDelayMs(attempt), this.#over.signal);
       }
     }

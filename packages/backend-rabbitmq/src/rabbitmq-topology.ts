@@ -1,8 +1,10 @@
 import { type Logger, MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
 import type { Channel } from 'amqplib';
+import { BindingRecord, type Bindings, recordQueue } from './binding-record.ts';
+import { changeBindings } from './bindings.ts';
 import { DelayQueues, unlimitedDeliveries } from './delay-queues.ts';
+import { inspectQueue, type QueueSettings } from './queue-inspection.ts';
 import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from './rabbitmq-connection.ts';
-import { routingKeyOf } from './rabbitmq-message-mapper.ts';
 import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
 
 /** Exchange that leads from a queue to its dead-letter queue: any process can ask whether it exists. */
@@ -18,20 +20,31 @@ export class RabbitMqTopology {
   readonly #connection: RabbitMqConnection;
   readonly #defaultType: RabbitMqQueueType;
   readonly #logger: Logger;
-  /** What was declared here, each declaration of a queue: a later one adds topics and removes none. */
+  /** What was declared here, each declaration of a queue, without the topics that later ones took away. */
   readonly #queues = new Map<string, RabbitMqQueueOptions[]>();
   readonly #declaredTopics = new Set<string>();
   /** Topics that are known to exist, declared here or elsewhere. */
   readonly #topics = new Set<string>();
   readonly #deadLettering = new Set<string>();
   readonly #delayQueues: DelayQueues;
+  readonly #record: BindingRecord;
+  /** Settings of queues that were not declared here; `undefined` for one that is not there. */
+  readonly #settings = new Map<string, Promise<QueueSettings | undefined>>();
+  /** Resolves when what was declared here is declared again after the last reconnect. */
+  replayed: Promise<void> = Promise.resolve();
 
   constructor(connection: RabbitMqConnection, defaultType: RabbitMqQueueType, logger: Logger) {
     this.#connection = connection;
     this.#defaultType = defaultType;
     this.#logger = logger;
-    this.#delayQueues = new DelayQueues((work, what) => this.#onChannel(work, what));
-    connection.onReconnected = () => void this.#replayAll();
+    this.#delayQueues = new DelayQueues((work, subject) => this.#onChannel(work, subject));
+    this.#record = new BindingRecord(
+      (work, subject) => this.#onChannel((channel) => work(channel as never), subject, true),
+      (name) => this.queueExists(name),
+    );
+    connection.onReconnected = () => {
+      this.replayed = this.#replayAll();
+    };
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -43,11 +56,19 @@ export class RabbitMqTopology {
     this.#declaredTopics.add(name);
   }
 
-  async declareQueue(name: string, options: RabbitMqQueueOptions): Promise<void> {
-    const { deadLetterQueue, topics = [], filter, type = this.#defaultType } = options;
+  declareQueue(name: string, options: RabbitMqQueueOptions): Promise<void> {
+    return this.#declareQueue(name, options, this.#logger);
+  }
+
+  async #declareQueue(
+    name: string,
+    options: RabbitMqQueueOptions,
+    logger: Logger | undefined,
+  ): Promise<void> {
+    const { deadLetterQueue, topics = [], removeTopics = [], type = this.#defaultType } = options;
     if (deadLetterQueue === name) throw configuration(`Queue "${name}" cannot dead-letter to itself.`);
     if (deadLetterQueue !== undefined && !(await this.queueExists(deadLetterQueue))) {
-      await this.declareQueue(deadLetterQueue, { type });
+      await this.#declareQueue(deadLetterQueue, { type }, logger);
     }
     await this.#onChannel(async (channel) => {
       await channel.assertQueue(name, {
@@ -59,17 +80,41 @@ export class RabbitMqTopology {
         await channel.assertExchange(exchange, 'fanout', { durable: true });
         await channel.bindQueue(deadLetterQueue, exchange, '');
       }
-      for (const topic of topics) {
-        await channel.assertExchange(topic, 'topic', { durable: true });
-        for (const pattern of filter?.map(routingKeyOf) ?? ['#'])
-          await channel.bindQueue(name, topic, pattern);
-      }
     }, `queue "${name}"`);
-    const declared = this.#queues.get(name) ?? [];
+    if (topics.length > 0 || removeTopics.length > 0) await this.#bind(name, options, logger);
+    this.#keep(name, options);
+    for (const topic of topics) this.#topics.add(topic);
+  }
+
+  async #bind(name: string, options: RabbitMqQueueOptions, logger: Logger | undefined): Promise<void> {
+    const change = (channel: Channel, before: Bindings | undefined): Promise<Bindings> =>
+      changeBindings(channel, name, options, before, logger);
+    try {
+      await this.#record.change(name, change);
+    } catch (error) {
+      if (!MelangeError.is(error, 'CONFIGURATION')) throw error;
+      // Without the right to that queue, the bindings themselves may still be allowed.
+      await this.#onChannel((channel) => change(channel, undefined), `queue "${name}"`);
+      const reason = error.message;
+      logger?.warn('cannot record what a queue is bound to', {
+        queue: name,
+        record: recordQueue(name),
+        reason,
+      });
+    }
+  }
+
+  /** For a later reconnect: what this declaration takes away is not declared again. */
+  #keep(name: string, { removeTopics = [], replaceFilter, ...options }: RabbitMqQueueOptions): void {
+    const over = new Set([...removeTopics, ...(replaceFilter === true ? (options.topics ?? []) : [])]);
+    const declared = (this.#queues.get(name) ?? []).map((earlier) =>
+      earlier.topics === undefined
+        ? earlier
+        : { ...earlier, topics: earlier.topics.filter((topic) => !over.has(topic)) },
+    );
     const text = JSON.stringify(options);
     if (!declared.some((earlier) => JSON.stringify(earlier) === text)) declared.push(options);
     this.#queues.set(name, declared);
-    for (const topic of topics) this.#topics.add(topic);
   }
 
   /** Whether a queue dead-letters, as far as its exchange tells; asked once where the answer is yes. */
@@ -80,9 +125,38 @@ export class RabbitMqTopology {
     return has;
   }
 
-  /** Declares a queue of ours again, if it is ours: the broker may have lost it. */
-  async replay(queue: string): Promise<void> {
-    for (const options of [...(this.#queues.get(queue) ?? [])]) await this.declareQueue(queue, options);
+  /**
+   * Whether a queue counts its deliveries, as quorum queues do and classic ones do not. Where the broker does not tell, a
+   * queue is taken for one that does.
+   *
+   * @throws MelangeError `CONFIGURATION` for a stream.
+   */
+  async countsDeliveries(queue: string): Promise<boolean> {
+    const declared = this.#queues.get(queue)?.[0];
+    if (declared !== undefined) return (declared.type ?? this.#defaultType) === 'quorum';
+    const type = (await this.#settingsOf(queue))?.type;
+    if (type === 'stream') {
+      throw configuration(
+        `Queue "${queue}" is a stream of RabbitMQ, which keeps messages that were processed: declare a quorum or classic queue, and publish to that.`,
+      );
+    }
+    return type !== 'classic';
+  }
+
+  /** The queue was not there: what is known of it counts no more. */
+  forgetSettings(queue: string): void {
+    this.#settings.delete(queue);
+  }
+
+  #settingsOf(queue: string): Promise<QueueSettings | undefined> {
+    const known = this.#settings.get(queue);
+    if (known !== undefined) return known;
+    const asked = inspectQueue(queue, (work, subject) => this.#onChannel(work, subject));
+    this.#settings.set(queue, asked);
+    const forget = (): boolean => this.#settings.delete(queue);
+    // One that is not there, or was not told of, is asked for again.
+    asked.then((settings) => settings?.type === undefined && forget(), forget);
+    return asked;
   }
 
   /** After a reconnect: the broker may be another one, or have lost what it had. */
@@ -95,7 +169,10 @@ export class RabbitMqTopology {
       });
     };
     for (const topic of [...this.#declaredTopics]) await declare(topic, this.declareTopic(topic));
-    for (const queue of [...this.#queues.keys()]) await declare(queue, this.replay(queue));
+    for (const [queue, declarations] of [...this.#queues]) {
+      // Nobody is warned again of what he was warned of as he declared it.
+      for (const options of declarations) await declare(queue, this.#declareQueue(queue, options, undefined));
+    }
   }
 
   /** Whether the topic is known to exist without asking. */
@@ -124,16 +201,36 @@ export class RabbitMqTopology {
     const exists = await this.#exists(async (channel) => {
       depth = (await channel.checkQueue(name)).messageCount;
     });
-    const deadLetterQueue = exists ? await this.#deadLetterQueueOf(name) : undefined;
-    return { exists, depth, deadLetterQueue };
+    if (!exists) return { exists, depth, deadLetterQueue: undefined };
+    const bindings = await this.#bindingsOf(name);
+    return { exists, depth, deadLetterQueue: await this.#deadLetterQueueOf(name), ...describe(bindings) };
+  }
+
+  /** What the record says, without topics that are not there any more. `undefined` where nobody knows. */
+  async #bindingsOf(queue: string): Promise<Bindings | undefined> {
+    const recorded = await this.#record.read(queue).catch((error: unknown) => {
+      // Without the right to read it, it is as if there were none.
+      if (MelangeError.is(error, 'CONFIGURATION')) return undefined;
+      throw error;
+    });
+    if (recorded === undefined) {
+      const declared = this.#queues.get(queue);
+      return declared?.every(({ topics = [] }) => topics.length === 0) === true ? new Map() : undefined;
+    }
+    const bindings = new Map<string, readonly string[] | null>();
+    for (const [topic, manifests] of recorded) {
+      if (await this.#exists((channel) => channel.checkExchange(topic))) bindings.set(topic, manifests);
+    }
+    return bindings;
   }
 
   async deleteQueue(name: string): Promise<void> {
     this.#queues.delete(name);
     this.#deadLettering.delete(name);
+    this.#settings.delete(name);
     const delayQueues = this.#delayQueues.namesOf(name);
     await this.#onChannel(async (channel) => {
-      for (const queue of [name, ...delayQueues]) await channel.deleteQueue(queue);
+      for (const queue of [name, ...delayQueues, recordQueue(name)]) await channel.deleteQueue(queue);
       await channel.deleteExchange(deadLetterExchange(name));
     }, `queue "${name}"`);
     for (const delayed of delayQueues) this.#delayQueues.forget(delayed);
@@ -159,7 +256,11 @@ export class RabbitMqTopology {
     const declared = this.#queues.get(queue);
     if (declared?.[0] !== undefined) return declared[0].deadLetterQueue;
     const exchange = deadLetterExchange(queue);
-    return (await this.#exists((channel) => channel.checkExchange(exchange))) ? exchange : undefined;
+    if (!(await this.#exists((channel) => channel.checkExchange(exchange)))) return undefined;
+    const settings = (await this.#settingsOf(queue))?.arguments ?? {};
+    const key =
+      settings['x-dead-letter-exchange'] === exchange ? settings['x-dead-letter-routing-key'] : undefined;
+    return key === undefined ? exchange : String(key);
   }
 
   async #exists(check: (channel: Channel) => Promise<unknown>): Promise<boolean> {
@@ -172,11 +273,15 @@ export class RabbitMqTopology {
     }
   }
 
-  async #onChannel<Result>(work: (channel: Channel) => Promise<Result>, what: string): Promise<Result> {
+  async #onChannel<Result>(
+    work: (channel: Channel) => Promise<Result>,
+    subject: string,
+    confirms = false,
+  ): Promise<Result> {
     let channel: Channel | undefined;
     try {
       const model = await this.#connection.acquire();
-      channel = await model.createChannel();
+      channel = await (confirms ? model.createConfirmChannel() : model.createChannel());
       // A refused declaration is also an event, and an event that nobody hears ends the process.
       channel.on('error', () => undefined);
       return await work(channel);
@@ -188,7 +293,9 @@ export class RabbitMqTopology {
         error instanceof Error
           ? error.message.replace(/^.*(PRECONDITION_FAILED|RESOURCE_LOCKED) - /, '')
           : '';
-      throw new TopologyConflictError(`The ${what} exists with other settings: ${reason}`, { cause: error });
+      throw new TopologyConflictError(`The ${subject} exists with other settings: ${reason}`, {
+        cause: error,
+      });
     } finally {
       if (channel !== undefined) void closeChannel(channel);
     }
@@ -205,6 +312,14 @@ function queueArguments(name: string, type: RabbitMqQueueType, deadLetterQueue: 
       'x-dead-letter-routing-key': deadLetterQueue,
     }),
   };
+}
+
+function describe(bindings: Bindings | undefined): Pick<QueueDescription, 'topics' | 'filter'> {
+  if (bindings === undefined) return {};
+  const topics = [...bindings.keys()].sort();
+  const manifests = [...bindings.values()];
+  if (topics.length === 0 || manifests.includes(null)) return { topics };
+  return { topics, filter: [...new Set(manifests.flatMap((one) => one ?? []))].sort() };
 }
 
 function configuration(message: string): MelangeError {

@@ -41,11 +41,13 @@ export class Unconfirmed<Member> {
     const head = this.#head;
     while (this.#head < this.#members.length && this.#members[this.#head] === undefined) this.#head += 1;
     this.#tag += this.#head - head;
-    if (this.#head < this.#members.length && this.#head < mostAnswered) return;
+    // A copy for every half that is answered: their cost stays the same for each, however many are under way.
+    const enough = Math.max(minAnswered, this.#members.length / 2);
+    if (this.#head < this.#members.length && this.#head < enough) return;
     this.#members = this.#members.slice(this.#head);
     this.#head = 0;
   }
 }
 
-/** So many that are answered are kept before the array is made anew. */
-const mostAnswered = 1_024;
+/** So many that are answered are kept at least before the array is made anew. */
+const minAnswered = 1_024;

@@ -2,7 +2,8 @@ import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 import { frameInlet } from '../src/amqplib-internals.ts';
 import { DeliveryFrames } from '../src/delivery-frames.ts';
-import { publishOptions, type Received, receivedOf, toAmqp } from '../src/rabbitmq-message-mapper.ts';
+import { publishOptions, toAmqp } from '../src/outgoing-message.ts';
+import { type Received, receivedOf } from '../src/rabbitmq-message-mapper.ts';
 import {
   BasicDeliver,
   BasicProperties,
@@ -79,8 +80,13 @@ const own: Record<string, Message> = {
   'a long id': { ...order, id: 'é'.repeat(500) },
   'a long header': { ...order, headers: { long: 'ü'.repeat(20_000) } },
 };
-for (const number of [...everyNumber, 2 ** 40 + 1, -(2 ** 40) - 1, Number.MAX_SAFE_INTEGER]) {
+for (const number of [0, 9, 10, 2 ** 31, 2 ** 40 + 1, 999_999_999_999_999]) {
   own[`the number ${number}`] = { ...order, publishedAt: number };
+}
+for (const contentType of ['application/json', 'application/x-protobuf', 'image/png']) {
+  for (const content of ['{}', Uint8Array.of(0x7b, 0x7d)]) {
+    own[`${typeof content} of ${contentType}`] = { ...order, content, contentType };
+  }
 }
 
 describe('a delivery of a message that Melange wrote', () => {
@@ -91,11 +97,25 @@ describe('a delivery of a message that Melange wrote', () => {
       const { length, taken } = read(bytes);
       expect(length).toBe(bytes.length);
       expect(taken).toHaveLength(1);
-      expect(taken[0]).toMatchObject({ tag: 2 ** 33 + 5, attempt: expected.attempt });
+      expect(taken[0]).toMatchObject({ tag: 2 ** 33 + 5, attempt: 1, redeliveries: Number(redelivered) });
+      expect(expected).toMatchObject({ attempt: 1, redeliveries: Number(redelivered) });
       expect(taken[0]?.message).toEqual(expected.message);
       expect(taken[0]?.message).toEqual(message);
       expect(taken[0]?.original().message).toEqual(message);
     }
+  });
+
+  const numbers = [...everyNumber, 2 ** 40 + 1, -(2 ** 40) - 1, Number.MAX_SAFE_INTEGER];
+  test.each(numbers)('of a version that wrote the number %d as a number is read', (number) => {
+    const properties = {
+      contentEncoding: undefined,
+      headers: { ...publishOptions(toAmqp(order)).headers, serializer_id: 1, published_at: number },
+    };
+    const bytes = Buffer.concat(frames(order, { properties }));
+    const { length, taken } = read(bytes);
+    expect(length).toBe(bytes.length);
+    expect(taken.map(({ message }) => message)).toEqual([{ ...order, publishedAt: number }]);
+    expect(readByAmqplib(bytes).message).toEqual({ ...order, publishedAt: number });
   });
 
   test('is the original, whatever was done to the message', () => {
@@ -154,7 +174,11 @@ describe('left to amqplib', () => {
     ['a message without an id of ours', withHeader({ message_id: undefined })],
     ['an id that is a number', withHeader({ message_id: 17 })],
     ['a manifest that is none', withHeader({ manifest: true })],
-    ['a serializer that is text', withHeader({ serializer_id: '1' })],
+    ['an empty id', withHeader({ message_id: '' })],
+    ['a serializer that is no number', withHeader({ serializer_id: '1 ' })],
+    ['a serializer that is nothing', withHeader({ serializer_id: '' })],
+    ['a time before its beginning', withHeader({ published_at: '-1' })],
+    ['more digits than a number holds', withHeader({ published_at: '1234567890123456' })],
     ['a time with a fraction', withHeader({ published_at: 1.5 })],
     ['what the broker counted', withHeader({ 'x-delivery-count': 2 })],
     ['what the broker returned or dead-lettered', withHeader({ 'x-death': [{ count: 1 }] })],
@@ -164,7 +188,12 @@ describe('left to amqplib', () => {
     ['a header that is bytes', withHeader({ bytes: Buffer.of(1) })],
     ['a header that is a number', withHeader({ number: 17 })],
     ['a header that is null', withHeader({ nothing: null })],
-    ['another content type', frames(order, { properties: { contentType: 'application/json' } })],
+    [
+      'text of a type that others write, too',
+      frames(order, { properties: { contentType: 'application/json', contentEncoding: undefined } }),
+    ],
+    ['a content encoding', frames(order, { properties: { contentEncoding: 'gzip' } })],
+    ['a copy that was redelivered', withHeader({ melange_redeliveries: '2' })],
     ['no content type', frames(order, { properties: { contentType: undefined } })],
     ['a property that is not ours', frames(order, { properties: { correlationId: 'c-1' } })],
     ['no headers', frames(order, { properties: { headers: undefined } })],

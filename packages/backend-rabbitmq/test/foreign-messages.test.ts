@@ -57,6 +57,7 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
     expect(processed[0]?.value).toEqual({ orderId: 'o-1' });
     expect(processed[0]?.context).toMatchObject({ messageId: 'e-1', headers: cloudEvent });
     expect(Buffer.from(deadLetters[0]?.content as Uint8Array).equals(compressed)).toBe(true);
+    expect(deadLetters[0]?.headers[DeadLetterHeader.errorMessage]).toContain('"gzip"');
   });
 
   test('keep what says how to read and answer them, on copies that are retried and dead-lettered', async () => {
@@ -135,6 +136,7 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
   test('with the same header twice, binary ones and empty ones keep what can be kept', async () => {
     const here = await scene();
     const text = (value: string) => Buffer.from(value);
+    // Of two headers of one name RabbitMQ 3 delivers both, of which the last one counts, and RabbitMQ 4 the first alone.
     const headers: RawHeader[] = [
       ['twice', 'S', text('first')],
       ['twice', 'S', text('second')],
@@ -146,7 +148,6 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
       ['', 'S', text('without a name')],
       ['__proto__', 'S', text('polluting')],
       ['constructor', 'S', text('c')],
-      ['serializer_id', 'S', text('1')],
       ['serializer_id', 'S', text('2')],
     ];
     await publishRaw(url, here.queue, [{ body: Buffer.from('"odd"'), headers }]);
@@ -154,9 +155,9 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
     const { processed, deadLetters } = await consumed(here, 2);
     expect(processed[0]?.value).toBe('fine');
     expect(processed[0]?.context.headers).toMatchObject({
-      twice: 'second',
+      twice: expect.stringMatching(/^(first|second)$/),
       binary: '\ufffd\u0000\ufffd',
-      bytes: 'é',
+      bytes: 'w6k=',
       none: 'null',
       yes: 'true',
       number: '256',
@@ -164,8 +165,7 @@ describe.skipIf(url === '')(`messages of plain AMQP clients${url === '' ? ` (${n
       constructor: 'c',
     });
     expect(Object.getPrototypeOf(processed[0]?.context.headers)).toBe(Object.prototype);
-    // The last one counts, and says pickle.
-    expect(deadLetters[0]).toMatchObject({ content: '"odd"', serializerId: 2 });
+    expect(deadLetters).toMatchObject([{ content: '"odd"', serializerId: 2 }]);
   });
 
   test('that were sent to several queues by their headers are retried and dead-lettered once', async () => {

@@ -1,8 +1,11 @@
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
-import { foreignProperties } from '../src/foreign-properties.ts';
+import { tableOf } from '../src/amqplib-values.ts';
+import { fieldsOf } from '../src/field-table.ts';
+import { encodedProperties } from '../src/foreign-properties.ts';
+import { type OutgoingMessage, publishOptions, toAmqp } from '../src/outgoing-message.ts';
 import { longestBody, longestEnvelope, PublishFrames, type Target } from '../src/publish-frames.ts';
-import { type OutgoingMessage, publishOptions, toAmqp } from '../src/rabbitmq-message-mapper.ts';
+import type { Foreign } from '../src/rabbitmq-message-mapper.ts';
 import {
   BasicProperties,
   BasicPublish,
@@ -31,6 +34,12 @@ function framesOf(target: Target, message: OutgoingMessage): Buffer {
   expect(end).toBeLessThanOrEqual(bytes.length);
   expect(bytes.subarray(0, 10)).toEqual(Buffer.alloc(10, 0xaa));
   return bytes.subarray(10, end);
+}
+
+/** What a message had whose copy is made. */
+function foreignOf(properties: object, headers: Record<string, unknown> = {}): Foreign {
+  const { table, dropped } = tableOf(headers);
+  return { properties: encodedProperties(properties as never), fields: fieldsOf(table), dropped };
 }
 
 const queue: Target = { exchange: '', routingKey: 'orders', mandatory: true };
@@ -81,12 +90,28 @@ const messages: Record<string, OutgoingMessage> = {
     ...order,
     headers: Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`h${n}`, ''])),
   }),
-  'a copy that is retried': toAmqp(order, 300),
-  'a copy of a foreign message': toAmqp(order, 2, foreignProperties(foreign as never)),
-  'a copy of one with a few properties': toAmqp(bare, undefined, { contentEncoding: 'gzip', type: 'é' }),
+  'a type of content': toAmqp({ ...order, contentType: 'application/json' }),
+  'bytes that read as text': toAmqp({ ...order, content: Uint8Array.of(1), contentType: 'application/json' }),
+  'text of three bytes each that fills all of its room': toAmqp({
+    ...order,
+    id: '漢'.repeat(60),
+    content: '漢'.repeat(500),
+    manifest: '漢'.repeat(85),
+    key: '字'.repeat(300),
+    headers: { 漢字: '字'.repeat(1_000), 字: '漢'.repeat(1_000) },
+    contentType: '漢'.repeat(85),
+  }),
+  'a copy that is retried': toAmqp(order, { failedBefore: 300, redeliveries: 17 }),
+  'a copy of a foreign message': toAmqp(order, {
+    failedBefore: 2,
+    foreign: foreignOf(foreign, { count: -129, yes: true }),
+  }),
+  'a copy of one with a few properties': toAmqp(bare, {
+    foreign: foreignOf({ contentEncoding: 'gzip', type: 'é' }),
+  }),
 };
 for (const number of [...everyNumber, 2 ** 40 + 1, -(2 ** 40) - 1, 2 ** 53 - 1, 1.5, -0.25]) {
-  messages[`the number ${number}`] = toAmqp({ ...order, publishedAt: number });
+  messages[`the number ${number}`] = toAmqp({ ...order, publishedAt: number, headers: { number } as never });
 }
 for (const value of [true, false, null]) {
   messages[`a header that is ${value}`] = toAmqp({ ...order, headers: { odd: value } as never });

@@ -129,7 +129,7 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
       expect(received.deliveries.map(({ attempt }) => attempt)).toEqual([1, 1]);
     });
 
-    test(`on a ${type} queue attempts are counted across a process that dies, a retry at once and a delayed one`, async () => {
+    test(`on a ${type} queue runs that failed are counted, at once and delayed, and a process that dies is a redelivery`, async () => {
       const crashing = backendFor();
       const queue = queueName(backendFor());
       await crashing.declareQueue(queue, { type });
@@ -139,14 +139,15 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
       await vi.waitFor(() => expect(unsettled.deliveries).toHaveLength(1), soon);
       await crashing.close();
       const received = inbox((delivery) => {
-        if (delivery.attempt === 4) return delivery.acknowledge();
-        return delivery.retry(delivery.attempt === 2 ? {} : { delayMs: 20 });
+        if (delivery.attempt === 3) return delivery.acknowledge();
+        return delivery.retry(delivery.attempt === 1 ? {} : { delayMs: 20 });
       });
       await backendFor().subscribe(queue, { maxInFlight: 1 }, received.receive);
       await vi.waitFor(
-        () => expect(received.deliveries.map(({ attempt }) => attempt)).toEqual([2, 3, 4]),
+        () => expect(received.deliveries.map(({ attempt }) => attempt)).toEqual([1, 2, 3]),
         soon,
       );
+      expect(received.deliveries.map(({ redeliveries }) => redeliveries)).toEqual([1, 0, 0]);
       expect(received.deliveries.map((one) => one.message.headers)).toEqual([{}, {}, {}]);
     });
   }
@@ -158,7 +159,7 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
     await declaring.declareQueue(queue, { deadLetterQueue });
     expect((await declaring.describeQueue(queue)).deadLetterQueue).toBe(deadLetterQueue);
     const other = backendFor();
-    expect((await other.describeQueue(queue)).deadLetterQueue).toBe(`${queue}.dead-letter`);
+    expect((await other.describeQueue(queue)).deadLetterQueue).toBe(deadLetterQueue);
     await other.subscribe(queue, { maxInFlight: 1 }, (delivery) => {
       if (delivery.attempt < 3) delivery.retry();
       else delivery.deadLetter({ reason: 'rejected' });
@@ -171,21 +172,33 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
     expect(dead.deliveries[0]?.message.headers.melange_attempts).toBe('3');
   });
 
-  test('while the dead-letter queue is gone, dead-lettering rejects and the message stays', async () => {
+  test('while the dead-letter queue is gone, dead-lettering rejects, health says so, and the message stays', async () => {
     const backend = backendFor();
     const queue = queueName(backend);
     const deadLetterQueue = queueName(backend);
     await backend.declareQueue(queue, { deadLetterQueue });
     await (await rawChannel()).deleteQueue(deadLetterQueue);
     const rejections: unknown[] = [];
-    const received = inbox((delivery) => {
-      if (delivery.attempt > 1) return delivery.acknowledge();
-      return delivery.deadLetter({ reason: 'rejected' }).catch((error) => rejections.push(error));
-    });
+    const received = inbox((delivery) =>
+      delivery.deadLetter({ reason: 'rejected' }).catch((error) => rejections.push(error)),
+    );
     await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
     await backend.publishToQueue(queue, [message('kept')]);
-    await vi.waitFor(() => expect(received.deliveries.map(({ attempt }) => attempt)).toEqual([1, 2]), soon);
+    await vi.waitFor(
+      async () =>
+        expect(await backend.health()).toMatchObject({
+          status: 'degraded',
+          detail: expect.stringContaining(`dead-lettering from queue "${queue}"`),
+        }),
+      soon,
+    );
+    await vi.waitFor(() => expect(received.deliveries).toHaveLength(2), soon);
+    // Given back by this process: neither a failed run nor a crash.
+    expect(received.deliveries[1]).toMatchObject({ attempt: 1, redeliveries: 0 });
     expect(rejections).toMatchObject([{ code: 'QUEUE_NOT_FOUND' }]);
+    await backend.declareQueue(queue, { deadLetterQueue });
+    await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }), soon);
+    await vi.waitFor(async () => expect((await backend.describeQueue(deadLetterQueue)).depth).toBe(1), soon);
   });
 
   test('foreign messages arrive, whatever their headers are', async () => {
@@ -205,19 +218,29 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
     expect(second?.content).toEqual(Uint8Array.of(0xff));
   });
 
-  test('a queue deleted while messages are received is made again, and its consumer goes on', async () => {
-    const warn = vi.fn();
-    const backend = backendFor({ logger: { debug: vi.fn(), info: vi.fn(), warn, error: vi.fn() } });
+  test('a queue deleted while messages are received is waited for; its consumer goes on when it is declared', async () => {
+    const [warn, info] = [vi.fn(), vi.fn()];
+    const backend = backendFor({ logger: { debug: vi.fn(), info, warn, error: vi.fn() } });
     const queue = queueName(backend);
     await backend.declareQueue(queue);
     const received = inbox((delivery) => delivery.acknowledge());
     await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
     await (await rawChannel()).deleteQueue(queue);
-    await vi.waitFor(async () => expect((await backend.describeQueue(queue)).exists).toBe(true), soon);
+    const subject = `receiving from queue "${queue}"`;
+    await vi.waitFor(
+      async () =>
+        expect(await backend.health()).toMatchObject({
+          status: 'degraded',
+          detail: expect.stringMatching(/receiving from queue .* does not exist/),
+        }),
+      soon,
+    );
+    await backendFor().declareQueue(queue);
+    await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }), soon);
     await backend.publishToQueue(queue, [message('after')]);
     await vi.waitFor(() => expect(received.deliveries).toHaveLength(1), soon);
-    expect(warn).toHaveBeenCalledWith('RabbitMQ cancelled the consumer', { queue });
-    expect(await backend.health()).toEqual({ status: 'healthy' });
+    expect(warn.mock.calls.map(([line]) => line)).toEqual([`trouble ${subject}`]);
+    expect(info.mock.calls.map(([line]) => line)).toEqual([`recovered from trouble ${subject}`]);
   });
 
   test('a queue that somebody else deleted: a consumer says so in health, a run until empty ends with the reason', async () => {

@@ -1,14 +1,8 @@
 import { MelangeError, type Message, WireHeader } from '@melange/core';
 import type { Message as AmqpMessage } from 'amqplib';
 import { describe, expect, test } from 'vitest';
-import {
-  attemptOf,
-  fromAmqp,
-  type OutgoingMessage,
-  publishOptions,
-  routingKeyOf,
-  toAmqp,
-} from '../src/rabbitmq-message-mapper.ts';
+import { type OutgoingMessage, publishOptions, routingKeyOf, toAmqp } from '../src/outgoing-message.ts';
+import { fromAmqp, receivedOf } from '../src/rabbitmq-message-mapper.ts';
 
 const message: Message = {
   id: '0190f3c2-0000-7000-8000-000000000001',
@@ -41,12 +35,13 @@ describe('a message on its way out', () => {
       persistent: true,
       messageId: message.id,
       contentType: 'text/plain; charset=utf-8',
+      contentEncoding: 'utf-8',
       headers: {
         correlationId: 'c-1',
         manifest: 'shop.v1.OrderPlaced',
-        serializer_id: 1,
+        serializer_id: '1',
         message_id: message.id,
-        published_at: 1_700_000_000_000,
+        published_at: '1700000000000',
         melange_key: 'customer-1',
       },
     });
@@ -62,10 +57,10 @@ describe('a message on its way out', () => {
   });
 
   test('a copy that is retried carries its attempts, which are not among the headers', () => {
-    const copy = toAmqp(message, 2);
-    expect(headersOf(copy)[WireHeader.attempt]).toBe(2);
+    const copy = toAmqp(message, { failedBefore: 2, redeliveries: 7 });
+    expect(headersOf(copy)[WireHeader.attempt]).toBe('2');
     expect(fromAmqp(arrived(copy)).headers).toEqual({ correlationId: 'c-1' });
-    expect(attemptOf(arrived(copy))).toBe(3);
+    expect(receivedOf(arrived(copy))).toMatchObject({ attempt: 3, redeliveries: 7 });
   });
 
   test('a header by which the broker would route travels under another name', () => {
@@ -120,6 +115,14 @@ describe('a message of another client', () => {
     expect(fromAmqp(received(Buffer.from(''), { messageId: 'm-1' })).id).toBe('m-1');
   });
 
+  test('with an empty id has none: the one of the properties, or a new one', () => {
+    const headers = { message_id: '' };
+    expect(fromAmqp(received(Buffer.from(''), { headers, messageId: 'm-1' })).id).toBe('m-1');
+    const ids = [1, 2].map(() => fromAmqp(received(Buffer.from(''), { headers, messageId: '' })).id);
+    expect(ids[0]).not.toBe(ids[1]);
+    for (const id of ids) expect(id).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
   test('has numbers of its envelope as numbers or as text', () => {
     const headers = { serializer_id: '3', published_at: '17' };
     expect(fromAmqp(received(Buffer.from(''), { headers }))).toMatchObject({
@@ -133,12 +136,24 @@ describe('a message of another client', () => {
   });
 
   test('has every header value as text', () => {
-    const headers = { n: 4, yes: true, bytes: Buffer.from('é'), table: { a: [1n] }, none: null };
+    const headers = {
+      n: 4,
+      half: 0.5,
+      yes: true,
+      bytes: Buffer.from('é'),
+      when: { '!': 'timestamp', value: 1_764_000_000 },
+      price: { '!': 'decimal', value: { places: 2, digits: 1_995 } },
+      table: { a: [1, 'b', false, null], when: { '!': 'timestamp', value: 0 } },
+      none: null,
+    };
     expect(fromAmqp(received(Buffer.from(''), { headers })).headers).toEqual({
       n: '4',
+      half: '0.5',
       yes: 'true',
-      bytes: 'é',
-      table: '{"a":["1"]}',
+      bytes: 'w6k=',
+      when: '2025-11-24T16:00:00.000Z',
+      price: '19.95',
+      table: '{"a":[1,"b",false,null],"when":"1970-01-01T00:00:00.000Z"}',
       none: 'null',
     });
   });
@@ -155,18 +170,109 @@ describe('a message of another client', () => {
       'x-delivery-count': 2,
       'x-first-death-queue': 'q',
       'x-mine': '1',
+      'x-death-star': '2',
+      'x-delivery-counter': '3',
+      'x-opt-mine': '4',
     };
-    expect(fromAmqp(received(Buffer.from(''), { headers })).headers).toEqual({ 'x-mine': '1' });
+    expect(fromAmqp(received(Buffer.from(''), { headers })).headers).toEqual({
+      'x-mine': '1',
+      'x-death-star': '2',
+      'x-delivery-counter': '3',
+      'x-opt-mine': '4',
+    });
   });
 });
 
-test('attempts are those of the copy, those that the broker counted, and this one', () => {
-  const body = Buffer.from('');
-  expect(attemptOf(received(body, {}))).toBe(1);
-  expect(attemptOf(received(body, {}, { redelivered: true }))).toBe(2);
-  expect(attemptOf(received(body, { headers: { 'x-delivery-count': 3 } }, { redelivered: true }))).toBe(4);
-  expect(attemptOf(received(body, { headers: { melange_attempt: 2, 'x-delivery-count': 1 } }))).toBe(4);
-  expect(attemptOf(received(body, { headers: { melange_attempt: 'many' } }))).toBe(1);
+describe('attempts and redeliveries', () => {
+  const counts = (headers: object, redelivered: boolean, countsDeliveries?: boolean) => {
+    const { attempt, redeliveries } = receivedOf(
+      received(Buffer.from(''), { headers }, { redelivered }),
+      countsDeliveries,
+    );
+    return [attempt, redeliveries];
+  };
+
+  test('are those of the copy, and what the broker counted since', () => {
+    expect(counts({}, false)).toEqual([1, 0]);
+    expect(counts({}, true)).toEqual([1, 1]);
+    expect(counts({ 'x-delivery-count': 3 }, true)).toEqual([1, 3]);
+    expect(counts({ melange_attempt: 2, melange_redeliveries: '4', 'x-delivery-count': 1 }, true)).toEqual([
+      3, 5,
+    ]);
+    expect(counts({ melange_attempt: 'many', melange_redeliveries: -1 }, false)).toEqual([1, 0]);
+  });
+
+  test('are none of a count that another client wrote', () => {
+    expect(counts({ 'x-delivery-count': 500 }, false)).toEqual([1, 0]);
+    // A classic queue leaves such a header as it is.
+    expect(counts({ 'x-delivery-count': 500 }, true, false)).toEqual([1, 1]);
+  });
+});
+
+describe('content', () => {
+  const kinds = (properties: object) => typeof fromAmqp(received(Buffer.from('{}'), properties)).content;
+
+  test('is text where its encoding or its type says so, if it is any', () => {
+    for (const contentType of [
+      'text/plain',
+      'application/json; charset=utf-8',
+      'application/cloudevents+json',
+      'text/csv',
+      '',
+    ]) {
+      expect([contentType, kinds({ contentType })]).toEqual([contentType, 'string']);
+    }
+    expect(kinds({})).toBe('string');
+    expect(kinds({ contentType: 'application/x-protobuf', contentEncoding: 'utf-8' })).toBe('string');
+    expect(kinds({ contentType: 'application/json', contentEncoding: 'identity' })).toBe('string');
+  });
+
+  test('is bytes of a type of bytes, and of any other encoding', () => {
+    for (const contentType of [
+      'application/octet-stream',
+      'application/x-protobuf',
+      'application/protobuf; proto=shop.Order',
+    ]) {
+      expect([contentType, kinds({ contentType })]).toEqual([contentType, 'object']);
+    }
+    for (const contentEncoding of ['gzip', 'binary', 'utf-16']) {
+      expect(kinds({ contentType: 'application/json', contentEncoding })).toBe('object');
+    }
+  });
+
+  test('has its type, which goes out again, and comes back as text or bytes as it was', () => {
+    for (const contentType of ['application/json', 'application/x-protobuf', 'image/png', undefined]) {
+      for (const content of ['{}', Uint8Array.from(Buffer.from('{}'))]) {
+        const typed = { ...message, content, ...(contentType !== undefined && { contentType }) };
+        expect(fromAmqp(arrived(toAmqp(typed)))).toEqual(typed);
+      }
+    }
+  });
+});
+
+describe('a message that the broker itself dead-lettered', () => {
+  const death = (queue: string, reason: string) => ({
+    queue,
+    reason,
+    time: { '!': 'timestamp', value: 1_764_000_000 },
+  });
+  const circumstances = (headers: object) => fromAmqp(received(Buffer.from(''), { headers })).headers;
+
+  test('has its source and its reason, as one that Melange dead-lettered', () => {
+    const last = { 'x-death': [death('orders', 'expired'), death('earlier', 'rejected')] };
+    expect(circumstances(last)).toEqual({
+      melange_reason: 'expired',
+      melange_source_queue: 'orders',
+      melange_dead_lettered_at: '2025-11-24T16:00:00.000Z',
+    });
+  });
+
+  test('is not one that waited for its delay, nor has other reasons than Melange gave', () => {
+    expect(circumstances({ 'x-death': [death('orders.delay.1300', 'expired')] })).toEqual({});
+    const both = { 'x-death': [death('orders', 'expired')], melange_reason: 'rejected' };
+    expect(circumstances(both)).toEqual({ melange_reason: 'rejected' });
+    for (const odd of ['text', [], [1], [{}]]) expect(circumstances({ 'x-death': odd })).toEqual({});
+  });
 });
 
 test('routing keys are the manifest, without wildcards and within the bounds of AMQP', () => {

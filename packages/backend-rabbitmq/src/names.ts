@@ -1,0 +1,23 @@
+import { checkName } from '@melange/backend-kit';
+import { longestDelaySuffix } from './delay-queues.ts';
+
+/** AMQP 0-9-1 carries names as short strings. */
+const maxBytes = 255;
+
+/**
+ * For a queue that is declared or consumed: its delay queues, and what else belongs to it, have longer names.
+ *
+ * @throws MelangeError `CONFIGURATION`.
+ */
+export function checkQueueName(name: string): void {
+  checkName('queue', name, { maxBytes, longestSuffix: longestDelaySuffix });
+}
+
+/**
+ * For a queue or topic that is only named.
+ *
+ * @throws MelangeError `CONFIGURATION`.
+ */
+export function checkDestination(kind: 'queue' | 'topic', name: string): void {
+  checkName(kind, name, { maxBytes });
+}

@@ -1,0 +1,75 @@
+import type { Options } from 'amqplib';
+import type { OnChannel } from './delay-queues.ts';
+import { codeOf } from './rabbitmq-connection.ts';
+
+/** What is known of a queue that somebody else may have declared. */
+export interface QueueSettings {
+  /** `quorum`, `classic`, `stream`; `undefined` where the broker does not tell. */
+  readonly type: string | undefined;
+  /** Its arguments, by their names. */
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** No queue has so many settings that differ from none. */
+const maxQuestions = 20;
+/** Not a type of any queue: no queue is ever made by asking. */
+const noType = 'melange-asks';
+
+const answer =
+  /inequivalent arg '([^']+)' for queue .*: received .* but current is (?:(none)|the value '(.*)' of type '(\w+)'|'(.*)')/s;
+
+/**
+ * Asks for the settings of a queue. AMQP 0-9-1 tells none, but RabbitMQ names the first that differs when a queue is
+ * declared with others, and its value: asked again with that one, it names the next. Each question is an error in the
+ * broker's log, so the answer is to be kept.
+ *
+ * @returns `undefined` when there is no such queue.
+ */
+export async function inspectQueue(name: string, onChannel: OnChannel): Promise<QueueSettings | undefined> {
+  const settings: Record<string, unknown> = {};
+  const options: { -readonly [Name in keyof Options.AssertQueue]: unknown } = { durable: true };
+  for (let question = 0; question < maxQuestions; question += 1) {
+    const reason = await refusal(() =>
+      onChannel(
+        (channel) =>
+          channel.assertQueue(name, {
+            ...options,
+            arguments: { ...settings, 'x-queue-type': noType },
+          } as object),
+        `queue "${name}"`,
+      ),
+    );
+    if (reason === undefined) break;
+    if (
+      reason.includes(`unsupported queue type '${noType}'`) ||
+      reason.includes("invalid arg 'x-queue-type'")
+    )
+      return undefined;
+    const [, setting, none, typed, type, text] = answer.exec(reason) ?? [];
+    if (setting === undefined) break;
+    const value = none === undefined ? settingOf(text ?? typed ?? '', type) : undefined;
+    if (setting === 'x-queue-type')
+      return { type: value === undefined ? 'classic' : String(value), arguments: settings };
+    if (setting === 'durable') options.durable = value === 'true';
+    else if (setting === 'auto_delete') options.autoDelete = value === 'true';
+    else if (setting in settings) break;
+    else settings[setting] = value;
+  }
+  return { type: undefined, arguments: settings };
+}
+
+/** Why the broker refused; `undefined` for anything that is not about settings. */
+async function refusal(declare: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await declare();
+    return undefined;
+  } catch (error) {
+    const cause = (error as { readonly cause?: unknown }).cause ?? error;
+    return codeOf(cause) === 406 && cause instanceof Error ? cause.message : undefined;
+  }
+}
+
+function settingOf(text: string, type: string | undefined): string | number | boolean {
+  if (type === 'bool') return text === 'true';
+  return type === undefined || type === 'longstr' ? text : Number(text);
+}
