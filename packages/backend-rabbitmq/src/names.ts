@@ -13,6 +13,11 @@ export function checkQueueName(name: string): void {
   checkName('queue', name, { maxBytes, longestSuffix: longestDelaySuffix });
 }
 
+/** Whether what belongs to a queue of this name can have its name. */
+export function hasRoomForSuffixes(name: string): boolean {
+  return Buffer.byteLength(name + longestDelaySuffix) <= maxBytes;
+}
+
 /**
  * For a queue or topic that is only named.
  *

@@ -13,7 +13,7 @@ export interface QueueSettings {
 /** No queue has so many settings that differ from none. */
 const maxQuestions = 20;
 /** Not a type of any queue: no queue is ever made by asking. */
-const noType = 'melange-asks';
+const noType = '?';
 
 const answer =
   /inequivalent arg '([^']+)' for queue .*: received .* but current is (?:(none)|the value '(.*)' of type '(\w+)'|'(.*)')/s;
@@ -21,12 +21,18 @@ const answer =
 /**
  * Asks for the settings of a queue. AMQP 0-9-1 tells none, but RabbitMQ names the first that differs when a queue is
  * declared with others, and its value: asked again with that one, it names the next. Each question is an error in the
- * broker's log, so the answer is to be kept.
+ * broker's log, so the answer is to be kept. An answer has 255 bytes: of a queue with a very long name nothing is learnt.
  *
+ * @param guess arguments that it may well have: what is right needs no question.
  * @returns `undefined` when there is no such queue.
  */
-export async function inspectQueue(name: string, onChannel: OnChannel): Promise<QueueSettings | undefined> {
-  const settings: Record<string, unknown> = {};
+export async function inspectQueue(
+  name: string,
+  onChannel: OnChannel,
+  guess: Readonly<Record<string, unknown>> = {},
+): Promise<QueueSettings | undefined> {
+  const settings: Record<string, unknown> = { ...guess };
+  const answered = new Set<string>();
   const options: { -readonly [Name in keyof Options.AssertQueue]: unknown } = { durable: true };
   for (let question = 0; question < maxQuestions; question += 1) {
     const reason = await refusal(() =>
@@ -52,8 +58,13 @@ export async function inspectQueue(name: string, onChannel: OnChannel): Promise<
       return { type: value === undefined ? 'classic' : String(value), arguments: settings };
     if (setting === 'durable') options.durable = value === 'true';
     else if (setting === 'auto_delete') options.autoDelete = value === 'true';
-    else if (setting in settings) break;
+    else if (answered.has(setting)) break;
     else settings[setting] = value;
+    answered.add(setting);
+  }
+  for (const [setting, value] of Object.entries(guess)) {
+    // It may be right, but nobody said so.
+    if (settings[setting] === value) delete settings[setting];
   }
   return { type: undefined, arguments: settings };
 }

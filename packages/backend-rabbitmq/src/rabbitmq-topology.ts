@@ -3,6 +3,7 @@ import type { Channel } from 'amqplib';
 import { BindingRecord, type Bindings, recordQueue } from './binding-record.ts';
 import { changeBindings } from './bindings.ts';
 import { DelayQueues, unlimitedDeliveries } from './delay-queues.ts';
+import { hasRoomForSuffixes } from './names.ts';
 import { inspectQueue, type QueueSettings } from './queue-inspection.ts';
 import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
@@ -148,10 +149,18 @@ export class RabbitMqTopology {
     this.#settings.delete(queue);
   }
 
+  async #inspect(queue: string): Promise<QueueSettings | undefined> {
+    const exchange = deadLetterExchange(queue);
+    const guess = (await this.#exists((channel) => channel.checkExchange(exchange)))
+      ? { 'x-dead-letter-exchange': exchange, 'x-dead-letter-routing-key': '?' }
+      : {};
+    return inspectQueue(queue, (work, subject) => this.#onChannel(work, subject), guess);
+  }
+
   #settingsOf(queue: string): Promise<QueueSettings | undefined> {
     const known = this.#settings.get(queue);
     if (known !== undefined) return known;
-    const asked = inspectQueue(queue, (work, subject) => this.#onChannel(work, subject));
+    const asked = this.#inspect(queue);
     this.#settings.set(queue, asked);
     const forget = (): boolean => this.#settings.delete(queue);
     // One that is not there, or was not told of, is asked for again.
@@ -201,7 +210,8 @@ export class RabbitMqTopology {
     const exists = await this.#exists(async (channel) => {
       depth = (await channel.checkQueue(name)).messageCount;
     });
-    if (!exists) return { exists, depth, deadLetterQueue: undefined };
+    // What was not declared as a queue of Melange may have a name that leaves no room for what belongs to one.
+    if (!exists || !hasRoomForSuffixes(name)) return { exists, depth, deadLetterQueue: undefined };
     const bindings = await this.#bindingsOf(name);
     return { exists, depth, deadLetterQueue: await this.#deadLetterQueueOf(name), ...describe(bindings) };
   }
@@ -230,7 +240,9 @@ export class RabbitMqTopology {
     this.#settings.delete(name);
     const delayQueues = this.#delayQueues.namesOf(name);
     await this.#onChannel(async (channel) => {
-      for (const queue of [name, ...delayQueues, recordQueue(name)]) await channel.deleteQueue(queue);
+      await channel.deleteQueue(name);
+      if (!hasRoomForSuffixes(name)) return;
+      for (const queue of [...delayQueues, recordQueue(name)]) await channel.deleteQueue(queue);
       await channel.deleteExchange(deadLetterExchange(name));
     }, `queue "${name}"`);
     for (const delayed of delayQueues) this.#delayQueues.forget(delayed);
@@ -258,8 +270,7 @@ export class RabbitMqTopology {
     const exchange = deadLetterExchange(queue);
     if (!(await this.#exists((channel) => channel.checkExchange(exchange)))) return undefined;
     const settings = (await this.#settingsOf(queue))?.arguments ?? {};
-    const key =
-      settings['x-dead-letter-exchange'] === exchange ? settings['x-dead-letter-routing-key'] : undefined;
+    const key = settings['x-dead-letter-routing-key'];
     return key === undefined ? exchange : String(key);
   }
 

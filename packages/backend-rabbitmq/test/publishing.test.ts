@@ -135,7 +135,9 @@ describe.skipIf(url === '')(`publishing${url === '' ? ` (${noBroker})` : ''}`, (
       const publishing = backend.publishToQueue(queue, [late], { deadlineMs: 300 });
       const waiting = backend.publishToQueue(queue, [message('waits for room')]);
       await expect(publishing).rejects.toMatchObject({
-        failures: [{ messageId: late.id, error: { code: 'QUEUE_FULL', message: expect.stringContaining(queue) } }],
+        failures: [
+          { messageId: late.id, error: { code: 'QUEUE_FULL', message: expect.stringContaining(queue) } },
+        ],
       });
       expect(await raw.get(queue, { noAck: true })).toMatchObject({ content: Buffer.from('fits') });
       await waiting;

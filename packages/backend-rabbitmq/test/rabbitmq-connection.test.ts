@@ -36,7 +36,12 @@ describe('an address that does not answer', () => {
   });
 
   test('that is no address is refused at once, without its password', () => {
-    const addresses = ['http://user:s3cret@127.0.0.1:1', 'amqp//user:s3cret@', 'amqp://user:s3cret@127.0.0.1:65536', ''];
+    const addresses = [
+      'http://user:s3cret@127.0.0.1:1',
+      'amqp//user:s3cret@',
+      'amqp://user:s3cret@127.0.0.1:65536',
+      '',
+    ];
     for (const address of addresses) {
       const connect = () => backendFor({ url: address });
       expect(connect).toThrow(expect.objectContaining({ code: 'CONFIGURATION' }));
@@ -111,7 +116,9 @@ describe.skipIf(url === '')(`connections to RabbitMQ${url === '' ? ` (${noBroker
     await proxy.accept();
     await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }), soon);
     expect(proxy.connectionsMade).toBeGreaterThanOrEqual(before + 2);
-    const subjects = ['consuming', 'publishing'].map((purpose) => `with the connection to RabbitMQ for ${purpose}`);
+    const subjects = ['consuming', 'publishing'].map(
+      (purpose) => `with the connection to RabbitMQ for ${purpose}`,
+    );
     // One line when it begins and one when it ends, however often it is tried.
     const began = logger.warn.mock.calls.map(([line]) => line).sort();
     expect(began).toEqual(subjects.map((subject) => `trouble ${subject}`));
