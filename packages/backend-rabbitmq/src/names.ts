@@ -1,4 +1,5 @@
 import { checkName } from '@melange/backend-kit';
+import { checkDelayMs } from '@melange/core/adapter';
 import { longestDelaySuffix } from './delay-queues.ts';
 
 /** AMQP 0-9-1 carries names as short strings. */
@@ -25,4 +26,21 @@ export function hasRoomForSuffixes(name: string): boolean {
  */
 export function checkDestination(kind: 'queue' | 'topic', name: string): void {
   checkName(kind, name, { maxBytes });
+}
+
+/** The error that says why nothing can be published so, if so. */
+export function whyNotPublishable(
+  kind: 'queue' | 'topic',
+  name: string,
+  deadlineMs: number,
+  delayMs: number,
+): unknown {
+  try {
+    checkDestination(kind, name);
+    checkDelayMs('deadlineMs', deadlineMs);
+    checkDelayMs('delayMs', delayMs);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }

@@ -14,11 +14,10 @@ import {
   TopicNotFoundError,
   unfailingLogger,
 } from '@melange/core';
-import { checkDelayMs } from '@melange/core/adapter';
 import { checkOptions } from './check-options.ts';
 import { copiesOf } from './copies.ts';
 import { GivenBack } from './given-back.ts';
-import { checkDestination, checkQueueName } from './names.ts';
+import { checkDestination, checkQueueName, whyNotPublishable } from './names.ts';
 import { assertSize, copyMessage, type OutgoingMessage, routingKeyOf, toAmqp } from './outgoing-message.ts';
 import { isMissing, MessagesCall, type PublishCall, prepared, within } from './publish-calls.ts';
 import type { Target } from './publish-frames.ts';
@@ -279,15 +278,7 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
 
   /** Why nothing can be published so; found before the broker is touched. */
   #refusal(kind: 'queue' | 'topic', name: string, deadlineMs: number, delayMs = 0): unknown {
-    if (this.#closing !== undefined) return closedError();
-    try {
-      checkDestination(kind, name);
-      checkDelayMs('deadlineMs', deadlineMs);
-      checkDelayMs('delayMs', delayMs);
-      return undefined;
-    } catch (error) {
-      return error;
-    }
+    return this.#closing === undefined ? whyNotPublishable(kind, name, deadlineMs, delayMs) : closedError();
   }
 
   #assertOpen(): void {

@@ -13,6 +13,7 @@ import type { PublishCall } from './publish-calls.ts';
 import type { Target } from './publish-frames.ts';
 import { type PublishWriter, publishWriter } from './publish-writer.ts';
 import { isOwnFault, pause, type RabbitMqConnection } from './rabbitmq-connection.ts';
+import { destinationOf, Refusals, refusedText } from './refusals.ts';
 import { type Confirmation, Unconfirmed } from './unconfirmed.ts';
 import { WaitingLine } from './waiting-line.ts';
 
@@ -37,8 +38,6 @@ interface Session {
 
 const sweepEveryMs = 100;
 const pauseAfterNackMs = 100;
-/** Nobody publishes any more to what refused the last message so long ago: it is nobody's trouble. */
-const refusalIsOldAfterMs = 60_000;
 
 /**
  * Publishes on one confirm channel of its own connection. A message stays here until the broker confirmed it;
@@ -47,11 +46,9 @@ const refusalIsOldAfterMs = 60_000;
 export class RabbitMqPublisher {
   readonly #connection: RabbitMqConnection;
   readonly #logger: Logger;
-  readonly #troubles: Troubles;
+  readonly #refusals: Refusals;
   readonly #pending = new Slots<Pending>();
   readonly #waiting = new WaitingLine<Pending>();
-  /** When each destination that refuses messages did so last, by the clock that never steps. */
-  readonly #refusedAt = new Map<string, number>();
   /** No pending message has an earlier deadline. */
   #firstDeadline = Number.POSITIVE_INFINITY;
   #session: Session | undefined;
@@ -64,7 +61,7 @@ export class RabbitMqPublisher {
   constructor(connection: RabbitMqConnection, logger: Logger, troubles: Troubles) {
     this.#connection = connection;
     this.#logger = logger;
-    this.#troubles = troubles;
+    this.#refusals = new Refusals(troubles);
     connection.onUnblocked = () => this.#flush();
   }
 
@@ -158,7 +155,7 @@ export class RabbitMqPublisher {
     for (const pending of session.unconfirmed.take(confirmation)) {
       const { target, isReturned } = pending;
       const missing = isReturned ? new QueueNotFoundError(target.routingKey || target.exchange) : undefined;
-      if (this.#refusedAt.size > 0 && missing === undefined) this.#endRefusal(destinationOf(target));
+      if (missing === undefined) this.#refusals.end(target);
       this.#settle(pending, missing);
     }
   }
@@ -169,9 +166,7 @@ export class RabbitMqPublisher {
     const refused = session.unconfirmed.take(confirmation);
     for (const pending of refused) {
       pending.isRefused = true;
-      const destination = destinationOf(pending.target);
-      this.#refusedAt.set(destination, performance.now());
-      this.#troubles.begin(subjectOf(destination), refusedText);
+      this.#refusals.begin(pending.target);
     }
     setTimeout(() => {
       for (const pending of refused) this.#waiting.add(pending);
@@ -181,12 +176,7 @@ export class RabbitMqPublisher {
 
   /** What refused messages, and is not published to any more, is no trouble of anybody's. */
   forgetOldRefusals(): void {
-    const old = performance.now() - refusalIsOldAfterMs;
-    for (const [destination, at] of this.#refusedAt) if (at < old) this.#endRefusal(destination);
-  }
-
-  #endRefusal(destination: string): void {
-    if (this.#refusedAt.delete(destination)) this.#troubles.end(subjectOf(destination));
+    this.#refusals.forgetOld();
   }
 
   #settle(pending: Pending, error?: unknown): void {
@@ -293,27 +283,15 @@ export class RabbitMqPublisher {
   }
 }
 
-/** Why the broker refuses messages for a while. */
-const refusedText =
-  'RabbitMQ refuses messages: a queue that takes them is full (its x-max-length or x-max-length-bytes, with x-overflow reject-publish), or is not available';
-
 function lateError({ timeoutMs, isRefused, target }: Pending, why: string | undefined): MelangeError {
   if (isRefused && why === undefined) {
-    const text = `${refusedText}. It has refused them for ${timeoutMs} ms, to ${destinationOf(target)}: consume from the queue, or raise its limit.`;
+    const text = `RabbitMQ refused the message for ${timeoutMs} ms, on its way to ${destinationOf(target)}: ${refusedText}. Consume from the queue, or raise its limit.`;
     return new MelangeError('QUEUE_FULL', text);
   }
   return new MelangeError(
     'PUBLISH_TIMEOUT',
     `No confirmation within ${timeoutMs} ms${why === undefined ? '' : ` (${why})`}.`,
   );
-}
-
-function destinationOf({ exchange, routingKey }: Target): string {
-  return exchange === '' ? `queue "${routingKey}"` : `topic "${exchange}"`;
-}
-
-function subjectOf(destination: string): string {
-  return `publishing to ${destination}`;
 }
 
 function closedError(): MelangeError {

@@ -1,50 +1,19 @@
-import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
+import { reconnectDelayMs } from '@melange/backend-kit';
 import {
   type Delivery,
-  type Logger,
   MelangeError,
   QueueNotFoundError,
   Slots,
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
-import type { Message as AmqpMessage, Channel } from 'amqplib';
+import type { Message as AmqpMessage } from 'amqplib';
 import { Acknowledger } from './acknowledger.ts';
-import type { GivenBack } from './given-back.ts';
-import {
-  asMelangeError,
-  bounded,
-  closeChannel,
-  codeOf,
-  isOwnFault,
-  pause,
-  type RabbitMqConnection,
-} from './rabbitmq-connection.ts';
-import { type Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
+import { ChangeSignal } from './change-signal.ts';
+import { asMelangeError, bounded, closeChannel, codeOf, isOwnFault, pause } from './rabbitmq-connection.ts';
+import { RabbitMqDelivery } from './rabbitmq-delivery.ts';
 import { type Received, receivedOf } from './rabbitmq-message-mapper.ts';
-import type { RabbitMqTopology } from './rabbitmq-topology.ts';
-
-/** What a receiver needs of its backend. */
-export interface ReceiverSettings {
-  readonly queue: string;
-  readonly connection: RabbitMqConnection;
-  readonly topology: RabbitMqTopology;
-  readonly copies: Copies;
-  readonly logger: Logger;
-  readonly troubles: Troubles;
-  readonly givenBack: GivenBack;
-}
-
-/** One channel and what was delivered on it. */
-interface Session {
-  readonly channel: Channel;
-  readonly acknowledger: Acknowledger;
-  readonly unsettled: Slots<RabbitMqDelivery>;
-  readonly onSettled: (delivery: RabbitMqDelivery) => void;
-  isLost: boolean;
-  /** Whether the queue counts its deliveries, as a quorum queue does. */
-  readonly countsDeliveries: boolean;
-}
+import type { ReceiverSettings, ReceiverSession as Session } from './receiver-session.ts';
 
 /** A consumer on a channel of its own, which opens another when that one is lost, until it is closed. */
 export class RabbitMqReceiver implements Subscription {
@@ -58,8 +27,8 @@ export class RabbitMqReceiver implements Subscription {
   #closing: Promise<void> | undefined;
   #end: () => void = () => undefined;
   #fail: (error: unknown) => void = () => undefined;
-  /** Called whenever a delivery is settled or lost, or the receiver is closed. */
-  #onChange: () => void = () => undefined;
+  /** Tells whenever a delivery is settled or lost, or the receiver is closed. */
+  readonly #changes = new ChangeSignal();
   #recovering = false;
   /** By the clock that never steps. */
   #openedAt = 0;
@@ -99,7 +68,7 @@ export class RabbitMqReceiver implements Subscription {
   close(): Promise<void> {
     this.#over.abort();
     this.#forgetTroubles();
-    this.#onChange();
+    this.#changes.notify();
     this.#closing ??= this.#finish();
     return this.#closing;
   }
@@ -114,7 +83,7 @@ export class RabbitMqReceiver implements Subscription {
     const quiet = this.#stopIntake(session);
     this.#giveBackEarly();
     for (const delivery of session.unsettled.all()) delivery.lose();
-    this.#onChange();
+    this.#changes.notify();
     await this.#leave(session, quiet);
   }
 
@@ -124,7 +93,7 @@ export class RabbitMqReceiver implements Subscription {
     if (session === undefined) return;
     const quiet = this.#stopIntake(session);
     this.#giveBackEarly();
-    while (session.unsettled.size > 0) await this.#change();
+    while (session.unsettled.size > 0) await this.#changes.next();
     await this.#leave(session, quiet);
   }
 
@@ -180,7 +149,7 @@ export class RabbitMqReceiver implements Subscription {
     const unsettled = new Slots<RabbitMqDelivery>();
     const onSettled = (delivery: RabbitMqDelivery): void => {
       unsettled.delete(delivery);
-      this.#onChange();
+      this.#changes.notify();
     };
     const session: Session = { channel, acknowledger, unsettled, onSettled, isLost: false, countsDeliveries };
     let reason = 'the channel was closed';
@@ -245,7 +214,7 @@ export class RabbitMqReceiver implements Subscription {
     try {
       while (!this.#isClosed) {
         if (session.unsettled.size >= this.#options.maxInFlight) {
-          await this.#change();
+          await this.#changes.next();
           continue;
         }
         const message = await session.channel.get(this.#settings.queue);
@@ -306,17 +275,6 @@ export class RabbitMqReceiver implements Subscription {
     if (session === undefined) return;
     if (this.#isClosed) await closeChannel(session.channel);
     else if (session.isLost) this.#onLost(session, 'the channel was closed');
-  }
-
-  #change(): Promise<void> {
-    return new Promise((resolve) => {
-      const others = this.#onChange;
-      this.#onChange = () => {
-        this.#onChange = () => undefined;
-        others();
-        resolve();
-      };
-    });
   }
 }
 

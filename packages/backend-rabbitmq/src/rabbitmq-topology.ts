@@ -1,10 +1,10 @@
 import { type Logger, MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
 import type { Channel } from 'amqplib';
-import { BindingRecord, type Bindings, recordQueue } from './binding-record.ts';
-import { changeBindings } from './bindings.ts';
+import { recordQueue } from './binding-record.ts';
 import { DelayQueues, unlimitedDeliveries } from './delay-queues.ts';
+import { KnownSettings } from './known-settings.ts';
 import { hasRoomForSuffixes } from './names.ts';
-import { inspectQueue, type QueueSettings } from './queue-inspection.ts';
+import { QueueBindings } from './queue-bindings.ts';
 import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from './rabbitmq-connection.ts';
 import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
 
@@ -28,9 +28,8 @@ export class RabbitMqTopology {
   readonly #topics = new Set<string>();
   readonly #deadLettering = new Set<string>();
   readonly #delayQueues: DelayQueues;
-  readonly #record: BindingRecord;
-  /** Settings of queues that were not declared here; `undefined` for one that is not there. */
-  readonly #settings = new Map<string, Promise<QueueSettings | undefined>>();
+  readonly #bindings: QueueBindings;
+  readonly #settings: KnownSettings;
   /** Resolves when what was declared here is declared again after the last reconnect. */
   replayed: Promise<void> = Promise.resolve();
 
@@ -39,9 +38,14 @@ export class RabbitMqTopology {
     this.#defaultType = defaultType;
     this.#logger = logger;
     this.#delayQueues = new DelayQueues((work, subject) => this.#onChannel(work, subject));
-    this.#record = new BindingRecord(
-      (work, subject) => this.#onChannel((channel) => work(channel as never), subject, true),
-      (name) => this.queueExists(name),
+    this.#bindings = new QueueBindings({
+      onChannel: (work, subject) => this.#onChannel((channel) => work(channel as never), subject, true),
+      queueExists: (name) => this.queueExists(name),
+      topicExists: (name) => this.#exists((channel) => channel.checkExchange(name)),
+    });
+    this.#settings = new KnownSettings(
+      (work, subject) => this.#onChannel(work, subject),
+      (name) => this.#exists((channel) => channel.checkExchange(name)),
     );
     connection.onReconnected = () => {
       this.replayed = this.#replayAll();
@@ -82,27 +86,9 @@ export class RabbitMqTopology {
         await channel.bindQueue(deadLetterQueue, exchange, '');
       }
     }, `queue "${name}"`);
-    if (topics.length > 0 || removeTopics.length > 0) await this.#bind(name, options, logger);
+    if (topics.length > 0 || removeTopics.length > 0) await this.#bindings.change(name, options, logger);
     this.#keep(name, options);
     for (const topic of topics) this.#topics.add(topic);
-  }
-
-  async #bind(name: string, options: RabbitMqQueueOptions, logger: Logger | undefined): Promise<void> {
-    const change = (channel: Channel, before: Bindings | undefined): Promise<Bindings> =>
-      changeBindings(channel, name, options, before, logger);
-    try {
-      await this.#record.change(name, change);
-    } catch (error) {
-      if (!MelangeError.is(error, 'CONFIGURATION')) throw error;
-      // Without the right to that queue, the bindings themselves may still be allowed.
-      await this.#onChannel((channel) => change(channel, undefined), `queue "${name}"`);
-      const reason = error.message;
-      logger?.warn('cannot record what a queue is bound to', {
-        queue: name,
-        record: recordQueue(name),
-        reason,
-      });
-    }
   }
 
   /** For a later reconnect: what this declaration takes away is not declared again. */
@@ -135,7 +121,7 @@ export class RabbitMqTopology {
   async countsDeliveries(queue: string): Promise<boolean> {
     const declared = this.#queues.get(queue)?.[0];
     if (declared !== undefined) return (declared.type ?? this.#defaultType) === 'quorum';
-    const type = (await this.#settingsOf(queue))?.type;
+    const type = (await this.#settings.of(queue, deadLetterExchange(queue)))?.type;
     if (type === 'stream') {
       throw configuration(
         `Queue "${queue}" is a stream of RabbitMQ, which keeps messages that were processed: declare a quorum or classic queue, and publish to that.`,
@@ -146,26 +132,7 @@ export class RabbitMqTopology {
 
   /** The queue was not there: what is known of it counts no more. */
   forgetSettings(queue: string): void {
-    this.#settings.delete(queue);
-  }
-
-  async #inspect(queue: string): Promise<QueueSettings | undefined> {
-    const exchange = deadLetterExchange(queue);
-    const guess = (await this.#exists((channel) => channel.checkExchange(exchange)))
-      ? { 'x-dead-letter-exchange': exchange, 'x-dead-letter-routing-key': '?' }
-      : {};
-    return inspectQueue(queue, (work, subject) => this.#onChannel(work, subject), guess);
-  }
-
-  #settingsOf(queue: string): Promise<QueueSettings | undefined> {
-    const known = this.#settings.get(queue);
-    if (known !== undefined) return known;
-    const asked = this.#inspect(queue);
-    this.#settings.set(queue, asked);
-    const forget = (): boolean => this.#settings.delete(queue);
-    // One that is not there, or was not told of, is asked for again.
-    asked.then((settings) => settings?.type === undefined && forget(), forget);
-    return asked;
+    this.#settings.forget(queue);
   }
 
   /** After a reconnect: the broker may be another one, or have lost what it had. */
@@ -212,32 +179,21 @@ export class RabbitMqTopology {
     });
     // What was not declared as a queue of Melange may have a name that leaves no room for what belongs to one.
     if (!exists || !hasRoomForSuffixes(name)) return { exists, depth, deadLetterQueue: undefined };
-    const bindings = await this.#bindingsOf(name);
-    return { exists, depth, deadLetterQueue: await this.#deadLetterQueueOf(name), ...describe(bindings) };
-  }
-
-  /** What the record says, without topics that are not there any more. `undefined` where nobody knows. */
-  async #bindingsOf(queue: string): Promise<Bindings | undefined> {
-    const recorded = await this.#record.read(queue).catch((error: unknown) => {
-      // Without the right to read it, it is as if there were none.
-      if (MelangeError.is(error, 'CONFIGURATION')) return undefined;
-      throw error;
-    });
-    if (recorded === undefined) {
-      const declared = this.#queues.get(queue);
-      return declared?.every(({ topics = [] }) => topics.length === 0) === true ? new Map() : undefined;
-    }
-    const bindings = new Map<string, readonly string[] | null>();
-    for (const [topic, manifests] of recorded) {
-      if (await this.#exists((channel) => channel.checkExchange(topic))) bindings.set(topic, manifests);
-    }
-    return bindings;
+    const declared = this.#queues.get(name);
+    const hasNoTopics = declared?.every(({ topics = [] }) => topics.length === 0) === true;
+    return {
+      exists,
+      depth,
+      deadLetterQueue: await this.#deadLetterQueueOf(name),
+      ...(hasNoTopics && { topics: [] }),
+      ...(await this.#bindings.describe(name)),
+    };
   }
 
   async deleteQueue(name: string): Promise<void> {
     this.#queues.delete(name);
     this.#deadLettering.delete(name);
-    this.#settings.delete(name);
+    this.#settings.forget(name);
     const delayQueues = this.#delayQueues.namesOf(name);
     await this.#onChannel(async (channel) => {
       await channel.deleteQueue(name);
@@ -269,7 +225,7 @@ export class RabbitMqTopology {
     if (declared?.[0] !== undefined) return declared[0].deadLetterQueue;
     const exchange = deadLetterExchange(queue);
     if (!(await this.#exists((channel) => channel.checkExchange(exchange)))) return undefined;
-    const settings = (await this.#settingsOf(queue))?.arguments ?? {};
+    const settings = (await this.#settings.of(queue, exchange))?.arguments ?? {};
     const key = settings['x-dead-letter-routing-key'];
     return key === undefined ? exchange : String(key);
   }
@@ -323,14 +279,6 @@ function queueArguments(name: string, type: RabbitMqQueueType, deadLetterQueue: 
       'x-dead-letter-routing-key': deadLetterQueue,
     }),
   };
-}
-
-function describe(bindings: Bindings | undefined): Pick<QueueDescription, 'topics' | 'filter'> {
-  if (bindings === undefined) return {};
-  const topics = [...bindings.keys()].sort();
-  const manifests = [...bindings.values()];
-  if (topics.length === 0 || manifests.includes(null)) return { topics };
-  return { topics, filter: [...new Set(manifests.flatMap((one) => one ?? []))].sort() };
 }
 
 function configuration(message: string): MelangeError {

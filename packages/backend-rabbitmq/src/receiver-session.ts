@@ -1,0 +1,30 @@
+import type { Troubles } from '@melange/backend-kit';
+import type { Logger, Slots } from '@melange/core';
+import type { Channel } from 'amqplib';
+import type { Acknowledger } from './acknowledger.ts';
+import type { GivenBack } from './given-back.ts';
+import type { RabbitMqConnection } from './rabbitmq-connection.ts';
+import type { Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
+import type { RabbitMqTopology } from './rabbitmq-topology.ts';
+
+/** What a receiver needs of its backend. */
+export interface ReceiverSettings {
+  readonly queue: string;
+  readonly connection: RabbitMqConnection;
+  readonly topology: RabbitMqTopology;
+  readonly copies: Copies;
+  readonly logger: Logger;
+  readonly troubles: Troubles;
+  readonly givenBack: GivenBack;
+}
+
+/** One channel and what was delivered on it. */
+export interface ReceiverSession {
+  readonly channel: Channel;
+  readonly acknowledger: Acknowledger;
+  readonly unsettled: Slots<RabbitMqDelivery>;
+  readonly onSettled: (delivery: RabbitMqDelivery) => void;
+  isLost: boolean;
+  /** Whether the queue counts its deliveries, as a quorum queue does. */
+  readonly countsDeliveries: boolean;
+}
