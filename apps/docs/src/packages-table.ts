@@ -16,6 +16,7 @@ export interface Package {
 /** The order in which readers meet them; the others follow by name. */
 const first = [
   'core',
+  'service',
   'backend-memory',
   'backend-rabbitmq',
   'backend-sqs',

@@ -181,6 +181,15 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
       : { status: 'degraded', detail: `queue "${full.name}" is full` };
   }
 
+  /**
+   * Whether no queue hands anything over until somebody publishes, settles or subscribes, or time passes: for tests that
+   * wait until all has happened.
+   */
+  get isQuiet(): boolean {
+    for (const queue of this.#queues.values()) if (!queue.isQuiet) return false;
+    return true;
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const queue of this.#queues.values()) queue.end('The backend was closed.');

@@ -37,6 +37,8 @@ export class MemoryQueue {
   readonly #subscriptions: MemorySubscription[] = [];
   #sequence = 0;
   #pumpIsDue = false;
+  /** Actions that wait for the next turn of the event loop. */
+  #actionsDue = 0;
   #deliveriesThisTurn = 0;
   #isOver = false;
 
@@ -55,6 +57,11 @@ export class MemoryQueue {
     return this.depth + this.#inFlight.size + this.#delays.size;
   }
 
+  /** Whether it hands over nothing more until somebody publishes, settles or subscribes, or a delay ends. */
+  get isQuiet(): boolean {
+    return this.#isOver || (!this.#pumpIsDue && this.#actionsDue === 0);
+  }
+
   put(message: Message, delayMs = 0): void {
     const entry: Entry = { message: copyMessage(message), sequence: 0, attempt: 1, redeliveries: 0 };
     if (delayMs > 0) {
@@ -68,7 +75,7 @@ export class MemoryQueue {
   add(subscription: MemorySubscription): void {
     this.#subscriptions.push(subscription);
     // Not in this turn: the subscriber is to hold its subscription before the first delivery comes.
-    setImmediate(() => {
+    this.#nextTurn(() => {
       subscription.start();
       this.#schedulePump();
     });
@@ -192,7 +199,15 @@ export class MemoryQueue {
 
   /** For what comes back at once: a subscriber that gives everything back must not have the event loop to itself. */
   #pumpNextTurn(): void {
-    setImmediate(() => this.#schedulePump());
+    this.#nextTurn(() => this.#schedulePump());
+  }
+
+  #nextTurn(action: () => void): void {
+    this.#actionsDue += 1;
+    setImmediate(() => {
+      this.#actionsDue -= 1;
+      action();
+    });
   }
 
   #pump(): void {

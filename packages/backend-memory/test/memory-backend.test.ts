@@ -258,6 +258,34 @@ describe('delivery', () => {
     expect(logged).toEqual(['A receiver threw; its message comes again.']);
   });
 
+  test('is quiet when it hands over nothing more by itself, and not while it is about to', async () => {
+    expect(backend.isQuiet).toBe(true);
+    const inbox = await open(backend, 'queue', { maxInFlight: 2 });
+    expect(backend.isQuiet).toBe(false);
+    await settled();
+    expect(backend.isQuiet).toBe(true);
+    await backend.publishToQueue('queue', [
+      message('a', { key: 'k' }),
+      message('b', { key: 'k' }),
+      message('c'),
+    ]);
+    expect(backend.isQuiet).toBe(false);
+    await settled();
+    // One waits for its key, and nobody has room for it: still quiet.
+    expect(inbox.seen).toEqual(['a#1', 'c#1']);
+    expect(backend.isQuiet).toBe(true);
+    await of(inbox, 'c').release();
+    expect(backend.isQuiet).toBe(false);
+    await settled();
+    await of(inbox, 'a').retry({ delayMs: 100 });
+    await settled();
+    expect(backend.isQuiet).toBe(true);
+    await clock.advance(100);
+    expect(inbox.seen).toEqual(['a#1', 'c#1', 'c#1', 'a#2']);
+    await backend.close();
+    expect(backend.isQuiet).toBe(true);
+  });
+
   test('a delay longer than a timer can take is kept all the same', async () => {
     const days = 24 * 60 * 60 * 1_000;
     const inbox = await open(backend, 'queue');

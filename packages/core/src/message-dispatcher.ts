@@ -71,6 +71,13 @@ export class MessageDispatcher {
     return this.#counters;
   }
 
+  /** Messages that are processed at this moment: decoded, with their consumers, or being settled. */
+  get running(): number {
+    let running = 0;
+    for (const loop of this.#loops.keys()) running += loop.running;
+    return running;
+  }
+
   /**
    * Gives the consumer the messages that it accepts from now on.
    *

@@ -26,6 +26,19 @@ describe('consumption', () => {
     expect(await scene.depth()).toBe(0);
   });
 
+  test('it tells how many messages it processes at this moment, settling included', async () => {
+    const { passed, open } = gate();
+    await scene.publish(3);
+    const dispatcher = scene.dispatcher(() => passed, { concurrency: 2 });
+    expect(dispatcher.running).toBe(0);
+    const consumed = dispatcher.consumeEvent('orders');
+    await settled();
+    expect(dispatcher.running).toBe(2);
+    open();
+    await consumed;
+    expect(dispatcher.running).toBe(0);
+  });
+
   test('consumeEvent processes what is there now, then returns', async () => {
     await scene.publish(25);
     const counted = scene.dispatcher(() => undefined);

@@ -23,6 +23,7 @@ import type {
   StopOptions,
 } from './service.ts';
 import type { Checked, ShapeOf } from './shape.ts';
+import type { ServiceTest, ServiceTestOptions } from './testing/service-test.ts';
 
 const defaultDeadlineMs = 25_000;
 
@@ -92,6 +93,7 @@ class DefinedService implements AnyService {
   }
 
   start(options?: StartOptions): Promise<void> {
+    this.#definition.fix();
     return this.#instance.start(options);
   }
 
@@ -110,6 +112,12 @@ class DefinedService implements AnyService {
 
   counters(): Readonly<Record<string, DispatcherCounters>> {
     return this.#instance.counters();
+  }
+
+  async test(options: ServiceTestOptions = {}): Promise<ServiceTest> {
+    // Only here: a service that runs needs none of it.
+    const { startServiceTest } = await import('./testing/start-service-test.ts');
+    return startServiceTest(this.#definition, options);
   }
 
   dispatcherFor(queue: string, options?: Partial<MessageDispatcherOptions>): MessageDispatcher {

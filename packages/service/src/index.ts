@@ -33,3 +33,11 @@ export type {
   ShapeOf,
   Unhandled,
 } from './shape.ts';
+export type { Duration, DurationUnit } from './testing/duration.ts';
+export type {
+  DeadLettered,
+  Published,
+  ReportedError,
+  ServiceTest,
+  ServiceTestOptions,
+} from './testing/service-test.ts';

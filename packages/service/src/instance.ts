@@ -1,6 +1,7 @@
 import {
   type Clock,
   type ConsumeContext,
+  type ConsumeOptions,
   combineHealth,
   type DeduplicationCache,
   type DispatcherCounters,
@@ -26,6 +27,8 @@ export interface Environment {
   readonly clock: Clock;
   /** What every dispatcher is given besides. */
   readonly dispatcherOptions?: Partial<MessageDispatcherOptions>;
+  /** What accompanies every consumption. */
+  readonly consumeOptions?: Pick<ConsumeOptions, 'onException' | 'afterConsume'>;
   /** How long running handlers are waited for, in ms. */
   readonly deadlineMs: number;
   /** Whether backends and cache are closed with it. */
@@ -112,6 +115,13 @@ export class ServiceInstance {
     return dispatcher;
   }
 
+  /** Messages that are processed at this moment. */
+  get running(): number {
+    let running = 0;
+    for (const dispatcher of this.#dispatchers.values()) running += dispatcher.running;
+    return running;
+  }
+
   counters(): Readonly<Record<string, DispatcherCounters>> {
     return Object.fromEntries(
       [...this.#dispatchers].map(([queue, { counters }]) => [queue, { ...counters }]),
@@ -145,7 +155,6 @@ export class ServiceInstance {
 
   async #start({ failFast = false, signal }: StartOptions): Promise<void> {
     this.#state = 'starting';
-    this.#definition.fix();
     const stop = (): void => this.#stopping.abort(signal?.reason);
     signal?.addEventListener('abort', stop, { once: true });
     if (signal?.aborted === true) stop();
@@ -188,7 +197,7 @@ export class ServiceInstance {
   async #consume(queue: string, name: string, dispatcher: MessageDispatcher): Promise<void> {
     for (;;) {
       try {
-        await dispatcher.consumeLoop(queue);
+        await dispatcher.consumeLoop(queue, this.#environment.consumeOptions);
         return;
       } catch (error) {
         if (this.#stopping.signal.aborted) return;

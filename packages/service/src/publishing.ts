@@ -36,6 +36,7 @@ export class Publishing {
   readonly #queuePublishers: Readonly<Record<string, Publisher>>;
   readonly #topics = new Map<string, Destination>();
   readonly #queues = new Map<string, Destination>();
+  #underWay = 0;
 
   constructor(
     definition: ServiceDefinition,
@@ -54,21 +55,40 @@ export class Publishing {
     );
   }
 
+  /** Publishes that are not settled, from before their messages are serialized. */
+  get underWay(): number {
+    return this.#underWay;
+  }
+
   /** @param cause carried on by all that is published. Default: none. */
   because(cause?: Cause): ServicePublishing {
     const caused = <Given extends object>(options: Given): Given =>
       cause === undefined ? options : { causedBy: cause, ...options };
     const all = (batch: readonly OutgoingMessage<object>[]) => batch.map(caused);
     return {
-      publish: async (topic, message, options = {}) =>
-        this.#publish(topic, this.#topic(topic), message as object, caused(options)),
-      publishBatch: async (topic, batch, options = {}) =>
-        this.#publishBatch(topic, this.#topic(topic), all(batch as OutgoingMessage<object>[]), options),
-      send: async (queue, message, options = {}) =>
-        this.#publish(queue, this.#queue(queue), message as object, caused(options)),
-      sendBatch: async (queue, batch, options = {}) =>
-        this.#publishBatch(queue, this.#queue(queue), all(batch as OutgoingMessage<object>[]), options),
+      publish: (topic, message, options = {}) =>
+        this.#counted(() => this.#publish(topic, this.#topic(topic), message as object, caused(options))),
+      publishBatch: (topic, batch, options = {}) =>
+        this.#counted(() =>
+          this.#publishBatch(topic, this.#topic(topic), all(batch as OutgoingMessage<object>[]), options),
+        ),
+      send: (queue, message, options = {}) =>
+        this.#counted(() => this.#publish(queue, this.#queue(queue), message as object, caused(options))),
+      sendBatch: (queue, batch, options = {}) =>
+        this.#counted(() =>
+          this.#publishBatch(queue, this.#queue(queue), all(batch as OutgoingMessage<object>[]), options),
+        ),
     };
+  }
+
+  /** Rejects what it throws. */
+  async #counted<Result>(publish: () => Promise<Result>): Promise<Result> {
+    this.#underWay += 1;
+    try {
+      return await publish();
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 
   #topic(name: string): Destination {

@@ -17,6 +17,7 @@ import type {
 import type { ServicePlan } from './plan.ts';
 import type { RunOptions } from './run.ts';
 import type { Handling, InstanceOf, Readable, ServiceShape, Unhandled } from './shape.ts';
+import type { ServiceTest, ServiceTestOptions } from './testing/service-test.ts';
 
 /** A service of `defineService`, whatever it declares: for code that takes any. */
 export interface AnyService {
@@ -94,6 +95,9 @@ export interface Service<Shape extends ServiceShape = ServiceShape, Handled exte
     type: Type & Readable<Shape, Type> & Unhandled<Handled, Queue, Type>,
     handler: ServiceHandler<InstanceOf<Type>, Shape>,
   ): Service<Shape, Handled | Handling<Queue, Type>>;
+
+  /** The same service in memory, in time that passes only when it is told to. This one is not started by it. */
+  test(options?: ServiceTestOptions): Promise<ServiceTest<Shape>>;
 }
 
 /** Processes messages of one type. */
