@@ -50,7 +50,11 @@ export class Membership implements GroupListener {
   #isLeaving = false;
   #failures = 0;
   #assignedAt = Number.POSITIVE_INFINITY;
-  #refreshedAt = Date.now();
+  /** When the group last heard of this process, as far as it has confirmed that. */
+  #heardAt = Number.POSITIVE_INFINITY;
+  #refreshedAt = performance.now();
+  /** Joining and leaving, one after the other: two members of one process would take each other's partitions. */
+  #changing: Promise<void> = Promise.resolve();
   #watch: NodeJS.Timeout | undefined;
   #restarting: NodeJS.Timeout | undefined;
 
@@ -86,7 +90,7 @@ export class Membership implements GroupListener {
 
   /** Joins the group, in the background and again and again until it is in it. */
   start(): void {
-    this.#join().catch((error) => this.onCrash(error));
+    void this.#inTurn(async () => this.#join());
     this.#watch = setInterval(() => this.#look(), watchEveryMs);
   }
 
@@ -108,19 +112,11 @@ export class Membership implements GroupListener {
 
   /** Reads the topics of the queue as they are now. */
   async reread(): Promise<void> {
-    this.#refreshedAt = Date.now();
+    this.#refreshedAt = performance.now();
+    const layout = await this.#context.topology.layoutOf(this.#context.queue);
     const before = this.#layout.topics;
-    this.#layout = await this.#context.topology.layoutOf(this.#context.queue);
-    const isSame = this.#layout.topics.join() === before.join();
-    if (isSame || this.#isLeaving || this.#member === undefined) return;
-    // kafkajs reads other topics only as another member.
-    await this.beforeJoin();
-    const member = this.#member;
-    this.#member = undefined;
-    await member?.stop();
-    if (this.#assignment !== undefined)
-      this.#lose(this.#assignment, 'partition-revoked', 'The queue reads other topics now.');
-    if (!this.#isLeaving) await this.#join().catch((error) => this.onCrash(error));
+    this.#layout = layout;
+    if (layout.topics.join() !== before.join()) await this.#inTurn(() => this.#replace());
   }
 
   /** Hands nothing over any more, waits for what is settled to be safe, commits, and leaves the group. */
@@ -137,9 +133,11 @@ export class Membership implements GroupListener {
       await this.#commits.settle(longestWaitForCommitMs);
     }
     await this.#commits.close();
-    const member = this.#member;
-    this.#member = undefined;
-    await member?.stop();
+    await this.#inTurn(async () => {
+      const member = this.#member;
+      this.#member = undefined;
+      await member?.stop();
+    });
   }
 
   // ---- what the group says
@@ -148,6 +146,8 @@ export class Membership implements GroupListener {
   async beforeJoin(): Promise<void> {
     const { progress, settings } = this.#context;
     progress.isAlive();
+    // While it drains and joins nothing is handed over, and no heartbeat is sent.
+    this.#heardAt = Number.POSITIVE_INFINITY;
     const assignment = this.#assignment;
     if (assignment === undefined) return;
     assignment.drop();
@@ -168,7 +168,8 @@ export class Membership implements GroupListener {
   }
 
   onAssigned(assignment: Readonly<Record<string, readonly number[]>>): void {
-    this.#assignedAt = Date.now();
+    this.#assignedAt = performance.now();
+    this.#heardAt = performance.now();
     this.#context.progress.isAlive();
     if (this.#isLeaving) return;
     this.#loading = this.#load(assignment);
@@ -206,9 +207,23 @@ export class Membership implements GroupListener {
     this.#context.onArrived(assignment);
   }
 
-  onHeartbeat(): void {
+  onHeartbeat(ageMs: number): void {
     this.#works();
-    if (Date.now() - this.#assignedAt > steadyAfterMs) this.#failures = 0;
+    this.#heardAt = Math.max(this.#heardAt, performance.now() - ageMs);
+    if (performance.now() - this.#assignedAt > steadyAfterMs) this.#failures = 0;
+  }
+
+  /**
+   * Whether the partitions may still be this process's; if not, it lets go of all of them and joins again. To be asked
+   * before records are handed over: a process that was stopped and goes on has records at hand that others have
+   * finished since.
+   */
+  isTrusted(): boolean {
+    const silentMs = performance.now() - this.#heardAt;
+    if (this.#assignment === undefined || silentMs <= this.#context.settings.sessionTimeoutMs) return true;
+    const seconds = Math.round(silentMs / 1_000);
+    this.onCrash(new Error(`the group has not heard of this process for ${seconds} s`));
+    return false;
   }
 
   onCrash(error: unknown): void {
@@ -224,20 +239,25 @@ export class Membership implements GroupListener {
     const delayMs = Math.min(longestPauseMs, 250 * 2 ** this.#failures) * (0.5 + Math.random() / 2);
     logger.warn('Stopped receiving; joining the group again', { queue, reason, delayMs });
     clearTimeout(this.#restarting);
-    this.#restarting = setTimeout(() => {
-      this.#joinAgain(member).catch((again) => this.onCrash(again));
-    }, delayMs);
+    this.#restarting = setTimeout(() => void this.#inTurn(() => this.#joinAgain(member)), delayMs);
   }
 
   /** To be joined is not enough: what it crashes of may come with the first fetch. */
   #works(): void {
     this.#context.progress.isAlive();
-    if (this.#assignedAt <= Date.now()) this.#context.progress.recovered();
+    if (this.#assignedAt <= performance.now()) this.#context.progress.recovered();
   }
 
   // ---- the member and its partitions
 
-  async #join(): Promise<void> {
+  /** A failure is a crash like any other. */
+  #inTurn(change: () => Promise<void>): Promise<void> {
+    this.#changing = this.#changing.then(change).catch((error) => this.onCrash(error));
+    return this.#changing;
+  }
+
+  #join(): void {
+    if (this.#isLeaving || this.#member !== undefined) return;
     const { client, queue, progress } = this.#context;
     const isCurrent = (): boolean => this.#member === member;
     const member = client.join(queue, this.#layout.topics, {
@@ -248,22 +268,36 @@ export class Membership implements GroupListener {
       onRecords: async (...given) => {
         if (isCurrent()) await this.onRecords(...given);
       },
-      onHeartbeat: () => isCurrent() && this.onHeartbeat(),
+      onHeartbeat: (ageMs) => isCurrent() && this.onHeartbeat(ageMs),
       onCrash: (error) => isCurrent() && this.onCrash(error),
     });
     this.#assignedAt = Number.POSITIVE_INFINITY;
     this.#member = member;
     progress.isAlive();
-    await member.start();
+    // It may take long, and fail in the middle: the next one must not have to wait for it.
+    member.start().catch((error) => isCurrent() && this.onCrash(error));
+  }
+
+  /** kafkajs reads other topics only as another member. */
+  async #replace(): Promise<void> {
+    const member = this.#member;
+    // One that has crashed is replaced soon, by one that reads them.
+    if (member === undefined) return;
+    await this.beforeJoin();
+    if (this.#member !== member) return;
+    this.#member = undefined;
+    await member.stop();
+    if (this.#assignment !== undefined)
+      this.#lose(this.#assignment, 'partition-revoked', 'The queue reads other topics now.');
+    this.#join();
   }
 
   async #joinAgain(former: GroupMember | undefined): Promise<void> {
+    if (this.#member !== undefined) return;
     await former?.stop();
     // A topic that is gone may be the reason.
-    const layout = await this.#context.topology.layoutOf(this.#context.queue);
-    if (this.#isLeaving) return;
-    this.#layout = layout;
-    await this.#join();
+    this.#layout = await this.#context.topology.layoutOf(this.#context.queue);
+    this.#join();
   }
 
   async #load(assigned: Readonly<Record<string, readonly number[]>>): Promise<void> {
@@ -302,11 +336,12 @@ export class Membership implements GroupListener {
 
   /** Whatever ends kafkajs without a word is found here. */
   #look(): void {
+    if (!this.isTrusted()) return;
     const { progress, settings, logger } = this.#context;
     const { silentMs } = progress;
     if (this.#member !== undefined && silentMs > settings.sessionTimeoutMs * 2)
       this.onCrash(new Error(`no sign of life of the consumer for ${Math.round(silentMs / 1_000)} s`));
-    else if (Date.now() - this.#refreshedAt > settings.metadataMaxAgeMs)
+    else if (performance.now() - this.#refreshedAt > settings.metadataMaxAgeMs)
       this.reread().catch((error) => logger.debug('The topology was not read', { error }));
   }
 }

@@ -201,7 +201,7 @@ export class QueueConsumer implements Settlements {
 
   #pump(): void {
     const { assignment } = this.#membership;
-    if (assignment === undefined || assignment.isLost) return;
+    if (assignment === undefined || assignment.isLost || !this.#membership.isTrusted()) return;
     // Once for all that were finished since.
     this.#backpressure.apply(assignment);
     void this.#readySuspect(assignment);

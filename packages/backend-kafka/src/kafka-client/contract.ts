@@ -49,7 +49,8 @@ export interface GroupListener {
     lastOffset: number,
     highWatermark: number,
   ): Promise<void>;
-  onHeartbeat(): unknown;
+  /** The group has confirmed that the member belongs to it. @param ageMs since the member said that it lives. */
+  onHeartbeat(ageMs: number): unknown;
   /** The member is dead, whatever the reason: make another. Called at most once. */
   onCrash(error: unknown): unknown;
 }

@@ -41,13 +41,18 @@ export class Member implements GroupMember {
       // A crashed member is replaced, never restarted behind our back.
       retry: { ...retry, restartOnFailure: async () => false },
     });
-    const { GROUP_JOIN, HEARTBEAT, CRASH, START_BATCH_PROCESS } = this.#consumer.events;
+    const { GROUP_JOIN, HEARTBEAT, CRASH, START_BATCH_PROCESS, REQUEST } = this.#consumer.events;
     this.#consumer.on(GROUP_JOIN, ({ payload }) => {
       // In its first joining kafkajs does not yet hear that it is to stop.
       if (this.#isOver) setImmediate(() => void this.#leave());
       else listener.onAssigned(payload.memberAssignment);
     });
-    this.#consumer.on(HEARTBEAT, () => listener.onHeartbeat());
+    // An answer may have waited here for as long as this process was stopped.
+    let answeredAfterMs = 0;
+    this.#consumer.on(REQUEST, ({ payload: { apiName, sentAt } }) => {
+      if (apiName === 'Heartbeat') answeredAfterMs = Math.max(0, Date.now() - sentAt);
+    });
+    this.#consumer.on(HEARTBEAT, () => listener.onHeartbeat(answeredAfterMs));
     this.#consumer.on(START_BATCH_PROCESS, ({ payload }) => {
       // What kafkajs hands to nobody.
       const { topic, partition, batchSize, lastOffset, highWatermark } = payload;
