@@ -4,10 +4,12 @@ import type { MaybePromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError } from './errors.ts';
 import { channels, isObserved, traced } from './instrumentation.ts';
 import { type Lane, Lanes } from './lanes.ts';
+import { Parking, type Wait } from './parking.ts';
 import type { Outcome, ProcessingRules } from './process-message.ts';
 import { processMessage } from './process-message.ts';
 import { settle } from './settle.ts';
 import { Slots } from './slots.ts';
+import { type Standing, StandingKeys } from './standing-keys.ts';
 import { Work } from './work.ts';
 
 /** How the messages of a queue may overtake each other. */
@@ -32,7 +34,7 @@ export interface LoopSettings {
   readonly onOutcome: (outcome: Outcome) => void;
 }
 
-/** With keys in order, some deliveries wait in their lanes: more must be at hand to keep the handlers busy. */
+/** With keys in order. */
 const deliveriesPerHandler = 4;
 
 /** One queue being consumed: lanes, concurrency, retries in place, and the way to stop. */
@@ -41,8 +43,10 @@ export class ConsumeLoop {
   readonly #settings: LoopSettings;
   readonly #lanes = new Lanes<Work>();
   readonly #running = new Slots<Work>();
-  /** Lanes whose head waits for its retry, with the way to end the wait. */
-  readonly #waiting = new Map<Lane<Work>, () => void>();
+  /** Lanes whose head waits for its retry. */
+  readonly #waiting = new Map<Lane<Work>, Wait & { readonly cancel: () => void }>();
+  readonly #standing: StandingKeys;
+  readonly #parking: Parking | undefined;
   #rules: ProcessingRules;
   #stopping = false;
   #unfinished = 0;
@@ -52,11 +56,18 @@ export class ConsumeLoop {
     this.queue = queue;
     this.#settings = settings;
     this.#rules = settings.rules(false);
+    this.#standing = new StandingKeys(settings.clock);
+    if (settings.ordering === 'key') this.#parking = this.#newParking();
   }
 
   /** Deliveries received and not settled. */
   get inFlight(): number {
     return this.#unfinished;
+  }
+
+  /** Keys that stand still: the first of their messages failed and has not succeeded since. */
+  get standing(): Standing | undefined {
+    return this.#standing.tell(this.#parking?.size ?? 0);
   }
 
   /** Handlers under way. */
@@ -72,8 +83,7 @@ export class ConsumeLoop {
   /** Consumes until `signal` is aborted or, with `untilEmpty`, the broker has nothing more; then drains. */
   async run(signal: AbortSignal, untilEmpty: boolean): Promise<void> {
     if (signal.aborted) return;
-    const { concurrency, ordering } = this.#settings;
-    const maxInFlight = ordering === 'key' ? concurrency * deliveriesPerHandler : concurrency;
+    const maxInFlight = this.#window;
     let abort = (): void => undefined;
     const aborted = new Promise<void>((resolve) => {
       abort = () => {
@@ -120,7 +130,9 @@ export class ConsumeLoop {
       void this.#giveBack(work);
       return;
     }
-    this.#lanes.enter(work, this.#laneKey(delivery));
+    const key = this.#laneKey(delivery);
+    if (this.#parking === undefined) this.#lanes.enter(work, key);
+    else this.#parking.enter(work, key);
     this.#pump();
   }
 
@@ -132,9 +144,12 @@ export class ConsumeLoop {
   #pump(): void {
     while (!this.#stopping && this.#running.size < this.#settings.concurrency) {
       const lane = this.#lanes.takeReady();
-      if (lane === undefined) return;
+      if (lane === undefined) {
+        this.#parking?.relieve();
+        return;
+      }
       const work = lane.first as Work;
-      if (lane.key !== undefined && isAborted(work.delivery)) {
+      if (lane.key !== undefined && work.isLost) {
         // Lost to a reconnect while it waited here: it comes again, behind the others of its lane.
         this.#finish();
         this.#lanes.advance(lane);
@@ -168,6 +183,7 @@ export class ConsumeLoop {
     }
     this.#running.delete(work);
     if (work.settledBy !== undefined) this.#settings.onOutcome(work.settledBy);
+    if (lane.key !== undefined) this.#see(lane.key, outcome);
     if (work.released) {
       this.#pump();
       return;
@@ -238,13 +254,54 @@ export class ConsumeLoop {
       this.#lanes.resume(lane);
       this.#pump();
     };
-    this.#waiting.set(lane, this.#settings.clock.schedule(resume, outcome.delayMs));
+    const { clock } = this.#settings;
+    const until = clock.monotonicNow() + outcome.delayMs;
+    const cancel = clock.schedule(resume, outcome.delayMs);
+    this.#waiting.set(lane, { until, because: outcome.because, cancel });
+  }
+
+  #see(key: string, outcome: Outcome | undefined): void {
+    if (outcome?.kind === 'retry') this.#standing.stands(key, outcome.delayMs);
+    else this.#standing.goesOn(key);
+  }
+
+  /** Deliveries that may be at hand. With keys in order, some wait in their lanes: more keep the handlers busy. */
+  get #window(): number {
+    const { concurrency, ordering } = this.#settings;
+    return ordering === 'key' ? concurrency * deliveriesPerHandler : concurrency;
+  }
+
+  #newParking(): Parking {
+    const { clock, concurrency, report } = this.#settings;
+    return new Parking({
+      clock,
+      lanes: this.#lanes,
+      waitsUntil: (lane) => this.#waiting.get(lane)?.until,
+      endWait: (lane) => {
+        const wait = this.#waiting.get(lane);
+        wait?.cancel();
+        this.#waiting.delete(lane);
+        return wait;
+      },
+      // What is left of the window does not keep all handlers busy.
+      isStarved: () => {
+        const stuck = this.#unfinished - this.#running.size;
+        return this.#running.size < concurrency && stuck + concurrency > this.#window;
+      },
+      onLeft: () => {
+        this.#finish();
+        this.#pump();
+      },
+      report,
+    });
   }
 
   async #drain(deadlineMs: number): Promise<void> {
     this.#stopping = true;
-    for (const cancel of this.#waiting.values()) cancel();
+    for (const { cancel } of this.#waiting.values()) cancel();
+    this.#parking?.stop();
     for (const work of this.#lanes) if (!this.#running.has(work)) void this.#giveBack(work);
+    for (const work of this.#parking?.atHand() ?? []) void this.#giveBack(work);
     const cancel = this.#settings.clock.schedule(() => this.#abandon(deadlineMs), deadlineMs);
     await this.#idle();
     cancel();
@@ -283,8 +340,4 @@ export class ConsumeLoop {
       };
     });
   }
-}
-
-function isAborted(delivery: Delivery): boolean {
-  return delivery.isAborted ?? delivery.signal.aborted;
 }

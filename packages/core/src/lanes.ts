@@ -63,10 +63,61 @@ export class Lanes<Item extends Linked<Item>> {
     }
   }
 
+  /** Whether something of that key has entered and not left. */
+  has(key: string): boolean {
+    return this.#byKey.has(key);
+  }
+
+  /** Lanes of keys, in the order in which they were opened. What is taken from them meanwhile is not seen. */
+  *withKeys(): IterableIterator<Lane<Item> & { readonly key: string }> {
+    for (const lane of this.#byKey.values()) yield lane as Lane<Item> & { readonly key: string };
+  }
+
+  /** Takes out what waits behind the first item of a lane, in its order. */
+  takeFollowers(lane: Lane<Item>): Item[] {
+    const { first } = lane;
+    const followers = first === undefined ? [] : unlinked(first.next);
+    if (first !== undefined) first.next = undefined;
+    lane.last = first;
+    return followers;
+  }
+
+  /** Takes out everything of a lane that is neither ready nor running, in its order: the lane is over. */
+  takeAll(lane: Lane<Item>): Item[] {
+    const items = unlinked(lane.first);
+    lane.first = undefined;
+    lane.last = undefined;
+    if (lane.key !== undefined) this.#byKey.delete(lane.key);
+    return items;
+  }
+
+  /** Lets an item in right behind the last one of its key that is the same; false when there is none. */
+  enterBehindSame(key: string, item: Item, isSame: (other: Item) => boolean): boolean {
+    const lane = this.#byKey.get(key);
+    let same: Item | undefined;
+    for (let other = lane?.first; other !== undefined; other = other.next) if (isSame(other)) same = other;
+    if (lane === undefined || same === undefined) return false;
+    item.next = same.next;
+    same.next = item;
+    if (lane.last === same) lane.last = item;
+    return true;
+  }
+
   /** Every item of a lane that is ready, or has a key. */
   *[Symbol.iterator](): IterableIterator<Item> {
     const lanes = new Set(this.#byKey.values());
     for (let lane = this.#firstReady; lane !== undefined; lane = lane.nextReady) lanes.add(lane);
     for (const { first } of lanes) for (let item = first; item !== undefined; item = item.next) yield item;
   }
+}
+
+function unlinked<Item extends Linked<Item>>(first: Item | undefined): Item[] {
+  const items: Item[] = [];
+  for (let item = first; item !== undefined; ) {
+    const { next } = item;
+    item.next = undefined;
+    items.push(item);
+    item = next;
+  }
+  return items;
 }

@@ -33,6 +33,11 @@ export class Work implements Slotted, Linked<Work> {
     this.attempt = delivery.attempt;
   }
 
+  /** Whether the broker gives the message to somebody else, or gave it. */
+  get isLost(): boolean {
+    return this.delivery.isAborted ?? this.delivery.signal.aborted;
+  }
+
   /** The next attempt: what ended the one before is over. */
   beginAttempt(): void {
     this.#reason = undefined;

@@ -1,0 +1,145 @@
+import type { Work } from './work.ts';
+
+/** The place of one message in the order of its key. */
+export interface Place {
+  readonly id: string;
+  /** Smaller is earlier. */
+  readonly rank: number;
+  /** The delivery that is at hand; nothing while the message is at the broker. */
+  work: Work | undefined;
+  /** When the delivery came, by the monotonic clock. */
+  arrivedAt: number;
+  /** When the broker delivers it again, by the monotonic clock. */
+  dueAt: number;
+  /** Attempt that its next run is: the broker does not know of those that were made here. */
+  attempt: number;
+  previous: Place | undefined;
+  next: Place | undefined;
+}
+
+/**
+ * A message that is overdue is taken to be gone (another process has it, or somebody purged the queue) once a later
+ * one of its key has waited for it at hand for so many ms.
+ */
+const goneAfterMs = 10_000;
+
+/** With nothing of the key at hand, its order is forgotten so many ms after the last of it was due. */
+const forgottenAfterMs = 600_000;
+
+/**
+ * The order of a key whose messages do not all fit into the window: which of them come next, those at the broker
+ * included. Whatever order the broker gives them back in, they run in this one.
+ */
+export class ParkedKey {
+  readonly #places = new Map<string, Place>();
+  /** Those whose messages are at hand, in the order in which they came. */
+  readonly #atHand = new Set<Place>();
+  #first: Place | undefined;
+  #last: Place | undefined;
+  /** Rounds of parking since its first message last changed. */
+  rounds = 0;
+
+  /** Messages that have not moved up: at hand and at the broker. */
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** When the first of them comes again, by the monotonic clock; nothing when it is at hand. */
+  get firstDueAt(): number | undefined {
+    return this.#first?.work === undefined ? this.#first?.dueAt : undefined;
+  }
+
+  /** A delivery takes its place: that which it had, else the last. Answers an older delivery of the message, if there was one. */
+  arrive(work: Work, now: number): Work | undefined {
+    const known = this.#places.get(work.delivery.message.id);
+    if (known === undefined) {
+      this.#link(placeOf(work, (this.#last?.rank ?? 0) + 1, now), this.#last, undefined);
+      return undefined;
+    }
+    const older = known.work;
+    known.work = work;
+    this.#atHand.add(known);
+    known.arrivedAt = now;
+    work.attempt = Math.max(work.attempt, known.attempt);
+    return older;
+  }
+
+  /** The first message, if it is at hand: it leaves. */
+  moveUp(): Work | undefined {
+    const first = this.#first;
+    if (first?.work === undefined) return undefined;
+    this.#unlink(first);
+    this.rounds = 0;
+    return first.work;
+  }
+
+  /** Messages that had moved up are the first ones again, in their order. */
+  putFirst(works: readonly Work[], now: number): void {
+    const next = this.#first;
+    let previous: Place | undefined;
+    let rank = (next?.rank ?? 0) - works.length;
+    for (const work of works) {
+      const place = placeOf(work, rank, now);
+      rank += 1;
+      this.#link(place, previous, next);
+      previous = place;
+    }
+  }
+
+  /** Deliveries that are at hand. */
+  *[Symbol.iterator](): IterableIterator<Work> {
+    for (const { work } of this.#atHand) if (work !== undefined) yield work;
+  }
+
+  /** Places whose messages are at hand, in their order, which are sent back to the broker. */
+  takeAtHand(): Place[] {
+    const places = [...this.#atHand].sort((left, right) => left.rank - right.rank);
+    this.#atHand.clear();
+    return places;
+  }
+
+  /** Gives up the places of what will not come any more. */
+  forgetGone(now: number): void {
+    const [waiting] = this.#atHand;
+    if (waiting === undefined) {
+      if (this.#last !== undefined && this.#last.dueAt + forgottenAfterMs < now) this.#forgetAll();
+      return;
+    }
+    if (waiting.arrivedAt + goneAfterMs > now) return;
+    while (this.#first !== undefined && this.#first.work === undefined && this.#first.dueAt < now)
+      this.#unlink(this.#first);
+  }
+
+  #forgetAll(): void {
+    this.#places.clear();
+    this.#first = undefined;
+    this.#last = undefined;
+  }
+
+  #link(place: Place, previous: Place | undefined, next: Place | undefined): void {
+    place.previous = previous;
+    place.next = next;
+    if (previous === undefined) this.#first = place;
+    else previous.next = place;
+    if (next === undefined) this.#last = place;
+    else next.previous = place;
+    this.#places.set(place.id, place);
+    this.#atHand.add(place);
+  }
+
+  #unlink(place: Place): void {
+    const { id, previous, next } = place;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    this.#places.delete(id);
+    this.#atHand.delete(place);
+  }
+}
+
+function placeOf(work: Work, rank: number, now: number): Place {
+  const { attempt, delivery } = work;
+  const { id } = delivery.message;
+  return { id, rank, work, arrivedAt: now, dueAt: now, attempt, previous: undefined, next: undefined };
+}
