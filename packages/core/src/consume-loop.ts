@@ -288,6 +288,7 @@ export class ConsumeLoop {
         const stuck = this.#unfinished - this.#running.size;
         return this.#running.size < concurrency && stuck + concurrency > this.#window;
       },
+      pump: () => this.#pump(),
       onLeft: () => {
         this.#finish();
         this.#pump();

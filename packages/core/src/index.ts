@@ -117,3 +117,4 @@ export type {
   SchemaResult,
   StandardSchema,
 } from './standard-schema.ts';
+export type { Standing } from './standing-keys.ts';

@@ -7,6 +7,7 @@ import type { Logger } from './logger.ts';
 import type { Middleware } from './middleware.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { SerializerRegistry } from './serializer-registry.ts';
+import type { Standing } from './standing-keys.ts';
 
 /** What a dispatcher is made of. */
 export interface MessageDispatcherOptions {
@@ -22,8 +23,8 @@ export interface MessageDispatcherOptions {
   readonly concurrency?: number;
   /**
    * `none`: messages may overtake each other. `key`: messages of one key are processed strictly in order, a
-   * failed one holding up its key until it succeeds or is dead-lettered. `queue`: one message at a time, in
-   * order. Holds within this dispatcher; across processes where the backend orders by key. Attempts that a message
+   * failed one holding up its key, and no other, until it succeeds or is dead-lettered. `queue`: one message at a
+   * time, in order. Holds within this dispatcher; across processes where the backend orders by key. Attempts that a message
    * makes while it waits in its place are counted here, and start again after a restart. Default: `none`.
    */
   readonly ordering?: Ordering;
@@ -97,4 +98,6 @@ export interface LoopHealth {
   readonly inFlight: number;
   /** The error that ended the loop, if one did. */
   readonly failed?: string;
+  /** Keys that stand still, where there are any: with `ordering` other than `none`. */
+  readonly standing?: Standing;
 }

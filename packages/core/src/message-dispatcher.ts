@@ -24,6 +24,8 @@ import type { Work } from './work.ts';
 
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
+/** A key that stands still for longer is no passing trouble. */
+const standsStillAfterMs = 30_000;
 
 /** Consumes queues and gives each message to the consumers that accept it. */
 export class MessageDispatcher {
@@ -130,11 +132,23 @@ export class MessageDispatcher {
     return this.close();
   }
 
-  /** The worst of backend, cache and loops; a loop that ended in an error is unhealthy until it is started again. */
+  /**
+   * The worst of backend, cache and loops. A loop that ended in an error is unhealthy until it is started again; a key
+   * that has stood still for 30 s is degraded.
+   */
   async health(): Promise<Health & { readonly loops: readonly LoopHealth[] }> {
-    const loops: LoopHealth[] = [...this.#loops.keys()].map(({ queue, inFlight }) => ({ queue, inFlight }));
+    const loops: LoopHealth[] = [...this.#loops.keys()].map(({ queue, inFlight, standing }) => ({
+      queue,
+      inFlight,
+      ...(standing && { standing }),
+    }));
     for (const [queue, failed] of this.#failed) loops.push({ queue, inFlight: 0, failed });
-    const parts = await Promise.all([this.#backend.health(), this.#cacheHealth(), ...this.#failures()]);
+    const parts = await Promise.all([
+      this.#backend.health(),
+      this.#cacheHealth(),
+      ...this.#failures(),
+      ...loops.map(standstill),
+    ]);
     const worst = parts.reduce((left, right) =>
       severity[right.status] > severity[left.status] ? right : left,
     );
@@ -273,6 +287,18 @@ export class MessageDispatcher {
 /** What a handler asked for, and a duplicate that meets its twin at work: nobody has to be woken up for it. */
 function isOrdinary(error: unknown): boolean {
   return MelangeError.is(error, 'RETRY_LATER') || MelangeError.is(error, 'CLAIM_HELD');
+}
+
+/** A key in trouble is its messages' own: the others go on, and restarting the process would not help. */
+function standstill({ queue, standing }: LoopHealth): Health {
+  if (standing === undefined || standing.forMs < standsStillAfterMs) return { status: 'healthy' };
+  const { key, forMs, keys, parked } = standing;
+  const others = keys > 1 ? `, ${keys} keys in all` : '';
+  const seconds = Math.round(forMs / 1_000);
+  return {
+    status: 'degraded',
+    detail: `queue "${queue}": key "${key}" stands still for ${seconds} s${others}, ${parked} messages are parked`,
+  };
 }
 
 const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };

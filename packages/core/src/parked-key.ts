@@ -7,8 +7,6 @@ export interface Place {
   readonly rank: number;
   /** The delivery that is at hand; nothing while the message is at the broker. */
   work: Work | undefined;
-  /** When the delivery came, by the monotonic clock. */
-  arrivedAt: number;
   /** When the broker delivers it again, by the monotonic clock. */
   dueAt: number;
   /** Attempt that its next run is: the broker does not know of those that were made here. */
@@ -18,8 +16,8 @@ export interface Place {
 }
 
 /**
- * A message that is overdue is taken to be gone (another process has it, or somebody purged the queue) once a later
- * one of its key has waited for it at hand for so many ms.
+ * A message that is overdue for so many ms, and was overtaken by a later one of its key as long ago, is taken to be gone:
+ * another process has it, or somebody purged the queue. Both, as after an outage all are overdue.
  */
 const goneAfterMs = 10_000;
 
@@ -36,6 +34,8 @@ export class ParkedKey {
   readonly #atHand = new Set<Place>();
   #first: Place | undefined;
   #last: Place | undefined;
+  /** When a later message came although the first one was overdue, by the monotonic clock. */
+  #overtakenAt: number | undefined;
   /** Rounds of parking since its first message last changed. */
   rounds = 0;
 
@@ -51,6 +51,12 @@ export class ParkedKey {
 
   /** A delivery takes its place: that which it had, else the last. Answers an older delivery of the message, if there was one. */
   arrive(work: Work, now: number): Work | undefined {
+    const older = this.#put(work, now);
+    this.#seeOvertaken(now);
+    return older;
+  }
+
+  #put(work: Work, now: number): Work | undefined {
     const known = this.#places.get(work.delivery.message.id);
     if (known === undefined) {
       this.#link(placeOf(work, (this.#last?.rank ?? 0) + 1, now), this.#last, undefined);
@@ -59,7 +65,6 @@ export class ParkedKey {
     const older = known.work;
     known.work = work;
     this.#atHand.add(known);
-    known.arrivedAt = now;
     work.attempt = Math.max(work.attempt, known.attempt);
     return older;
   }
@@ -69,12 +74,14 @@ export class ParkedKey {
     const first = this.#first;
     if (first?.work === undefined) return undefined;
     this.#unlink(first);
+    this.#overtakenAt = undefined;
     this.rounds = 0;
     return first.work;
   }
 
   /** Messages that had moved up are the first ones again, in their order. */
   putFirst(works: readonly Work[], now: number): void {
+    this.#overtakenAt = undefined;
     const next = this.#first;
     let previous: Place | undefined;
     let rank = (next?.rank ?? 0) - works.length;
@@ -100,14 +107,18 @@ export class ParkedKey {
 
   /** Gives up the places of what will not come any more. */
   forgetGone(now: number): void {
-    const [waiting] = this.#atHand;
-    if (waiting === undefined) {
-      if (this.#last !== undefined && this.#last.dueAt + forgottenAfterMs < now) this.#forgetAll();
-      return;
-    }
-    if (waiting.arrivedAt + goneAfterMs > now) return;
-    while (this.#first !== undefined && this.#first.work === undefined && this.#first.dueAt < now)
-      this.#unlink(this.#first);
+    if (this.#atHand.size === 0 && this.#last !== undefined && this.#last.dueAt + forgottenAfterMs < now)
+      this.#forgetAll();
+    if (this.#atHand.size > 0) this.#seeOvertaken(now);
+    if (this.#overtakenAt === undefined || this.#overtakenAt + goneAfterMs > now) return;
+    for (let place = this.#first; place !== undefined; place = place.next)
+      if (place.work === undefined && place.dueAt + goneAfterMs <= now) this.#unlink(place);
+    this.#overtakenAt = undefined;
+  }
+
+  #seeOvertaken(now: number): void {
+    const first = this.#first;
+    if (first !== undefined && first.work === undefined && first.dueAt < now) this.#overtakenAt ??= now;
   }
 
   #forgetAll(): void {
@@ -141,5 +152,5 @@ export class ParkedKey {
 function placeOf(work: Work, rank: number, now: number): Place {
   const { attempt, delivery } = work;
   const { id } = delivery.message;
-  return { id, rank, work, arrivedAt: now, dueAt: now, attempt, previous: undefined, next: undefined };
+  return { id, rank, work, dueAt: now, attempt, previous: undefined, next: undefined };
 }

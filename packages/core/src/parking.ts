@@ -14,6 +14,8 @@ export interface ParkingSettings {
   readonly waitsUntil: (lane: Lane<Work>) => number | undefined;
   /** Whether handlers are idle although the window is full. */
   readonly isStarved: () => boolean;
+  /** Runs what may run. */
+  readonly pump: () => void;
   /** The delivery is not at hand any more. */
   readonly onLeft: (work: Work) => void;
   readonly report: (error: unknown, work: Work) => void;
@@ -166,7 +168,7 @@ export class Parking {
         parked.forgetGone(now);
         this.#moveUp(key, parked);
       }
-      this.relieve();
+      this.#settings.pump();
       if (this.#keys.size > 0) this.#lookAgain();
       else if (this.#cancelLook === undefined) this.#seen.clear();
     }, lookAgainMs);
