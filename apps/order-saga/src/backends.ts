@@ -7,11 +7,15 @@ import { bringUp, release } from '@melange/brokers';
 import { MelangeError, type MessagingBackend, silentLogger } from '@melange/core';
 import type { BackendName, RunOptions } from './arguments.ts';
 import type { Backends } from './service.ts';
+import { within } from './within.ts';
 
 /** Open backends, and the way to close them and what was started for them. */
 export interface OpenBackends {
   readonly backends: Backends;
-  close(): Promise<void>;
+  /** Each of them once, by its name. */
+  readonly byName: ReadonlyMap<BackendName, MessagingBackend>;
+  /** @param deadlineMs how long one may take. Default: as long as it wants. */
+  close(deadlineMs?: number): Promise<void>;
 }
 
 /**
@@ -27,9 +31,10 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
     open.set(name, backend);
     return backend;
   };
-  const close = async (): Promise<void> => {
+  const close = async (deadlineMs?: number): Promise<void> => {
     try {
-      for (const backend of open.values()) await backend.close();
+      const closed = Promise.all([...open.values()].map((backend) => backend.close()));
+      await (deadlineMs === undefined ? closed : within(deadlineMs, closed));
     } finally {
       if (used.length > 0) await release(used);
     }
@@ -41,7 +46,7 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
       payments: await backendOf(payments),
       saga: await backendOf(saga),
     };
-    return { backends, close };
+    return { backends, byName: open, close };
   } catch (error) {
     await close();
     throw error;

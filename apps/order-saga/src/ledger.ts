@@ -4,8 +4,10 @@ export interface LedgerSummary {
   readonly paid: number;
   readonly completed: number;
   readonly deadLettered: number;
-  /** Orders that ended nowhere. */
+  /** Orders that ended nowhere, though there was time. */
   readonly lost: number;
+  /** Orders that had not ended when the run was stopped: their messages wait at the broker, or were never sent. */
+  readonly notFinished: number;
   /** Orders that ended twice or were never placed: completed and dead-lettered, or unknown. */
   readonly unaccounted: number;
   /** Orders whose customer was charged more than once. */
@@ -43,8 +45,9 @@ export class Ledger {
     return this.#ended.size;
   }
 
-  summary(): LedgerSummary {
-    const lost = [...this.#placed].filter((orderId) => !this.#ended.has(orderId));
+  /** @param isStopped whether somebody stopped the run: then no order is lost. */
+  summary(isStopped = false): LedgerSummary {
+    const open = [...this.#placed].filter((orderId) => !this.#ended.has(orderId));
     const unaccounted = [...this.#ended].filter(
       (orderId) =>
         !this.#placed.has(orderId) || (this.#completed.has(orderId) && this.#deadLettered.has(orderId)),
@@ -56,10 +59,11 @@ export class Ledger {
       paid: new Set([...this.#charges.keys(), ...this.#completed]).size,
       completed: this.#completed.size,
       deadLettered: this.#deadLettered.size,
-      lost: lost.length,
+      lost: isStopped ? 0 : open.length,
+      notFinished: isStopped ? open.length : 0,
       unaccounted: unaccounted.length,
       paidTwice: paidTwice.length,
-      wrong: [...new Set([...lost, ...unaccounted, ...paidTwice])],
+      wrong: [...new Set([...(isStopped ? [] : open), ...unaccounted, ...paidTwice])],
     };
   }
 }

@@ -1,28 +1,30 @@
 import { MelangeError } from '@melange/core';
 import { type RunOptions, readArguments, UsageError } from './arguments.ts';
-import { openBackends } from './backends.ts';
+import { type OpenBackends, openBackends } from './backends.ts';
+import { watchOutages } from './outages.ts';
 import { complaint, startProgress, table } from './report.ts';
-import type { Backends } from './service.ts';
 import { runService, runSystem } from './system.ts';
+
+const closesWithinMs = 1_000;
 
 process.exitCode = await main(process.argv.slice(2));
 
-/** 0: every order is accounted for; 1: some are not; 2: it could not run. */
+/** 0: every order is accounted for; 1: some are not, or the run was stopped; 2: it could not run. */
 async function main(parameters: readonly string[]): Promise<number> {
   try {
     const options = readArguments(parameters, process.env);
-    const { backends, close } = await openBackends(options, console.log);
+    const open = await openBackends(options, console.log);
+    const stopped = stopSignal();
+    let status: number;
     try {
       const { service } = options;
-      const stopped = stopSignal();
-      if (service === undefined || service === 'orders') return await runAll(options, backends, stopped);
-      console.log('running; stop with SIGTERM or SIGINT');
-      const counters = await runService(service, options, backends, stopped);
-      console.log(`${service}: ${JSON.stringify(counters)}`);
-      return 0;
+      const runsAll = service === undefined || service === 'orders';
+      status = await (runsAll ? runAll(options, open, stopped) : runOne(service, options, open, stopped));
     } finally {
-      await close();
+      await open.close(stopped.aborted ? closesWithinMs : undefined);
     }
+    // What was stopped does not wait for connections to a broker that is away.
+    return stopped.aborted ? process.exit(status) : status;
   } catch (error) {
     if (!(error instanceof UsageError || MelangeError.is(error))) throw error;
     console.error(`order-saga: ${error.message}`);
@@ -30,16 +32,37 @@ async function main(parameters: readonly string[]): Promise<number> {
   }
 }
 
-async function runAll(options: RunOptions, backends: Backends, stopped: AbortSignal): Promise<number> {
+async function runAll(
+  options: RunOptions,
+  { backends, byName }: OpenBackends,
+  stopped: AbortSignal,
+): Promise<number> {
   const { orders, payments, saga } = options.backends;
   console.log(`orders on ${orders}, payments on ${payments}, saga on ${saga}: ${options.orders} orders`);
   const progress = startProgress(options.orders);
-  const report = await runSystem(options, backends, progress.update, stopped).finally(() => progress.done());
+  const endWatch = watchOutages(byName, progress.say);
+  const report = await runSystem(options, backends, progress.update, stopped).finally(() => {
+    endWatch();
+    progress.done();
+  });
   console.log(table(report));
   const wrong = complaint(report);
   if (wrong === undefined) return 0;
   console.error(`order-saga: ${wrong}`);
   return 1;
+}
+
+async function runOne(
+  service: 'payments' | 'saga',
+  options: RunOptions,
+  { backends, byName }: OpenBackends,
+  stopped: AbortSignal,
+): Promise<number> {
+  console.log('running; stop with SIGTERM or SIGINT');
+  const endWatch = watchOutages(byName, console.log);
+  const counters = await runService(service, options, backends, stopped).finally(endWatch);
+  console.log(`${service}: ${JSON.stringify(counters)}`);
+  return 0;
 }
 
 /** Aborted at the first SIGINT or SIGTERM; another one, a second later or more, ends the process at once. */

@@ -5,6 +5,8 @@ import type { LedgerSummary } from './ledger.ts';
 /** Shows how far a run is. */
 export interface Progress {
   update(ended: number, placed: number): void;
+  /** A line of its own. */
+  say(line: string): void;
   done(): void;
 }
 
@@ -23,6 +25,11 @@ function startSpinner(orders: number): Progress | undefined {
     update(ended, placed) {
       spinner.text = `${placed} placed, ${ended} of ${orders} ended`;
     },
+    say(line) {
+      spinner.stop();
+      console.log(line);
+      spinner.start();
+    },
     done: () => void spinner.stop(),
   };
 }
@@ -35,6 +42,7 @@ function startLines(orders: number): Progress {
       if (tenth > lastTenth) console.log(`${ended} of ${orders} orders ended`);
       lastTenth = Math.max(lastTenth, tenth);
     },
+    say: (line) => console.log(line),
     done: () => undefined,
   };
 }
@@ -56,7 +64,7 @@ export function table(report: RunReport): string {
     ['retried', report.retried],
     ['dead-lettered', report.deadLettered],
     ['duplicates suppressed', report.duplicates],
-    ['lost', report.lost],
+    report.notFinished > 0 ? ['not finished', report.notFinished] : ['lost', report.lost],
     ['unaccounted for', report.unaccounted],
     ['paid twice', report.paidTwice],
     ['time', `${report.seconds.toFixed(2)} s`],
@@ -67,9 +75,10 @@ export function table(report: RunReport): string {
 
 const namedAtMost = 10;
 
-/** The orders that went wrong, in one line; `undefined` if none did. */
-export function complaint({ wrong }: LedgerSummary): string | undefined {
-  if (wrong.length === 0) return undefined;
+/** The orders that went wrong or did not end, in one line; `undefined` if there are none. */
+export function complaint({ wrong, notFinished }: LedgerSummary): string | undefined {
+  const stopped = `stopped: ${notFinished} orders are not finished`;
+  if (wrong.length === 0) return notFinished > 0 ? stopped : undefined;
   const more = wrong.length > namedAtMost ? ` and ${wrong.length - namedAtMost} more` : '';
   return `not as it should be: ${wrong.slice(0, namedAtMost).join(', ')}${more}`;
 }

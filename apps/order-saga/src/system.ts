@@ -25,12 +25,16 @@ import {
   sender,
   startService,
 } from './service.ts';
+import { within } from './within.ts';
 
 /** One order in a hundred can never be paid. */
 const poisonEvery = 100;
 const publishedAtOnce = 100;
 const lookEveryMs = 20;
 const pauseBeforeRepeatMs = 200;
+/** Together with what follows, and the closing of backends, less than five seconds: nobody waits longer for Ctrl-C. */
+const handlersEndWithinMs = 2_000;
+const cleansUpWithinMs = 500;
 
 const services = ['orders', 'payments', 'saga'] as const;
 
@@ -43,7 +47,8 @@ const serializers: SerializerRegistry = new SerializerRegistry({
  * Places the orders and follows each to its end. The three services run in this process, or the order service
  * alone where the others run in theirs.
  *
- * @param stopped ends the run early: what has not ended by then counts as lost.
+ * @param stopped ends the run early, within seconds, whether or not the brokers answer: the orders that have not ended by then are
+ * not finished.
  * @throws what made a backend give a queue up.
  */
 export async function runSystem(
@@ -67,17 +72,24 @@ export async function runSystem(
     for (const service of services) {
       dispatchers.push(followDeadLetters(service, backends, names, ledger, onFailed));
     }
-    await placeOrders(options, backends, names, ledger, onProgress, signal);
+    await untilAborted(placeOrders(options, backends, names, ledger, onProgress, signal), signal);
     await ended(options, ledger, onProgress, signal);
     failed.signal.throwIfAborted();
     const seconds = (performance.now() - begun) / 1_000;
     const sum = (key: 'retried' | 'duplicates') =>
       dispatchers.reduce((total, { counters }) => total + counters[key], 0);
-    return { ...ledger.summary(), retried: sum('retried'), duplicates: sum('duplicates'), seconds };
+    return {
+      ...ledger.summary(stopped.aborted),
+      retried: sum('retried'),
+      duplicates: sum('duplicates'),
+      seconds,
+    };
   } finally {
-    await Promise.all(dispatchers.map((dispatcher) => dispatcher.close({ deadlineMs: 5_000 })));
+    const closing = dispatchers.map((dispatcher) => dispatcher.close({ deadlineMs: handlersEndWithinMs }));
+    await within(handlersEndWithinMs + cleansUpWithinMs, Promise.all(closing));
     // Where other processes serve this run, its queues are in use and stay.
-    if (options.service === undefined) await deleteAll(backends, names);
+    const cleaned = options.service === undefined ? deleteAll(backends, names) : Promise.resolve();
+    await (stopped.aborted ? within(cleansUpWithinMs, cleaned) : cleaned);
   }
 }
 
@@ -97,7 +109,7 @@ export async function runService(
   const failed = new AbortController();
   const dispatcher = start(service, options, backends, names, new Ledger(), (error) => failed.abort(error));
   await aborted(AbortSignal.any([stopped, failed.signal]));
-  await dispatcher.close({ deadlineMs: 10_000 });
+  await within(handlersEndWithinMs + cleansUpWithinMs, dispatcher.close({ deadlineMs: handlersEndWithinMs }));
   failed.signal.throwIfAborted();
   return dispatcher.counters;
 }
@@ -229,6 +241,11 @@ async function ended(
     await pause(lookEveryMs);
   }
   onProgress(ledger.ended, orders);
+}
+
+/** Resolves early where the signal is aborted: publishing to a broker that is away ends at its own deadline only. */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  await Promise.race([work, aborted(signal)]);
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

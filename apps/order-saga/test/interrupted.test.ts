@@ -48,7 +48,7 @@ describe.skipIf(!canStartHere('redis'))(
         // None where the second one came when all was done and Node was about to end.
         expect([1, null]).toContain(status);
         expect(stdout).toContain('redis: starting (package)');
-        expect(stdout).toMatch(/lost +│ \d+/);
+        expect(stdout).toMatch(/not finished +│ \d+/);
         await expectNothingLeft(own);
       },
     );
