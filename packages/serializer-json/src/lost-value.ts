@@ -100,8 +100,9 @@ function lostInFields(value: object, carriesBigints: boolean): LostValue | undef
 }
 
 function whatIs(value: object, hidden: string): string {
-  const type: unknown = (value as { constructor?: unknown }).constructor;
-  const isClass = typeof type === 'function' && type !== Object && type.name !== '';
+  const prototype = Object.getPrototypeOf(value) as object;
+  const type: unknown = Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value;
+  const isClass = typeof type === 'function' && type.name !== '';
   // An iterator has no class, but a tag.
   const name = isClass ? type.name : Object.prototype.toString.call(value).slice('[object '.length, -1);
   return `of the class ${shortened(name)}${hidden === '' ? '' : `, ${shortened(hidden)}`}`;
