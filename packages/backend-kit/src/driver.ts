@@ -88,13 +88,17 @@ export interface TopologyDriver<Options extends QueueOptions> {
 
 /** Where messages go. */
 export interface Destination {
+  /** What it is. */
   readonly kind: 'queue' | 'topic';
+  /** Name that it was declared by. */
   readonly name: string;
 }
 
 /** One message on its way. */
 export interface Outgoing<Encoded> {
+  /** Id of the message: the same when it is sent again. */
   readonly id: string;
+  /** As `encode` made it. */
   readonly encoded: Encoded;
   /** Pause in ms before subscribers see it; 0 unless the broker can delay. */
   readonly delayMs: number;
@@ -141,6 +145,7 @@ export interface PublishDriver<Encoded> {
 
 /** A message that the broker handed out, with all that the driver needs to settle it. */
 export interface Received {
+  /** Its own: the handler may do with it what it likes. */
   readonly message: Message;
   /** 1 + the runs that failed before. */
   readonly attempt: number;
@@ -198,6 +203,7 @@ export interface LeaseDriver<Taken extends Received> {
 
 /** What a driver of either kind is asked for when a queue is subscribed to. */
 export interface SubscriptionContext {
+  /** Name of the queue. */
   readonly queue: string;
   /** Bound of unsettled messages. */
   readonly maxInFlight: number;
@@ -207,6 +213,7 @@ export interface SubscriptionContext {
 
 /** A broker that is asked for messages. */
 export interface PullDriver<Taken extends Received> {
+  /** Tells it from a push driver. */
   readonly kind: 'pull';
   /** Opens an intake. */
   open(context: SubscriptionContext & { wake(): void }): MaybePromise<PullSource<Taken>>;
@@ -230,6 +237,7 @@ export interface PullSource<Taken extends Received> extends SettleDriver<Taken> 
 
 /** Answer to one request for messages. */
 export interface Take<Taken extends Received> {
+  /** Messages in the order of the broker. */
   readonly taken: readonly Taken[];
   /** When to ask again if fewer came than were asked for, in ms; sooner when `wake` is called. Default: at once, for `take` waits itself. */
   readonly nextMs?: number;
@@ -239,6 +247,7 @@ export interface Take<Taken extends Received> {
 
 /** A broker that sends messages by itself, up to a prefetch. */
 export interface PushDriver<Taken extends Received> {
+  /** Tells it from a pull driver. */
   readonly kind: 'push';
   /** Opens an intake; called again when it was lost. */
   open(context: SubscriptionContext, intake: Intake<Taken>): Promise<PushSource<Taken>>;

@@ -5,15 +5,14 @@ export type MessageClass<Instance extends object = object> = abstract new (
   ...parameters: never[]
 ) => Instance;
 
-declare const manifestOfInstance: unique symbol;
-
 /**
  * Tells instances of one manifest from those of another, and from plain objects of the same fields, when types are
  * checked. It is not there at run time. A getter of a class, as the compiler leaves those out of `{ ...message }`.
  */
 export declare class MessageInstance<Manifest extends string> {
   private constructor();
-  get [manifestOfInstance](): Manifest;
+  /** Only for the compiler. */
+  get '~manifest'(): Manifest;
 }
 
 /** A class made by `defineMessage`: constructor, manifest, static type and run-time schema in one. */

@@ -32,7 +32,7 @@ export class TakenDelivery<Taken extends Received> implements Delivery, Slotted 
   readonly taken: Taken;
   slot = -1;
   /** Of the monotonic clock, in ms: until then the message is surely ours. */
-  leaseEndsAt = Number.POSITIVE_INFINITY;
+  leaseEndsAt: number = Number.POSITIVE_INFINITY;
   /** Who settles it. */
   readonly settlements: Settlements<Taken>;
   #state: 'open' | 'settling' | 'lost' = 'open';
