@@ -20,7 +20,7 @@ export interface OutcomeObserver {
  * Redis works on one script while the answers of the one before are handled here: 100 claims at once take a third less
  * time in two scripts than in one. No script keeps Redis from others for long either: some 150 microseconds.
  */
-const longestBatch = 50;
+const maxBatchOperations = 50;
 
 /** A moment for ioredis to notice that its connection went, before the operations are sent again. */
 const resendAfterMs = 10;
@@ -70,7 +70,7 @@ export class OperationQueue {
     const all = this.#pending;
     this.#pending = [];
     // The keys of a script must be in one slot of a cluster: there each goes alone, and shares only the pipeline.
-    const size = this.#connection.isCluster ? 1 : longestBatch;
+    const size = this.#connection.isCluster ? 1 : maxBatchOperations;
     for (let start = 0; start < all.length; start += size) {
       const sending = this.#send(all.slice(start, start + size));
       this.#underWay.add(sending);
@@ -119,7 +119,8 @@ export class OperationQueue {
             reply.then((answers) => this.#giveBack(batch, answers)).catch(() => undefined);
             throw new Error(`No answer within ${this.#timeoutMs} ms`);
           }
-          if (isReply(error) || performance.now() + resendAfterMs >= deadline) throw error;
+          if (isReply(error) || isOwnFault(error) || performance.now() + resendAfterMs >= deadline)
+            throw error;
           await new Promise((resolve) => setTimeout(resolve, resendAfterMs));
         }
       }
@@ -155,6 +156,11 @@ export class OperationQueue {
 /** Redis understood and refused; anything else is a matter of the connection. */
 function isReply(error: unknown): boolean {
   return error instanceof Error && error.name === 'ReplyError';
+}
+
+/** A mistake in the program, which sending again cannot mend. */
+function isOwnFault(error: unknown): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError;
 }
 
 function unavailable(reason: string): MelangeError {

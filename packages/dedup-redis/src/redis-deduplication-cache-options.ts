@@ -14,8 +14,9 @@ export interface RedisDeduplicationCacheOptions {
   /** First part of every key. Default: `melange`. */
   readonly prefix?: string;
   /**
-   * Keeps groups apart that share a Redis: the same consumer and message in two namespaces are two keys. Without
-   * `:`, so that no two namespaces can meet. Default: `default`.
+   * Keeps groups apart that share a Redis and whose queues may be named alike, such as two environments: the same queue,
+   * consumer and message in two namespaces are two keys. Without `:`, so that no two namespaces can meet. Default:
+   * `default`.
    */
   readonly namespace?: string;
   /**

@@ -65,7 +65,7 @@ describe.skipIf(!isRedisHere)(
     test('is told when another one took its claim over, and its late result is refused and reported', async () => {
       const { server, cache, dispatcher, runs, errors, key } = await underWay(5_000);
       await command(server, 'del', key);
-      const other = await cache.claim('billing:message-1', { leaseMs: 60_000 });
+      const other = await cache.claim('orders:billing:message-1', { leaseMs: 60_000 });
       if (other.status !== 'claimed') throw new Error(other.status);
       await vi.waitFor(() => expect(runs[0]?.signal.aborted).toBe(true), 20_000);
       expect(isLost(runs[0]?.signal.reason)).toBe(true);

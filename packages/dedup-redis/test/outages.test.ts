@@ -156,7 +156,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
         new QueuePublisher({ backend, serializers }).publish('orders', { n: 1 }, { id: 'message-1' });
       await untilReady(cache);
       log.length = 0;
-      const key = `melange:${namespace}:billing:message-1`;
+      const key = `melange:${namespace}:orders:billing:message-1`;
       return { server, cache, log, dispatcher, processed, publish, key };
     };
 
@@ -164,7 +164,8 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       const { server, cache, log, key } = await setUp('retry');
       await outage.begin(server, key);
       const failures: unknown[] = [];
-      for (let claim = 0; claim < 3; claim += 1) failures.push(await unavailable(cache, 'billing:message-1'));
+      for (let claim = 0; claim < 3; claim += 1)
+        failures.push(await unavailable(cache, 'orders:billing:message-1'));
       expect(inspect(failures.at(-1))).toMatch(outage.reason);
       expect(String(failures.at(-1))).toMatch(new RegExp(`[^.]\\. ${outage.advice}`));
       const health = await cache.health();
@@ -178,7 +179,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
 
       await outage.end(server, key);
       await untilReady(cache);
-      await untilClaimed(cache, 'billing:message-1');
+      await untilClaimed(cache, 'orders:billing:message-1');
       if (outage.unwell === 'unhealthy') await untilRecovered(cache, log);
     });
 

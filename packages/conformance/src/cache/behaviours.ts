@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import type { Claim, ClaimToken } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import { type CacheBehaviour, type CacheContext, leaseMs, longLeaseMs, ttlMs } from './cache-context.ts';
+import { clockSteps } from './clock-steps.ts';
+import { keys } from './keys.ts';
 import { memoryBound } from './memory-bound.ts';
 import { acrossProcesses } from './processes.ts';
 
@@ -23,21 +25,6 @@ const claims: readonly CacheBehaviour[] = behaviours<CacheContext>('claim', [
       assert.equal(await context.status(key), 'held');
       await context.elapse(leaseMs / 4);
       assert.equal(await context.status(key), 'held');
-    },
-  },
-  {
-    id: 'independent',
-    title: 'keys are independent, whatever characters they have',
-    async run(context) {
-      const keys = ['', ' ', ':', '*', '🐎', '\n', 'a'.repeat(500), '__proto__'].map((suffix) =>
-        context.key(suffix),
-      );
-      for (const key of keys) {
-        const token = await context.claimed(key);
-        assert.equal(await context.cache.confirm(token), true);
-      }
-      for (const key of keys) assert.equal(await context.status(key), 'done');
-      assert.equal(await context.status(context.key()), 'claimed');
     },
   },
   {
@@ -265,8 +252,10 @@ const life: readonly CacheBehaviour[] = behaviours<CacheContext>('life', [
 /** All that a deduplication cache must do. */
 export const cacheBehaviours: readonly CacheBehaviour[] = [
   ...claims,
+  ...keys,
   ...confirms,
   ...leases,
+  ...clockSteps,
   ...acrossProcesses,
   ...memoryBound,
   ...life,
