@@ -4,7 +4,7 @@ export const group = 'melange';
 export const nobody = 'nobody';
 
 /** What every script begins with. All keys begin with `KEYS[1]`, whose braces keep them in one slot. */
-export const prelude = `
+export const prelude: string = `
 local prefix, name = KEYS[1], ARGV[1]
 local function queueKey(queue) return prefix .. ':queue:' .. queue end
 local function streamKey(queue) return prefix .. ':stream:' .. queue end
