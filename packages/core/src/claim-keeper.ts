@@ -1,3 +1,4 @@
+import type { CacheOutage } from './cache-outage.ts';
 import { checkDelayMs } from './check-number.ts';
 import type { Clock } from './clock.ts';
 import {
@@ -8,7 +9,9 @@ import {
   type MaybePromise,
 } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
+import type { Health } from './health.ts';
 import { describeThrown } from './thrown.ts';
+import type { Work } from './work.ts';
 
 /** How the dispatcher uses its deduplication cache. */
 export interface DeduplicationOptions {
@@ -17,8 +20,9 @@ export interface DeduplicationOptions {
   /** Longest wait for one answer of the cache, in ms. Default: 5,000. */
   readonly timeoutMs?: number;
   /**
-   * What happens to messages while the cache cannot be reached: `retry` them later, so that nothing runs
-   * twice, or `process` them without a claim, so that nothing waits. Default: `retry`.
+   * What happens to messages while the cache cannot be reached. `retry`: those that were received wait in hand, as the
+   * same attempt, until it answers, and no others are started, so that nothing runs twice. `process`: they are processed
+   * without a claim, so that nothing waits. Default: `retry`.
    */
   readonly onUnavailable?: 'retry' | 'process';
 }
@@ -30,44 +34,69 @@ export interface OwnClaim {
   readonly expiresAt: number;
 }
 
+/** Ours and for how long, done before, or held by another. */
+export type ClaimAnswer = OwnClaim | Exclude<Claim, { status: 'claimed' }>;
+
+/** So often a claim may fail although others were answered: it is its key that is at fault, or the outages are many. */
+const maxRefusals = 3;
+
 interface Held {
   readonly token: ClaimToken;
-  readonly onLost: () => void;
+  readonly onLost: (unanswered: unknown) => void;
   expiresAt: number;
 }
 
 /** Claims keys with bounded waits and renews them, all on one timer, while their handlers run. */
 export class ClaimKeeper {
   readonly onUnavailable: 'retry' | 'process';
+  readonly #outage: CacheOutage;
   readonly #cache: DeduplicationCache;
   readonly #clock: Clock;
   readonly #leaseMs: number;
   readonly #timeoutMs: number;
-  readonly #onError: (error: unknown) => void;
   readonly #held = new Set<Held>();
   #cancelTimer: (() => void) | undefined;
 
-  constructor(
-    cache: DeduplicationCache,
-    clock: Clock,
-    options: DeduplicationOptions,
-    onError: (error: unknown) => void,
-  ) {
+  constructor(cache: DeduplicationCache, clock: Clock, options: DeduplicationOptions, outage: CacheOutage) {
     this.#cache = cache;
     this.#clock = clock;
     // Shorter than a timer's step, a lease would be renewed without a pause.
     this.#leaseMs = checkDelayMs('leaseMs', options.leaseMs ?? 30_000, 1);
     this.#timeoutMs = checkDelayMs('timeoutMs', options.timeoutMs ?? 5_000, 1);
     this.onUnavailable = options.onUnavailable ?? 'retry';
-    this.#onError = onError;
+    this.#outage = outage;
   }
 
   /**
    * The promise of the claim only where the cache answers with one.
    *
-   * @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time.
+   * @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time; during an outage at once,
+   * but for the one that asks whether it is over.
    */
-  claim(key: string): MaybePromise<OwnClaim | Exclude<Claim, { status: 'claimed' }>> {
+  claim(key: string): MaybePromise<ClaimAnswer> {
+    if (this.#outage.mayAsk()) return this.#ask(key);
+    throw this.#outage.error;
+  }
+
+  /**
+   * Claims as soon as the cache answers. `undefined` when the work's wait was ended before.
+   *
+   * @throws MelangeError `CACHE_UNAVAILABLE` when the cache answers others, and again and again not for this key.
+   */
+  async claimOnceAnswered(key: string, work: Work): Promise<ClaimAnswer | undefined> {
+    for (let refusals = 0; ; ) {
+      if (!(await this.#outage.turn(work))) return undefined;
+      const isOver = this.#outage.error === undefined;
+      try {
+        return await this.#ask(key);
+      } catch (unavailable) {
+        if (isOver) refusals += 1;
+        if (refusals === maxRefusals) throw unavailable;
+      }
+    }
+  }
+
+  #ask(key: string): MaybePromise<ClaimAnswer> {
     const expiresAt = this.#clock.monotonicNow() + this.#leaseMs;
     const ask = (): MaybePromise<Claim> => this.#cache.claim(key, { leaseMs: this.#leaseMs });
     // Nobody knows of a claim whose answer came too late: the message would wait for its lease to end.
@@ -76,8 +105,11 @@ export class ClaimKeeper {
     return isPromise(claim) ? claim.then((answer) => until(expiresAt, answer)) : until(expiresAt, claim);
   }
 
-  /** Renews the claim until the returned function is called; `onLost` when it is no longer ours. */
-  keep({ token, expiresAt }: OwnClaim, onLost: () => void): () => void {
+  /**
+   * Renews the claim until the returned function is called; `onLost` when it is no longer ours, with the error when that
+   * is because the cache did not answer.
+   */
+  keep({ token, expiresAt }: OwnClaim, onLost: (unanswered: unknown) => void): () => void {
     const held: Held = { token, onLost, expiresAt };
     this.#held.add(held);
     this.#startTimer();
@@ -99,9 +131,14 @@ export class ClaimKeeper {
   async release(token: ClaimToken): Promise<void> {
     try {
       await this.#bounded(() => this.#cache.release(token));
-    } catch (error) {
-      this.#onError(error);
+    } catch {
+      // The outage is told of, and as long as it lasts.
     }
+  }
+
+  /** Whether the cache answers. */
+  health(): Health {
+    return this.#outage.health();
   }
 
   #startTimer(): void {
@@ -124,16 +161,18 @@ export class ClaimKeeper {
     const asked = this.#clock.monotonicNow();
     // From when the lease ends somebody else may have it: that is the longest wait for an answer.
     const leftMs = held.expiresAt - asked;
-    let ours = false;
+    let isRefused = false;
     try {
-      ours = leftMs > 0 && (await this.#extend(held.token, Math.min(leftMs, this.#timeoutMs)));
-      if (ours) held.expiresAt = asked + this.#leaseMs;
-    } catch (error) {
-      this.#onError(error);
+      isRefused = leftMs > 0 && !(await this.#extend(held.token, Math.min(leftMs, this.#timeoutMs)));
+      if (leftMs > 0 && !isRefused) {
+        held.expiresAt = asked + this.#leaseMs;
+        return;
+      }
+    } catch {
       // The store may still hold the lease: it is lost only when its time has run out.
-      ours = this.#clock.monotonicNow() < held.expiresAt;
+      if (this.#clock.monotonicNow() < held.expiresAt) return;
     }
-    if (!ours && this.#held.delete(held)) held.onLost();
+    if (this.#held.delete(held)) held.onLost(isRefused ? undefined : this.#outage.error);
   }
 
   #extend(token: ClaimToken, timeoutMs: number): MaybePromise<boolean> {
@@ -147,12 +186,19 @@ export class ClaimKeeper {
   ): MaybePromise<T> {
     try {
       const answer = ask();
-      return isPromise(answer)
-        ? this.#withDeadline(answer, timeoutMs, onLate).catch(throwUnavailable)
-        : answer;
+      if (isPromise(answer))
+        return this.#withDeadline(answer, timeoutMs, onLate).catch((error) => this.#failed(error));
+      this.#outage.answered();
+      return answer;
     } catch (error) {
-      throwUnavailable(error);
+      return this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): never {
+    const unavailable = asUnavailable(error);
+    this.#outage.failed(unavailable);
+    throw unavailable;
   }
 
   #withDeadline<T>(answer: PromiseLike<T>, timeoutMs: number, onLate: (answer: T) => void): Promise<T> {
@@ -164,6 +210,7 @@ export class ClaimKeeper {
       }, timeoutMs);
       const answered = (value: T): void => {
         cancel();
+        this.#outage.answered();
         if (isLate) onLate(value);
         else resolve(value);
       };
@@ -176,12 +223,14 @@ export class ClaimKeeper {
 }
 
 /** Adds to a claim of ours how long it is one. */
-function until(expiresAt: number, claim: Claim): OwnClaim | Exclude<Claim, { status: 'claimed' }> {
+function until(expiresAt: number, claim: Claim): ClaimAnswer {
   return claim.status === 'claimed' ? { status: 'claimed', token: claim.token, expiresAt } : claim;
 }
 
-function throwUnavailable(error: unknown): never {
-  if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) throw error;
+function asUnavailable(error: unknown): MelangeError {
+  if (MelangeError.is(error, 'CACHE_UNAVAILABLE')) return error;
   const { message } = describeThrown(error);
-  throw new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${message}`, { cause: error });
+  return new MelangeError('CACHE_UNAVAILABLE', `The deduplication cache failed: ${message}`, {
+    cause: error,
+  });
 }

@@ -4,12 +4,15 @@ import type { MaybePromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError } from './errors.ts';
 import { channels, isObserved, traced } from './instrumentation.ts';
 import { type Lane, Lanes } from './lanes.ts';
+import { limitTime } from './limit-time.ts';
+import type { Outcome } from './outcome.ts';
 import { Parking, type Wait } from './parking.ts';
-import type { Outcome, ProcessingRules } from './process-message.ts';
+import type { ProcessingRules } from './process-message.ts';
 import { processMessage } from './process-message.ts';
-import { settle } from './settle.ts';
+import { causeOfUntold, settle } from './settle.ts';
 import { Slots } from './slots.ts';
 import { type Standing, StandingKeys } from './standing-keys.ts';
+import { Suspects } from './suspects.ts';
 import { Work } from './work.ts';
 
 /** How the messages of a queue may overtake each other. */
@@ -27,11 +30,11 @@ export interface LoopSettings {
   /** Pause before a message comes again that could not be settled, in ms. */
   readonly longestDelayMs: number;
   /** The rules for all its deliveries. */
-  readonly rules: (hasDeadLetterQueue: boolean) => ProcessingRules;
+  readonly rules: (deadLetterQueue: string | undefined) => ProcessingRules;
   readonly report: (error: unknown, work: Work | undefined) => void;
   readonly onReceived: () => void;
-  /** Called when an attempt is over: settled, or to be repeated in its lane. */
-  readonly onOutcome: (outcome: Outcome) => void;
+  /** Called when an attempt is over, with `undefined` when the broker could not be told how it ended. */
+  readonly onOutcome: (outcome: Outcome | undefined, work: Work) => void;
 }
 
 /** With keys in order. */
@@ -47,6 +50,7 @@ export class ConsumeLoop {
   readonly #waiting = new Map<Lane<Work>, Wait & { readonly cancel: () => void }>();
   readonly #standing: StandingKeys;
   readonly #parking: Parking | undefined;
+  readonly #suspects: Suspects;
   #rules: ProcessingRules;
   #stopping = false;
   #unfinished = 0;
@@ -55,9 +59,13 @@ export class ConsumeLoop {
   constructor(queue: string, settings: LoopSettings) {
     this.queue = queue;
     this.#settings = settings;
-    this.#rules = settings.rules(false);
+    this.#rules = settings.rules(undefined);
     this.#standing = new StandingKeys(settings.clock);
     if (settings.ordering === 'key') this.#parking = this.#newParking();
+    this.#suspects = new Suspects(settings.clock, this.#rules.random, (lane) => {
+      this.#lanes.resume(lane);
+      this.#pump();
+    });
   }
 
   /** Deliveries received and not settled. */
@@ -105,7 +113,7 @@ export class ConsumeLoop {
   async #consume(signal: AbortSignal, aborted: Promise<void>, options: SubscribeOptions): Promise<void> {
     const { backend } = this.#settings;
     const { deadLetterQueue } = await backend.describeQueue(this.queue);
-    this.#rules = this.#settings.rules(deadLetterQueue !== undefined);
+    this.#rules = this.#settings.rules(deadLetterQueue);
     if (signal.aborted) return;
     const subscription = await backend.subscribe(this.queue, options, (delivery) => this.#receive(delivery));
     let failure: unknown;
@@ -123,7 +131,7 @@ export class ConsumeLoop {
   }
 
   #receive(delivery: Delivery): void {
-    const work = new Work(delivery);
+    const work = new Work(delivery, this.#suspects.redeliveriesOf(delivery));
     this.#unfinished += 1;
     this.#settings.onReceived();
     if (this.#stopping) {
@@ -151,10 +159,11 @@ export class ConsumeLoop {
       const work = lane.first as Work;
       if (lane.key !== undefined && work.isLost) {
         // Lost to a reconnect while it waited here: it comes again, behind the others of its lane.
-        this.#finish();
+        this.#finishWith(work);
         this.#lanes.advance(lane);
         continue;
       }
+      if (!this.#suspects.admits(lane, this.#rules.maxRedeliveries)) continue;
       this.#running.add(work);
       work.beginAttempt();
       void this.#handle(work, lane);
@@ -176,23 +185,28 @@ export class ConsumeLoop {
         if (settling !== undefined) await settling;
       }
     } catch (error) {
+      const untold = work.settledBy;
       outcome = undefined;
       work.settledBy = undefined;
       this.#settings.report(error, work);
-      await this.#comeAgain(work);
+      this.#settings.onOutcome(undefined, work);
+      await this.#comeAgain(work, untold);
     }
     this.#running.delete(work);
-    if (work.settledBy !== undefined) this.#settings.onOutcome(work.settledBy);
+    if (work.settledBy !== undefined) this.#settings.onOutcome(work.settledBy, work);
     if (lane.key !== undefined) this.#see(lane.key, outcome);
     if (work.released) {
+      this.#settings.onOutcome({ kind: 'release' }, work);
       this.#pump();
       return;
     }
     if (work.settledBy !== undefined || outcome?.kind !== 'retry') {
-      this.#finish();
+      this.#finishWith(work);
       this.#lanes.advance(lane);
-    } else if (this.#stopping) void this.#giveBack(work);
-    else this.#waitInLane(work, lane, outcome);
+    } else if (this.#stopping) {
+      this.#settings.onOutcome({ kind: 'release' }, work);
+      void this.#giveBack(work);
+    } else this.#waitInLane(work, lane, outcome);
     this.#pump();
   }
 
@@ -205,7 +219,8 @@ export class ConsumeLoop {
   #process(work: Work): Promise<Outcome> {
     const { handlerTimeoutMs } = this.#settings;
     if (handlerTimeoutMs === undefined) return processMessage(work, this.#rules);
-    return this.#processWithin(handlerTimeoutMs, work);
+    const limit = limitTime(work, handlerTimeoutMs, this.#settings.clock);
+    return processMessage(work, this.#rules).finally(limit);
   }
 
   /** Tells the broker, unless the work was given back or is to be repeated in its lane. */
@@ -221,34 +236,23 @@ export class ConsumeLoop {
     );
   }
 
-  async #processWithin(handlerTimeoutMs: number, work: Work): Promise<Outcome> {
-    const { clock } = this.#settings;
-    const cancel = clock.schedule(
-      () => work.abort(new DeliveryAbortedError('timeout', `The handler took over ${handlerTimeoutMs} ms.`)),
-      handlerTimeoutMs,
-    );
-    try {
-      return await processMessage(work, this.#rules);
-    } finally {
-      cancel();
-    }
-  }
-
   /**
    * The broker delivers again what could not be settled. A delivery that is open even so, for its dead-letter queue
    * is gone, would keep its place for ever.
    */
-  async #comeAgain({ delivery }: Work): Promise<void> {
+  async #comeAgain({ delivery }: Work, untold: Outcome | undefined): Promise<void> {
     try {
-      await delivery.retry({ delayMs: this.#settings.longestDelayMs });
+      await delivery.retry({ delayMs: this.#settings.longestDelayMs, because: causeOfUntold(untold) });
     } catch (error) {
       if (!MelangeError.is(error, 'DELIVERY_SETTLED')) this.#settings.report(error, undefined);
     }
   }
 
   #waitInLane(work: Work, lane: Lane<Work>, outcome: Outcome & { readonly kind: 'retry' }): void {
+    this.#settings.onOutcome(outcome, work);
     if (outcome.because === 'failed') work.attempt += 1;
-    this.#settings.onOutcome(outcome);
+    if (outcome.because !== 'not-run') work.redeliveries = 0;
+    this.#suspects.finished(work);
     const resume = (): void => {
       this.#waiting.delete(lane);
       this.#lanes.resume(lane);
@@ -303,6 +307,11 @@ export class ConsumeLoop {
     this.#parking?.stop();
     for (const work of this.#lanes) if (!this.#running.has(work)) void this.#giveBack(work);
     for (const work of this.#parking?.atHand() ?? []) void this.#giveBack(work);
+    // Those of lanes with a key were among them.
+    for (const { key, first } of this.#suspects.drain()) {
+      if (key === undefined && first !== undefined) void this.#giveBack(first);
+    }
+    for (const work of this.#running.all()) work.endWait?.();
     const cancel = this.#settings.clock.schedule(() => this.#abandon(deadlineMs), deadlineMs);
     await this.#idle();
     cancel();
@@ -323,6 +332,15 @@ export class ConsumeLoop {
       // Its handler was done, and its settlement is under way: that counts, and is waited for by the subscription.
       if (!MelangeError.is(error, 'DELIVERY_SETTLED')) this.#settings.report(error, work);
     }
+    this.#finish();
+  }
+
+  /** The work has left its lane. */
+  #finishWith(work: Work): void {
+    const { delivery } = work;
+    // Asked only of what was lost before: the answer may cost a signal.
+    if ((delivery.redeliveries ?? 0) > 0 && work.isLost) this.#suspects.survived(delivery);
+    this.#suspects.finished(work);
     this.#finish();
   }
 

@@ -10,6 +10,7 @@ export type MelangeErrorCode =
   | 'CACHE_UNAVAILABLE'
   | 'CLAIM_HELD'
   | 'CONFIGURATION'
+  | 'CRASHED'
   | 'MESSAGE_INVALID'
   | 'MESSAGE_TOO_LARGE'
   | 'PUBLISH_FAILED'
@@ -150,8 +151,8 @@ export type AbortReason = 'shutdown' | 'lease-lost' | 'partition-revoked' | 'tim
 export class DeliveryAbortedError extends MelangeError {
   override readonly name = 'DeliveryAbortedError';
   readonly reason: AbortReason;
-  constructor(reason: AbortReason, message: string) {
-    super('DELIVERY_ABORTED', message);
+  constructor(reason: AbortReason, message: string, options?: { cause?: unknown }) {
+    super('DELIVERY_ABORTED', message, options);
     this.reason = reason;
   }
 }

@@ -83,8 +83,8 @@ export {
 export { MessageTypes } from './message-types.ts';
 export { type InitQueueOptions, MessagingBackendFactory } from './messaging-backend-factory.ts';
 export type { Middleware, MiddlewareContext } from './middleware.ts';
+export type { Outcome } from './outcome.ts';
 export { pathText } from './path-text.ts';
-export type { Outcome } from './process-message.ts';
 export {
   type EnvelopeOptions,
   type OutgoingMessage,

@@ -30,13 +30,25 @@ export interface MessageDispatcherOptions {
   readonly ordering?: Ordering;
   /** Delays between the attempts of a message, and how many there are. Default: `exponentialBackoff()`. */
   readonly retry?: RetryPolicy;
+  /**
+   * So often a message may be handed out without ever being settled, because its process or connection ended. Handed out
+   * once more, it is not run: it is dead-lettered with the reason `crashed`, or without a dead-letter queue retried at
+   * the longest delay and reported each time. From the third such redelivery on, messages of a queue run one at a time,
+   * so that those beside the guilty one finish. A lost connection that this process lived to see does not count. SQS
+   * cannot tell these from attempts: there a message is `crashed` that is handed out after its last attempt. Default: 20.
+   */
+  readonly maxRedeliveries?: number;
   /** Around each run of a consumer, the first outermost. Default: none. */
   readonly middleware?: readonly Middleware[];
   /** Acknowledge whatever the consumers did. Default: false. */
   readonly alwaysAck?: boolean;
   /** Acknowledge before processing: a crash or a failure then loses the message. Default: false. */
   readonly earlyAck?: boolean;
-  /** What happens to messages that no consumer accepts. Default: `acknowledge`. */
+  /**
+   * What happens to messages that no consumer accepts. `dead-letter`: where the queue has no dead-letter queue, they
+   * are acknowledged with a warning. `acknowledge`: they are dropped without a word. `retry`: as if a consumer had
+   * failed. Default: `dead-letter`.
+   */
   readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
   /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
   readonly handlerTimeoutMs?: number;

@@ -1,12 +1,14 @@
 import type { MessagingBackend } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
+import { CacheOutage } from './cache-outage.ts';
 import { checkDelayMs, checkWholeNumber } from './check-number.ts';
-import { ClaimKeeper } from './claim-keeper.ts';
+import { ClaimKeeper, type DeduplicationOptions } from './claim-keeper.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { ConsumeLoop } from './consume-loop.ts';
 import type { Consumer } from './consumer.ts';
 import { isPromise, NullCache } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
+import { logFailures } from './failure-log.ts';
 import type { Health, HealthStatus } from './health.ts';
 import { type Logger, unfailingLogger } from './logger.ts';
 import type {
@@ -16,9 +18,11 @@ import type {
   LoopHealth,
   MessageDispatcherOptions,
 } from './message-dispatcher-options.ts';
-import type { Outcome, ProcessingRules } from './process-message.ts';
+import type { Outcome } from './outcome.ts';
+import type { ProcessingRules } from './process-message.ts';
 import { checkRetryPolicy, exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
 import { Router } from './router.ts';
+import { describeThrown } from './thrown.ts';
 import { whicheverFirst } from './whichever-first.ts';
 import type { Work } from './work.ts';
 
@@ -26,6 +30,11 @@ const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
 /** A key that stands still for longer is no passing trouble. */
 const standsStillAfterMs = 30_000;
+const defaultMaxRedeliveries = 20;
+/** Attempts that are never taken for crashes, where the broker counts as one whatever it hands out. */
+const minAttemptsHandedOut = 3;
+/** Longest period of Node's timers. */
+const longestTimerMs = 2_147_483_647;
 
 /** Consumes queues and gives each message to the consumers that accept it. */
 export class MessageDispatcher {
@@ -55,6 +64,8 @@ export class MessageDispatcher {
   constructor(options: MessageDispatcherOptions) {
     const { concurrency = defaultConcurrency, cache, clock = systemClock, logger } = options;
     checkWholeNumber('concurrency', concurrency, 1);
+    if (options.maxRedeliveries !== undefined)
+      checkWholeNumber('maxRedeliveries', options.maxRedeliveries, 0);
     if (options.handlerTimeoutMs !== undefined) checkDelayMs('handlerTimeoutMs', options.handlerTimeoutMs);
     this.#options = options;
     this.#backend = options.backend ?? BackendManager.getDefaultBackend();
@@ -62,9 +73,8 @@ export class MessageDispatcher {
     this.#logger = unfailingLogger(logger);
     this.#retry = checkRetryPolicy(options.retry ?? exponentialBackoff());
     if (cache !== undefined && !(cache instanceof NullCache)) {
-      this.#claims = new ClaimKeeper(cache, clock, options.deduplication ?? {}, (error) =>
-        this.#logger.error('the deduplication cache failed', { error }),
-      );
+      const deduplication = options.deduplication ?? {};
+      this.#claims = new ClaimKeeper(cache, clock, deduplication, this.#outageOf(clock, deduplication));
     }
   }
 
@@ -143,9 +153,10 @@ export class MessageDispatcher {
       ...(standing && { standing }),
     }));
     for (const [queue, failed] of this.#failed) loops.push({ queue, inFlight: 0, failed });
-    const parts = await Promise.all([
+    const parts: readonly Health[] = await Promise.all([
       this.#backend.health(),
       this.#cacheHealth(),
+      this.#claims?.health() ?? ({ status: 'healthy' } as const),
       ...this.#failures(),
       ...loops.map(standstill),
     ]);
@@ -153,6 +164,19 @@ export class MessageDispatcher {
       severity[right.status] > severity[left.status] ? right : left,
     );
     return { ...worst, loops };
+  }
+
+  #outageOf(clock: Clock, { onUnavailable = 'retry' }: DeduplicationOptions): CacheOutage {
+    const messages = onUnavailable === 'retry' ? 'wait in hand' : 'are processed without it';
+    return new CacheOutage(
+      clock,
+      (error) =>
+        this.#logger.warn(`the deduplication cache does not answer: messages ${messages} until it does`, {
+          error,
+        }),
+      (afterMs) =>
+        this.#logger.info('the deduplication cache answers again', { afterMs: Math.round(afterMs) }),
+    );
   }
 
   /** A handler that awaits `close()` waits for itself: whoever wonders why nothing goes on finds this line. */
@@ -174,7 +198,7 @@ export class MessageDispatcher {
     try {
       return (await this.#options.cache?.health()) ?? { status: 'healthy' };
     } catch (error) {
-      return { status: 'unhealthy', detail: `deduplication cache: ${textOf(error)}` };
+      return { status: 'unhealthy', detail: `deduplication cache: ${describeThrown(error).message}` };
     }
   }
 
@@ -188,6 +212,8 @@ export class MessageDispatcher {
   async #consume(queue: string, options: ConsumeOptions, untilEmpty: boolean): Promise<void> {
     if (this.#closing.signal.aborted) throw new MelangeError('CLOSED', 'The dispatcher is closed.');
     if (options.deadlineMs !== undefined) checkDelayMs('deadlineMs', options.deadlineMs);
+    // A loop of a backend that waits on nothing of its own, as memory, would be given up by Node as never to end.
+    const keepingAlive = setInterval(() => undefined, longestTimerMs);
     const stop = whicheverFirst(this.#closing.signal, options.signal);
     const loop = this.#loopOf(queue, options);
     this.#failed.delete(queue);
@@ -196,10 +222,11 @@ export class MessageDispatcher {
     try {
       await running;
     } catch (error) {
-      this.#failed.set(queue, textOf(error));
+      this.#failed.set(queue, describeThrown(error).message);
       this.#logger.error('a consume loop ended in an error', { queue, error });
       throw error;
     } finally {
+      clearInterval(keepingAlive);
       stop.release();
       this.#loops.delete(loop);
     }
@@ -207,13 +234,20 @@ export class MessageDispatcher {
 
   #loopOf(queue: string, options: ConsumeOptions): ConsumeLoop {
     const { concurrency = defaultConcurrency, ordering = 'none', handlerTimeoutMs } = this.#options;
-    const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
+    const tell = (error: unknown, work: Work | undefined, consumer?: string): void => {
       const messageId = work?.delivery.message.id;
       const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
-      if (isOrdinary(error)) this.#logger.info('a message waits', { ...context, error });
-      else this.#logger.error('a message could not be processed', { ...context, error });
       this.#guard(() => options.onException?.(error, context));
     };
+    const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
+      if (work === undefined) this.#logger.error('consuming a queue failed', { queue, error });
+      else {
+        work.failures ??= [];
+        work.failures.push({ error, consumer });
+      }
+      tell(error, work, consumer);
+    };
+    let rules: ProcessingRules;
     return new ConsumeLoop(queue, {
       backend: this.#backend,
       clock: this.#clock,
@@ -222,25 +256,43 @@ export class MessageDispatcher {
       handlerTimeoutMs,
       deadlineMs: () => this.#deadlineMs ?? options.deadlineMs ?? defaultDeadlineMs,
       longestDelayMs: this.#retry.longestDelayMs,
-      rules: (hasDeadLetterQueue) =>
-        this.#rules(queue, hasDeadLetterQueue, (error, consumer, work) => report(error, work, consumer)),
+      rules: (deadLetterQueue) => {
+        rules = this.#rules(queue, deadLetterQueue, {
+          report: (error, consumer, work) => report(error, work, consumer),
+          onUnclaimed: (error, consumer, work) => tell(error, work, consumer),
+        });
+        return rules;
+      },
       report,
       onReceived: () => {
         this.#counters.received += 1;
       },
-      onOutcome: (outcome) => {
+      onOutcome: (outcome, work) => {
+        const { deadLetterQueue, retry } = rules;
+        const { attempt } = work;
+        logFailures(this.#logger, queue, work, outcome, {
+          attempt,
+          maxAttempts: retry.maxAttempts,
+          deadLetterQueue,
+        });
+        if (outcome === undefined || outcome.kind === 'release') return;
         this.#count(outcome);
         this.#guard(options.afterConsume);
       },
     });
   }
 
-  #rules(queue: string, hasDeadLetterQueue: boolean, report: ProcessingRules['report']): ProcessingRules {
+  #rules(
+    queue: string,
+    deadLetterQueue: string | undefined,
+    told: Pick<ProcessingRules, 'report' | 'onUnclaimed'>,
+  ): ProcessingRules {
     const { serializers, middleware = [], earlyAck = false, alwaysAck = false } = this.#options;
+    const countsHandingOut = !this.#backend.capabilities.releaseKeepsAttempt && deadLetterQueue !== undefined;
     const router = (): Router => this.#router;
     return {
       queue,
-      hasDeadLetterQueue,
+      deadLetterQueue,
       // Those that are attached when a message is processed.
       get router() {
         return router();
@@ -248,12 +300,16 @@ export class MessageDispatcher {
       serializers,
       claims: this.#claims,
       retry: this.#retry,
+      maxRedeliveries: this.#options.maxRedeliveries ?? defaultMaxRedeliveries,
+      maxAttemptsHandedOut: countsHandingOut
+        ? Math.max(this.#retry.maxAttempts, minAttemptsHandedOut)
+        : Number.POSITIVE_INFINITY,
       middleware,
       earlyAck,
       alwaysAck,
-      unhandled: this.#options.unhandled ?? 'acknowledge',
+      unhandled: this.#options.unhandled ?? 'dead-letter',
       random: this.#options.random ?? Math.random,
-      report,
+      ...told,
       onDuplicate: () => {
         this.#counters.duplicates += 1;
       },
@@ -284,11 +340,6 @@ export class MessageDispatcher {
   }
 }
 
-/** What a handler asked for, and a duplicate that meets its twin at work: nobody has to be woken up for it. */
-function isOrdinary(error: unknown): boolean {
-  return MelangeError.is(error, 'RETRY_LATER') || MelangeError.is(error, 'CLAIM_HELD');
-}
-
 /** A key in trouble is its messages' own: the others go on, and restarting the process would not help. */
 function standstill({ queue, standing }: LoopHealth): Health {
   if (standing === undefined || standing.forMs < standsStillAfterMs) return { status: 'healthy' };
@@ -302,7 +353,3 @@ function standstill({ queue, standing }: LoopHealth): Health {
 }
 
 const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

@@ -1,52 +1,45 @@
 import type { RetryCause } from './backend.ts';
 import { checkDelayMs } from './check-number.ts';
-import type { ClaimKeeper } from './claim-keeper.ts';
+import type { ClaimAnswer, ClaimKeeper } from './claim-keeper.ts';
 import type { Consumer } from './consumer.ts';
 import { deduplicationKey, isPromise, type MaybePromise } from './deduplication-cache.ts';
 import { DeliveryAbortedError, MelangeError, Reject } from './errors.ts';
 import { channels, isObserved, traced } from './instrumentation.ts';
 import type { Message, MessageContent } from './message.ts';
 import type { Middleware } from './middleware.ts';
+import type { Outcome } from './outcome.ts';
 import type { RetryLater } from './retry-later.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { Router } from './router.ts';
 import { Run } from './run.ts';
 import type { SerializerRegistry } from './serializer-registry.ts';
+import { shortened } from './shortened.ts';
 import type { Work } from './work.ts';
-
-/** What becomes of a message. */
-export type Outcome =
-  | {
-      readonly kind: 'acknowledge';
-      readonly because: 'processed' | 'unhandled' | 'undecodable' | 'rejected' | 'always-ack';
-    }
-  | { readonly kind: 'acknowledged-early' }
-  | { readonly kind: 'retry'; readonly delayMs: number; readonly because: RetryCause }
-  | {
-      readonly kind: 'dead-letter';
-      readonly reason: string;
-      readonly error: unknown;
-      readonly consumer: string | undefined;
-    };
 
 /** What processing needs to know besides the message. */
 export interface ProcessingRules {
   readonly queue: string;
-  /** Whether dead-lettering is possible. */
-  readonly hasDeadLetterQueue: boolean;
+  /** `undefined` when nothing can be dead-lettered. */
+  readonly deadLetterQueue: string | undefined;
   readonly router: Router;
   readonly serializers: SerializerRegistry;
   /** `undefined` when nothing is deduplicated. */
   readonly claims: ClaimKeeper | undefined;
   readonly retry: RetryPolicy;
+  /** So often a message may be handed out and not settled before it counts as one that ends its process. */
+  readonly maxRedeliveries: number;
+  /** The same for attempts, where the broker counts as one whatever it hands out; else Infinity. */
+  readonly maxAttemptsHandedOut: number;
   readonly middleware: readonly Middleware[];
   readonly earlyAck: boolean;
   readonly alwaysAck: boolean;
   readonly unhandled: 'acknowledge' | 'dead-letter' | 'retry';
   /** 0 to 1, for jitter. */
   readonly random: () => number;
-  /** Every error, with the consumer it came from and the work that it stopped. Must not throw. */
+  /** Every error that something becomes of the message by. Must not throw. */
   readonly report: (error: unknown, consumer: string | undefined, work: Work) => void;
+  /** A claim that the cache did not answer: it is told to the application, and logged once for all. Must not throw. */
+  readonly onUnclaimed: (error: unknown, consumer: string, work: Work) => void;
   /** Called for a consumer that the cache knows to be done. */
   readonly onDuplicate: (consumer: string) => void;
 }
@@ -61,7 +54,10 @@ interface Failure {
  * Never rejects for what a message, serializer, consumer or cache does.
  */
 export function processMessage(work: Work, rules: ProcessingRules): Promise<Outcome> {
-  return rules.earlyAck ? decideAcknowledged(work, rules) : decide(work, rules);
+  if (rules.earlyAck) return decideAcknowledged(work, rules);
+  if (work.redeliveries > rules.maxRedeliveries || work.attempt > rules.maxAttemptsHandedOut)
+    return Promise.resolve(crashed(work, rules));
+  return decide(work, rules);
 }
 
 async function decideAcknowledged(work: Work, rules: ProcessingRules): Promise<Outcome> {
@@ -101,14 +97,16 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
     }
     accepted += 1;
     if (error === undefined) continue;
+    // The wait of this one for the cache, and so that of the consumers after it, was ended.
+    if (error === waitEnded) return { kind: 'release' };
     rules.report(error, consumer.name, work);
     if (MelangeError.is(error, 'REJECTED')) rejection ??= { error, consumer: consumer.name };
-    else if (failure === undefined || saysNothingOfTheMessage(failure.error)) {
+    else if (failure === undefined || causeOf(failure.error) !== 'failed') {
       failure = { error, consumer: consumer.name };
     }
   }
 
-  if (accepted === 0) return unhandled(work, rules);
+  if (accepted === 0) return unhandled(value, work, rules);
   if (rules.alwaysAck) return { kind: 'acknowledge', because: 'always-ack' };
   if (rejection !== undefined) return rejected(rejection, rules);
   if (failure !== undefined) return retried(failure, work, rules);
@@ -122,50 +120,79 @@ function decode(message: Message, serializers: SerializerRegistry): unknown {
     : serializers.deserialize(message as Message & { content: MessageContent });
 }
 
+function crashed(work: Work, rules: ProcessingRules): Outcome {
+  const { redeliveries, attempt, delivery } = work;
+  const handedOut = Math.max(redeliveries + 1, attempt);
+  const error = new MelangeError(
+    'CRASHED',
+    `Message ${delivery.message.id} was handed out ${handedOut} times without an outcome: it seems to end the process that handles it. It was not run again.`,
+  );
+  rules.report(error, undefined, work);
+  if (rules.deadLetterQueue !== undefined)
+    return { kind: 'dead-letter', reason: 'crashed', error, consumer: undefined };
+  return { kind: 'retry', delayMs: rules.retry.longestDelayMs, because: 'not-run' };
+}
+
 function undecodable(error: unknown, work: Work, rules: ProcessingRules): Outcome {
   rules.report(error, undefined, work);
-  if (rules.hasDeadLetterQueue)
+  if (rules.deadLetterQueue !== undefined)
     return { kind: 'dead-letter', reason: 'undecodable', error, consumer: undefined };
   return { kind: 'acknowledge', because: 'undecodable' };
 }
 
-function unhandled(work: Work, rules: ProcessingRules): Outcome {
+function unhandled(value: unknown, work: Work, rules: ProcessingRules): Outcome {
   if (rules.unhandled === 'acknowledge') return { kind: 'acknowledge', because: 'unhandled' };
-  const error = new Reject(`No consumer accepts the manifest "${work.delivery.message.manifest ?? ''}"`);
+  const error = new Reject(unhandledText(value, work.delivery.message));
   rules.report(error, undefined, work);
   if (rules.unhandled === 'retry') return retried({ error, consumer: undefined }, work, rules);
-  if (rules.hasDeadLetterQueue)
+  if (rules.deadLetterQueue !== undefined)
     return { kind: 'dead-letter', reason: 'unhandled', error, consumer: undefined };
   return { kind: 'acknowledge', because: 'unhandled' };
 }
 
+function unhandledText(value: unknown, { manifest = '' }: Message): string {
+  const isPlain = typeof value === 'object' && value !== null && value.constructor === Object;
+  const hint = isPlain ? ' (read as a plain object: the serializer was given no class for it)' : '';
+  return `No consumer accepts the manifest "${shortened(manifest)}"${hint}`;
+}
+
 function rejected({ error, consumer }: Failure, rules: ProcessingRules): Outcome {
-  if (rules.hasDeadLetterQueue) return { kind: 'dead-letter', reason: 'rejected', error, consumer };
+  if (rules.deadLetterQueue !== undefined)
+    return { kind: 'dead-letter', reason: 'rejected', error, consumer };
   return { kind: 'acknowledge', because: 'rejected' };
 }
 
 function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRules): Outcome {
   const { retry } = rules;
-  const exhausted =
-    work.attempt >= retry.maxAttempts &&
-    !saysNothingOfTheMessage(error) &&
-    !MelangeError.is(error, 'RETRY_LATER');
-  if (exhausted && rules.hasDeadLetterQueue) {
-    return { kind: 'dead-letter', reason: 'attempts exhausted', error, consumer };
+  const because = causeOf(error);
+  if (because === 'deferred') return { kind: 'retry', delayMs: (error as RetryLater).delayMs, because };
+  if (because === 'failed' && work.attempt >= retry.maxAttempts) {
+    if (rules.deadLetterQueue !== undefined)
+      return { kind: 'dead-letter', reason: 'attempts exhausted', error, consumer };
+    return { kind: 'retry', delayMs: retry.longestDelayMs, because };
   }
-  if (exhausted) return { kind: 'retry', delayMs: retry.longestDelayMs, because: 'failed' };
-  if (MelangeError.is(error, 'RETRY_LATER'))
-    return { kind: 'retry', delayMs: (error as RetryLater).delayMs, because: 'deferred' };
-  const delayMs = checkDelayMs("the retry policy's delay", retry.delayMs(work.attempt, rules.random()));
-  return { kind: 'retry', delayMs, because: saysNothingOfTheMessage(error) ? 'not-run' : 'failed' };
+  const delayMs = retry.delayMs(work.attempt, rules.random());
+  return { kind: 'retry', delayMs: checkDelayMs("the retry policy's delay", delayMs), because };
 }
 
-/** An outage of the cache, and a claim that a dead worker left behind, must not use up the message's attempts. */
-function saysNothingOfTheMessage(error: unknown): boolean {
-  return MelangeError.is(error, 'CACHE_UNAVAILABLE') || MelangeError.is(error, 'CLAIM_HELD');
+/**
+ * Only a run that failed is an attempt. An outage of the cache, a claim that a dead worker left behind, and a wait that
+ * the handler asked for say nothing against the message, and use up none.
+ */
+function causeOf(error: unknown): RetryCause {
+  if (MelangeError.is(error, 'RETRY_LATER')) return 'deferred';
+  const cause = MelangeError.is(error, 'DELIVERY_ABORTED') ? error.cause : error;
+  if (MelangeError.is(cause, 'CACHE_UNAVAILABLE') || MelangeError.is(cause, 'CLAIM_HELD')) return 'not-run';
+  return 'failed';
 }
 
-/** Claim, process, confirm. Answers what went wrong, or `undefined` when the consumer is done with the message. */
+/** Answer of `runOnce` when its wait for the cache was ended. */
+const waitEnded = Symbol('wait ended');
+
+/**
+ * Claim, process, confirm. Answers what went wrong, `waitEnded`, or `undefined` when the consumer is done with the
+ * message.
+ */
 async function runOnce(
   consumer: Consumer,
   value: unknown,
@@ -175,14 +202,15 @@ async function runOnce(
 ): Promise<unknown> {
   const { id } = work.delivery.message;
   const key = deduplicationKey(rules.queue, consumer, id);
-  let claim: Awaited<ReturnType<ClaimKeeper['claim']>>;
+  let claim: ClaimAnswer | undefined;
   try {
     const claiming = claims.claim(key);
     claim = isPromise(claiming) ? await claiming : claiming;
   } catch (unavailable) {
-    if (claims.onUnavailable === 'retry') return unavailable;
-    rules.report(unavailable, consumer.name, work);
-    return failureOf(consumer, value, work, rules);
+    rules.onUnclaimed(unavailable, consumer.name, work);
+    if (claims.onUnavailable === 'process') return failureOf(consumer, value, work, rules);
+    claim = await claims.claimOnceAnswered(key, work);
+    if (claim === undefined) return waitEnded;
   }
   if (claim.status === 'done') {
     rules.onDuplicate(consumer.name);
@@ -196,8 +224,8 @@ async function runOnce(
   }
 
   let lost: DeliveryAbortedError | undefined;
-  const stopKeeping = claims.keep(claim, () => {
-    lost = claimLost(consumer, id);
+  const stopKeeping = claims.keep(claim, (unanswered) => {
+    lost = claimLost(consumer, id, unanswered);
     work.abortRun(lost);
   });
   const error = await failureOf(consumer, value, work, rules);
@@ -222,8 +250,10 @@ async function runOnce(
 }
 
 /** Made when it happens, for an error with its stack costs more than all else of a message. */
-function claimLost({ name }: Consumer, id: string): DeliveryAbortedError {
-  return new DeliveryAbortedError('lease-lost', `The claim of "${name}" on message ${id} was lost.`);
+function claimLost({ name }: Consumer, id: string, cause?: unknown): DeliveryAbortedError {
+  return new DeliveryAbortedError('lease-lost', `The claim of "${name}" on message ${id} was lost.`, {
+    cause,
+  });
 }
 
 /** Runs the consumer. Answers what it threw, or `undefined` when it succeeded. */

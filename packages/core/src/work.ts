@@ -1,7 +1,8 @@
 import type { Delivery } from './backend.ts';
 import type { DeliveryAbortedError } from './errors.ts';
+import type { LoggedFailure } from './failure-log.ts';
 import type { Linked } from './lanes.ts';
-import type { Outcome } from './process-message.ts';
+import type { Outcome } from './outcome.ts';
 import type { Slotted } from './slots.ts';
 
 /** The run of a consumer, as far as others may end it. */
@@ -17,8 +18,16 @@ export class Work implements Slotted, Linked<Work> {
   readonly delivery: Delivery;
   /** The broker's attempts plus those made here while the message stayed in its lane. */
   attempt: number;
+  /** How often it was handed out in vain, as far as that tells anything against it. */
+  redeliveries: number;
+  /** Errors of this attempt whose log line waits for its outcome. */
+  failures: LoggedFailure[] | undefined = undefined;
   /** Given back to the broker: what the handler does now changes nothing there. */
   released = false;
+  /** Ends its wait for the deduplication cache, while there is one: nothing is to be said of the message then. */
+  endWait: (() => void) | undefined = undefined;
+  /** When its last wait for the cache was over, by the monotonic clock. */
+  waitedUntil = 0;
   /** What the broker was told; nothing while it is to be repeated in its lane. */
   settledBy: Outcome | undefined = undefined;
   slot = -1;
@@ -28,9 +37,10 @@ export class Work implements Slotted, Linked<Work> {
   /** The run of a consumer that goes on; they go one after the other. */
   #run: Abortable | undefined;
 
-  constructor(delivery: Delivery) {
+  constructor(delivery: Delivery, redeliveries: number = delivery.redeliveries ?? 0) {
     this.delivery = delivery;
     this.attempt = delivery.attempt;
+    this.redeliveries = redeliveries;
   }
 
   /** Whether the broker gives the message to somebody else, or gave it. */
@@ -54,6 +64,7 @@ export class Work implements Slotted, Linked<Work> {
   abort(reason: DeliveryAbortedError): void {
     this.#reason ??= reason;
     this.#run?.abort(reason);
+    this.endWait?.();
   }
 
   /** For the present run only. */

@@ -1,6 +1,7 @@
 import type { DeduplicationCache, MelangeError } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { describe, expect, test } from 'vitest';
+import { CacheOutage } from '../src/cache-outage.ts';
 import { ClaimKeeper } from '../src/claim-keeper.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
 import { consumer, start } from './support/processing.ts';
@@ -33,7 +34,16 @@ describe('lost leases', () => {
       return new Promise<void>(() => undefined);
     });
     // The one timer of all claims is set by the first: the second is claimed in the middle of its period.
-    const claims = new ClaimKeeper(failing, clock, { leaseMs: 300 }, () => undefined);
+    const claims = new ClaimKeeper(
+      failing,
+      clock,
+      { leaseMs: 300 },
+      new CacheOutage(
+        clock,
+        () => undefined,
+        () => undefined,
+      ),
+    );
     start([slow], { message: { id: '1' }, rules: { claims } });
     await settled();
     await clock.advance(50);

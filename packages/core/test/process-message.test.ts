@@ -1,4 +1,11 @@
-import { type Consumer, MelangeError, type Message, Reject, RetryLater } from '@melange/core';
+import {
+  type Consumer,
+  MelangeError,
+  type Message,
+  Reject,
+  RetryLater,
+  SingleDispatchConsumer,
+} from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { describe, expect, test } from 'vitest';
 import { consumer, fail, start, succeed } from './support/processing.ts';
@@ -15,6 +22,43 @@ describe('row "earlyAck"', () => {
     expect(observed.delivery.settlements).toEqual([{ kind: 'acknowledge' }]);
     expect(acknowledgedFirst).toBe(true);
     expect(observed.reports).toHaveLength(1);
+  });
+});
+
+describe('row "it ends its process"', () => {
+  const crashed = { kind: 'dead-letter', reason: 'crashed', error: { code: 'CRASHED' } };
+  test('handed out in vain more than maxRedeliveries times it is dead-lettered without being run', async () => {
+    const killer = succeed('a');
+    const within = start([killer], { redeliveries: 4, rules: { maxRedeliveries: 4 } });
+    expect(await within.outcome).toMatchObject({ kind: 'acknowledge' });
+    expect(killer.runs).toBe(1);
+    const beyond = start([killer], { redeliveries: 5, rules: { maxRedeliveries: 4 } });
+    expect(await beyond.outcome).toMatchObject(crashed);
+    expect(beyond.reports).toMatchObject([{ error: { message: expect.stringContaining('6 times') } }]);
+    expect(killer.runs).toBe(1);
+  });
+  test('comes before what its content is: reading it may be what ends the process', async () => {
+    const observed = start([succeed('a')], { redeliveries: 21, message: { content: '{' } });
+    expect(await observed.outcome).toMatchObject(crashed);
+  });
+  test('without a dead-letter queue it is retried at the longest delay, not run, and reported each time', async () => {
+    const killer = succeed('a');
+    const observed = start([killer], { redeliveries: 21, rules: { deadLetterQueue: undefined } });
+    expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200, because: 'not-run' });
+    expect(observed.reports).toMatchObject([{ error: { code: 'CRASHED' } }]);
+    expect(killer.runs).toBe(0);
+  });
+  test('where the broker counts as an attempt whatever it hands out, one after the last attempt is as telling', async () => {
+    const rules = { maxAttemptsHandedOut: 3 };
+    expect(await start([fail('a')], { attempt: 3, rules }).outcome).toMatchObject({
+      reason: 'attempts exhausted',
+    });
+    expect(await start([succeed('a')], { attempt: 4, rules }).outcome).toMatchObject(crashed);
+  });
+  test('an acknowledgement before processing comes first', async () => {
+    const observed = start([succeed('a')], { redeliveries: 99, rules: { earlyAck: true } });
+    expect(await observed.outcome).toEqual({ kind: 'acknowledged-early' });
+    expect(observed.reports).toEqual([]);
   });
 });
 
@@ -37,7 +81,7 @@ describe('row "content cannot be decoded"', () => {
   test('without a dead-letter queue it is reported and acknowledged', async () => {
     const observed = start([succeed('a')], {
       message: { content: '{' },
-      rules: { hasDeadLetterQueue: false },
+      rules: { deadLetterQueue: undefined },
     });
     expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'undecodable' });
     expect(observed.reports).toHaveLength(1);
@@ -54,18 +98,29 @@ describe('row "content cannot be decoded"', () => {
 });
 
 describe('row "no consumer accepts it"', () => {
-  test('is acknowledged by default', async () => {
-    const observed = start([consumer('a', () => undefined, false)]);
-    expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'unhandled' });
+  const nobody = consumer('a', () => undefined, false);
+  test('is dead-lettered, naming its manifest', async () => {
+    const observed = start([nobody], { message: { content: '7', manifest: 'Shipped' } });
+    const error = { message: 'No consumer accepts the manifest "Shipped"' };
+    expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', reason: 'unhandled', error });
+    expect(observed.reports).toMatchObject([{ error }]);
   });
-  test('is dead-lettered on request', async () => {
-    const observed = start([], { rules: { unhandled: 'dead-letter' } });
-    expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', reason: 'unhandled' });
+  test('says so when it was read as a plain object and the consumers are of classes', async () => {
+    class Order {}
+    const ofClasses = new SingleDispatchConsumer('a').on(Order, () => undefined);
+    const observed = start([ofClasses], { message: { manifest: 'Order' } });
+    const error = { message: expect.stringMatching(/"Order" \(read as a plain object/) };
+    expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', reason: 'unhandled', error });
   });
-  test('is dead-lettered on request: without a dead-letter queue it is reported and acknowledged', async () => {
-    const observed = start([], { rules: { unhandled: 'dead-letter', hasDeadLetterQueue: false } });
+  test('without a dead-letter queue it is reported and acknowledged', async () => {
+    const observed = start([nobody], { rules: { deadLetterQueue: undefined } });
     expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'unhandled' });
     expect(observed.reports).toMatchObject([{ error: { message: expect.stringContaining('"json"') } }]);
+  });
+  test('is acknowledged without a word on request', async () => {
+    const observed = start([nobody], { rules: { unhandled: 'acknowledge' } });
+    expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'unhandled' });
+    expect(observed.reports).toEqual([]);
   });
   test('is retried on request, past maxAttempts dead-lettered', async () => {
     const last = start([], { rules: { unhandled: 'retry' }, attempt: 3 });
@@ -116,7 +171,7 @@ describe('row "a consumer threw Reject"', () => {
     expect(await observed.outcome).toMatchObject({ kind: 'dead-letter', reason: 'rejected', consumer: 'b' });
   });
   test('without a dead-letter queue it is an error without retries, reported', async () => {
-    const observed = start([fail('a', new Reject('never'))], { rules: { hasDeadLetterQueue: false } });
+    const observed = start([fail('a', new Reject('never'))], { rules: { deadLetterQueue: undefined } });
     expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'rejected' });
     expect(observed.reports).toHaveLength(1);
   });
@@ -143,8 +198,9 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     expect(other.runs).toBe(1);
   });
   test("RetryLater's own delay counts", async () => {
-    const patient = await start([fail('a', new RetryLater(7))], { attempt: 99 }).outcome;
-    expect(patient).toEqual({ kind: 'retry', delayMs: 7, because: 'deferred' });
+    const outcome = { kind: 'retry', delayMs: 7, because: 'deferred' };
+    expect(await start([fail('a', new RetryLater(7))]).outcome).toEqual(outcome);
+    expect(await start([fail('a', new RetryLater(7))], { attempt: 50 }).outcome).toEqual(outcome);
   });
   test('past maxAttempts it is dead-lettered with the error', async () => {
     const error = new Error('declined');
@@ -157,7 +213,7 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     });
   });
   test('with no dead-letter queue it is retried for ever at the longest delay', async () => {
-    const observed = start([fail('a')], { attempt: 50, rules: { hasDeadLetterQueue: false } });
+    const observed = start([fail('a')], { attempt: 50, rules: { deadLetterQueue: undefined } });
     expect(await observed.outcome).toEqual({ kind: 'retry', delayMs: 200, because: 'failed' });
   });
   test('a consumer that throws undefined has failed all the same, with a cache and without', async () => {
@@ -191,6 +247,18 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     const observed = start([succeed('a')], { cache, attempt: 50 });
     expect(await observed.outcome).toMatchObject({ kind: 'retry' });
   });
+  test('a consumer that failed counts, also before or after one that asked to wait', async () => {
+    const [later, failing] = [fail('a', new RetryLater(7)), fail('b')];
+    for (const consumers of [
+      [later, failing],
+      [failing, later],
+    ]) {
+      const first = start(consumers);
+      expect(await first.outcome).toEqual({ kind: 'retry', delayMs: 100, because: 'failed' });
+      const last = start(consumers, { attempt: 3 });
+      expect(await last.outcome).toMatchObject({ kind: 'dead-letter', consumer: 'b' });
+    }
+  });
   test('a consumer that threw past maxAttempts counts, also beside a claim held elsewhere', async () => {
     const cache = new MemoryDeduplicationCache();
     cache.claim('orders:a:message-1', { leaseMs: 60_000 });
@@ -216,7 +284,7 @@ describe('row "alwaysAck"', () => {
   test('says nothing of what reached no consumer: the rows above come first', async () => {
     const undecodable = start([succeed('a')], { rules: { alwaysAck: true }, message: { content: '{' } });
     expect(await undecodable.outcome).toMatchObject({ kind: 'dead-letter', reason: 'undecodable' });
-    const unhandled = start([], { rules: { alwaysAck: true, unhandled: 'dead-letter' } });
+    const unhandled = start([], { rules: { alwaysAck: true } });
     expect(await unhandled.outcome).toMatchObject({ kind: 'dead-letter', reason: 'unhandled' });
   });
 });

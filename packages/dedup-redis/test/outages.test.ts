@@ -189,7 +189,7 @@ describe.skipIf(!isRedisHere)('a Redis (skipped without redis-server)', () => {
       await publish();
       const errors: unknown[] = [];
       const loop = dispatcher.consumeLoop('orders', { onException: (error) => void errors.push(error) });
-      await vi.waitFor(() => expect(errors.length).toBeGreaterThan(1), 20_000);
+      await vi.waitFor(() => expect(errors.length).toBeGreaterThan(0), 20_000);
       expect(errors.every((error) => MelangeError.is(error, 'CACHE_UNAVAILABLE'))).toBe(true);
       expect(processed).toEqual([]);
       expect((await dispatcher.health()).status).toBe(outage.unwell);

@@ -1,6 +1,8 @@
 import { type Consumer, type DeduplicationCache, fixedDelays, type Message } from '@melange/core';
+import { CacheOutage } from '../../src/cache-outage.ts';
 import { ClaimKeeper, type DeduplicationOptions } from '../../src/claim-keeper.ts';
-import { type Outcome, type ProcessingRules, processMessage } from '../../src/process-message.ts';
+import type { Outcome } from '../../src/outcome.ts';
+import { type ProcessingRules, processMessage } from '../../src/process-message.ts';
 import { Router } from '../../src/router.ts';
 import { Work } from '../../src/work.ts';
 import { ManualClock } from './manual-clock.ts';
@@ -10,6 +12,7 @@ import { serializers } from './text-serializer.ts';
 export interface Setting {
   readonly message?: Partial<Message>;
   readonly attempt?: number;
+  readonly redeliveries?: number;
   readonly rules?: Partial<ProcessingRules>;
   readonly cache?: DeduplicationCache;
   readonly deduplication?: DeduplicationOptions;
@@ -18,37 +21,49 @@ export interface Setting {
 
 export interface Observed {
   readonly outcome: Promise<Outcome>;
+  readonly work: Work;
   readonly delivery: RecordingDelivery;
   readonly reports: { error: unknown; consumer: string | undefined }[];
   readonly duplicates: string[];
+  /** Claims that the cache did not answer. */
+  readonly unclaimed: unknown[];
+  /** Beginnings and ends of outages of the cache. */
+  readonly outages: ({ readonly error: unknown } | { readonly afterMs: number })[];
 }
 
 export function start(consumers: readonly Consumer[], setting: Setting = {}): Observed {
-  const delivery = new RecordingDelivery(setting.message, setting.attempt);
+  const delivery = new RecordingDelivery(setting.message, setting.attempt, setting.redeliveries);
   const reports: Observed['reports'] = [];
   const duplicates: string[] = [];
+  const unclaimed: unknown[] = [];
+  const outages: Observed['outages'] = [];
   const clock = setting.clock ?? new ManualClock();
+  const outage = new CacheOutage(
+    clock,
+    (error) => void outages.push({ error }),
+    (afterMs) => void outages.push({ afterMs }),
+  );
   const rules: ProcessingRules = {
     queue: 'orders',
-    hasDeadLetterQueue: true,
+    deadLetterQueue: 'dead',
     router: new Router(consumers),
     serializers,
-    claims:
-      setting.cache &&
-      new ClaimKeeper(setting.cache, clock, setting.deduplication ?? {}, (error) =>
-        reports.push({ error, consumer: 'cache' }),
-      ),
+    claims: setting.cache && new ClaimKeeper(setting.cache, clock, setting.deduplication ?? {}, outage),
     retry: fixedDelays([100, 200]),
     middleware: [],
     earlyAck: false,
     alwaysAck: false,
-    unhandled: 'acknowledge',
+    maxRedeliveries: 20,
+    maxAttemptsHandedOut: Number.POSITIVE_INFINITY,
+    unhandled: 'dead-letter',
     random: () => 0,
     report: (error, consumer) => reports.push({ error, consumer }),
+    onUnclaimed: (error) => unclaimed.push(error),
     onDuplicate: (consumer) => duplicates.push(consumer),
     ...setting.rules,
   };
-  return { outcome: processMessage(new Work(delivery), rules), delivery, reports, duplicates };
+  const work = new Work(delivery);
+  return { outcome: processMessage(work, rules), work, delivery, reports, duplicates, unclaimed, outages };
 }
 
 export function consumer(

@@ -1,19 +1,20 @@
-import type { DeadLetterOptions, Delivery, Message } from '@melange/core';
+import type { DeadLetterOptions, Delivery, Message, RetryCause, RetryOptions } from '@melange/core';
 
 /** What a delivery was told to do. */
 export type Settlement =
   | { readonly kind: 'acknowledge' | 'release' }
-  | { readonly kind: 'retry'; readonly delayMs: number }
+  | { readonly kind: 'retry'; readonly delayMs: number; readonly because: RetryCause }
   | { readonly kind: 'dead-letter'; readonly options: DeadLetterOptions };
 
 /** A delivery without a broker, which writes down its settlements. */
 export class RecordingDelivery implements Delivery {
   readonly message: Message;
   readonly attempt: number;
+  readonly redeliveries: number;
   readonly controller: AbortController = new AbortController();
   readonly settlements: Settlement[] = [];
 
-  constructor(message: Partial<Message> = {}, attempt = 1) {
+  constructor(message: Partial<Message> = {}, attempt = 1, redeliveries = 0) {
     this.message = {
       id: 'message-1',
       content: '{"n":1}',
@@ -25,6 +26,7 @@ export class RecordingDelivery implements Delivery {
       ...message,
     };
     this.attempt = attempt;
+    this.redeliveries = redeliveries;
   }
 
   get signal(): AbortSignal {
@@ -33,8 +35,8 @@ export class RecordingDelivery implements Delivery {
   async acknowledge(): Promise<void> {
     this.settlements.push({ kind: 'acknowledge' });
   }
-  async retry(options?: { readonly delayMs?: number }): Promise<void> {
-    this.settlements.push({ kind: 'retry', delayMs: options?.delayMs ?? 0 });
+  async retry({ delayMs = 0, because = 'failed' }: RetryOptions = {}): Promise<void> {
+    this.settlements.push({ kind: 'retry', delayMs, because });
   }
   async deadLetter(options: DeadLetterOptions): Promise<void> {
     this.settlements.push({ kind: 'dead-letter', options });

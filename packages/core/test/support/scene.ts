@@ -51,12 +51,14 @@ export class Scene {
     const { backend } = this;
     return Object.create(backend, {
       describeQueue: { value: (name: string) => backend.describeQueue(name) },
+      health: { value: () => backend.health() },
       subscribe: {
         value: (queue: string, options: SubscribeOptions, receive: (delivery: Delivery) => void) =>
           backend.subscribe(queue, options, (delivery) =>
             receive({
               message: delivery.message,
               attempt: delivery.attempt,
+              redeliveries: delivery.redeliveries ?? 0,
               signal: delivery.signal,
               acknowledge: () => delivery.acknowledge(),
               retry: (settings) => delivery.retry(settings),
