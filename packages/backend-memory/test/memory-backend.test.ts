@@ -264,12 +264,13 @@ describe('delivery', () => {
     expect(backend.isQuiet).toBe(false);
     await settled();
     expect(backend.isQuiet).toBe(true);
-    await backend.publishToQueue('queue', [
+    const publishing = backend.publishToQueue('queue', [
       message('a', { key: 'k' }),
       message('b', { key: 'k' }),
       message('c'),
     ]);
     expect(backend.isQuiet).toBe(false);
+    await publishing;
     await settled();
     // One waits for its key, and nobody has room for it: still quiet.
     expect(inbox.seen).toEqual(['a#1', 'c#1']);

@@ -5,7 +5,7 @@ import type { AnyService, StartOptions, StopOptions } from './service.ts';
 import { summary } from './summary.ts';
 
 /** How `run` runs a service. */
-export interface RunOptions extends Pick<StartOptions, 'failFast'>, StopOptions {
+export interface RunOptions extends StartOptions, StopOptions {
   /** Serves `GET /live /ready /metrics` there; 0 takes a free port, which is logged. Default: nothing listens. */
   readonly port?: number;
   /** Address to listen at. Default: every one. */

@@ -93,8 +93,10 @@ export type Unhandled<Handled extends string, Queue extends string, Type> = [
   ? unknown
   : `"${ManifestOf<Type>}" has a handler on "${Queue}" already.`;
 
-/** A manifest that is handled on a queue. */
-export type Handling<Queue extends string, Type> = `${Queue} ${ManifestOf<Type>}`;
+/** A manifest that is handled on a queue; `never` where the compiler does not know either. */
+export type Handling<Queue extends string, Type> =
+  // A name that is made at run time stands for any number of queues.
+  Record<never, never> extends Record<Queue, unknown> ? never : `${Queue} ${ManifestOf<Type>}`;
 
 type Part<Declaration, Key extends string> = Key extends keyof Declaration
   ? NonNullable<Declaration[Key]>

@@ -129,6 +129,11 @@ export async function delayed(): Promise<void> {
   await placed.send('later', new OrderPlaced({ id: '1' }), { delayMs: 1 });
 }
 
+// Queues whose names are made at run time are as many as they are.
+declare const name: string;
+const named = defineService({ ...common, queues: { [`${name}-1`]: {}, [`${name}-2`]: {} } });
+named.on(`${name}-1`, OrderPlaced, () => undefined).on(`${name}-2`, OrderPlaced, () => undefined);
+
 // A service that is put together at run time is of any shape, and any service is one to those who take all.
 declare const declaration: ServiceDeclaration;
 declare const messageClass: MessageClass<{ readonly total: number }>;
