@@ -45,6 +45,8 @@ const config: ViteUserConfig = defineConfig({
     include: ['packages/*/test/**/*.test.ts', 'apps/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts'],
     globalSetup: ['./apps/brokers/src/vitest-setup.ts'],
     pool: 'forks',
+    // What the SDK of AWS has to say about versions of Node, once for each process, hides what the tests say.
+    env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
     // Files share the brokers of the run, each with queues of its own, and mostly wait for them: one more than the two
     // cores that are always there. What stops, restarts or fills up a broker starts one for itself.
     maxWorkers: 3,

@@ -11,12 +11,14 @@ async function main([command, ...names]: string[]): Promise<number> {
   if (command !== 'up' && command !== 'down' && command !== 'status') return fail(usage, 2);
   const unknown = names.map(whyUnknown).find((reason) => reason !== undefined);
   if (unknown !== undefined) return fail(unknown, 2);
-  if (command === 'up') return up(names.length > 0 ? names : ['rabbitmq']);
+  if (command === 'up') return up(names);
   return command === 'down' ? down(names) : status(names);
 }
 
 async function up(names: readonly string[]): Promise<number> {
-  const results = await bringUp(names, { log: console.log });
+  const all = [...brokers.keys()];
+  if (names.length === 0) console.log(`no broker is named, so all of them: ${all.join(', ')}`);
+  const results = await bringUp(names.length > 0 ? names : all, { log: console.log });
   print(results);
   return results.every((result) => 'url' in result) ? 0 : 1;
 }

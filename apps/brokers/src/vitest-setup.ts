@@ -1,17 +1,23 @@
+import { askedFor } from './asked-for.ts';
 import { bringUp, release } from './bring-up.ts';
 import { type AvailableBroker, printable } from './broker.ts';
 import { isOfCompose } from './compose.ts';
 import { sayStartable } from './startable.ts';
 import { brokers } from './table.ts';
 
-/** Brokers that the tests use. */
-const wanted = ['rabbitmq', 'redis', 'sqs', 'kafka'];
+/** What is used of Vitest's project. */
+export interface ChosenTests {
+  readonly vitest: object;
+  globTestFiles(filters?: string[]): Promise<{ readonly testFiles: string[] }>;
+}
 
 /**
- * Gives the tests their brokers, through the brokers' own environment variables, and says which ones they are.
+ * Gives the tests their brokers, through the brokers' own environment variables, and says which ones they are. Where test
+ * files are chosen, those that they ask for.
  * `MELANGE_BROKERS=none` leaves them out; `MELANGE_REQUIRE_BROKERS=all` (or names) fails the run without them.
  */
-export default async function setup(): Promise<() => Promise<void>> {
+export default async function setup(project?: ChosenTests): Promise<() => Promise<void>> {
+  const wanted = await brokersFor(project);
   const missing = new Map<string, string>();
   const used: string[] = [];
   const startable: string[] = [];
@@ -43,6 +49,20 @@ export default async function setup(): Promise<() => Promise<void>> {
     throw new Error(`MELANGE_REQUIRE_BROKERS asks for what is missing: ${reasons}`);
   }
   return teardown;
+}
+
+async function brokersFor(project: ChosenTests | undefined): Promise<readonly string[]> {
+  const names = [...brokers.keys()];
+  // The parameters of the command line; Vitest has no other name for them.
+  const { filenamePattern } = (project?.vitest ?? {}) as { filenamePattern?: string[] };
+  if (project === undefined || filenamePattern === undefined) return names;
+  const { testFiles } = await project.globTestFiles(filenamePattern);
+  const wanted = await askedFor(testFiles, [...brokers.values()]);
+  const others = names.filter((name) => !wanted.includes(name));
+  if (others.length > 0) log(`the chosen test files do not ask for ${others.join(', ')}`);
+  // An address that is set is none of a broker that was not looked for.
+  for (const name of others) delete process.env[brokers.get(name)?.variable ?? ''];
+  return wanted;
 }
 
 function log(line: string): void {

@@ -36,8 +36,23 @@ describe('an address in the environment where nothing answers', () => {
     'rabbitmq: missing, no rabbitmq answers at the address in RABBITMQ_URL: correct it, or unset it';
 
   test('is named by its variable, and not replaced by another broker', async () => {
-    const outcome = await command(['up'], { folder: folder.path, env });
+    const outcome = await command(['up', 'rabbitmq'], { folder: folder.path, env });
     expect(outcome).toEqual({ status: 1, lines: [line], errors: [] });
+  });
+
+  test('up without names starts every broker in the list, and says so', async () => {
+    const nowhere = {
+      ...env,
+      REDIS_URL: 'redis://127.0.0.1:1',
+      SQS_URL: 'http://127.0.0.1:1',
+      KAFKA_URL: 'kafka://127.0.0.1:1',
+    };
+    const outcome = await command(['up'], { folder: folder.path, env: nowhere });
+    expect(outcome).toMatchObject({ status: 1, errors: [] });
+    expect(outcome.lines.map((text) => text.replace(/, no .*/, ''))).toEqual([
+      'no broker is named, so all of them: rabbitmq, redis, sqs, kafka',
+      ...['rabbitmq', 'redis', 'sqs', 'kafka'].map((name) => `${name}: missing`),
+    ]);
   });
 
   test('is a status like another', async () => {

@@ -1,5 +1,6 @@
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import setup from '../src/vitest-setup.ts';
+import setup, { type ChosenTests } from '../src/vitest-setup.ts';
 
 const lines: string[] = [];
 const variables = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL'];
@@ -39,6 +40,36 @@ describe('with MELANGE_BROKERS=none', () => {
       expect(lines).toEqual(said);
     },
   );
+});
+
+describe('where test files are chosen', () => {
+  const root = fileURLToPath(new URL('../../..', import.meta.url));
+  const chosen = (...testFiles: string[]): ChosenTests => ({
+    vitest: { filenamePattern: ['any'] },
+    globTestFiles: async () => ({ testFiles: testFiles.map((file) => `${root}${file}`) }),
+  });
+
+  beforeEach(() => {
+    vi.stubEnv('MELANGE_BROKERS', undefined);
+    vi.stubEnv('MELANGE_REQUIRE_BROKERS', undefined);
+    for (const variable of variables) vi.stubEnv(variable, 'kafka://127.0.0.1:1');
+  });
+
+  test('none is brought up for files that ask for none', async () => {
+    await (await setup(chosen('packages/core/test/retry-policy.test.ts')))();
+    expect(lines).toEqual(['brokers: the chosen test files do not ask for rabbitmq, redis, sqs, kafka']);
+    expect(variables.map((variable) => process.env[variable])).toEqual(variables.map(() => undefined));
+  });
+
+  test.each([
+    ['a file that names its variable', 'packages/backend-sqs/test/conformance.test.ts', ['sqs']],
+    ['a file whose support names it', 'packages/backend-kafka/test/publishing.test.ts', ['kafka']],
+    ['a file that starts one of its own', 'apps/order-saga/test/interrupted.test.ts', ['redis', 'kafka']],
+  ])('%s gets its broker', async (_, file, names) => {
+    await (await setup(chosen(file)))();
+    const looked = lines.flatMap((line) => /^brokers: no (\w+),/.exec(line)?.[1] ?? []);
+    expect(looked).toEqual(names);
+  });
 });
 
 describe('with an address where nothing answers', () => {
