@@ -155,7 +155,9 @@ function keptHeaders(
     asTheyCame.add(name);
     kept.push(field);
   }
-  const dropped = [...notWritable];
+  // Of earlier copies, too.
+  const before = wanted[droppedHeader];
+  const dropped = [...(before === undefined ? [] : [before]), ...notWritable];
   if (longest !== undefined) dropLargest(kept, longest, dropped);
   const others = Object.entries(wanted).filter(([name]) => !asTheyCame.has(name) && name !== droppedHeader);
   if (dropped.length > 0) others.push([droppedHeader, dropped.join(', ').slice(0, 1_000)]);

@@ -130,13 +130,16 @@ class ChannelWriter implements PublishWriter {
 
   write({ exchange, routingKey, mandatory }: Target, message: OutgoingMessage): void {
     const options = { ...publishOptions(message), mandatory };
-    const hasRoom = this.#channel.publish(
-      exchange,
-      routingKey,
-      Buffer.from(message.content as string),
-      options,
-    );
-    if (!hasRoom) this.isFull = true;
+    const content = Buffer.from(message.content as string);
+    try {
+      if (!this.#channel.publish(exchange, routingKey, content, options)) this.isFull = true;
+    } catch (error) {
+      // Its buffer for headers is smaller than a frame.
+      if (!(error instanceof RangeError)) throw error;
+      throw new MelangeError('MESSAGE_TOO_LARGE', `The headers are too large: ${error.message}.`, {
+        cause: error,
+      });
+    }
   }
 
   discard(): void {

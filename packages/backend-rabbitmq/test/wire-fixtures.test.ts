@@ -16,6 +16,7 @@ interface Kept {
   readonly contentType: string | undefined;
   readonly deliveryMode: number | undefined;
   readonly messageId: string | undefined;
+  readonly contentEncoding: string | undefined;
   readonly headers: readonly (readonly [name: string, type: string, value: FixtureBytes])[];
   readonly others: readonly string[];
   /** Of a topic; that of a queue is its name. */
@@ -25,7 +26,7 @@ interface Kept {
 
 const messages = wireMessages();
 
-function kept({ body, headers, exchange: _, ...properties }: ReceivedRaw): Kept {
+function kept({ body, headers, exchange: _, timestamp: __, ...properties }: ReceivedRaw): Kept {
   return {
     ...properties,
     body: fixtureBytes(body),
@@ -64,26 +65,35 @@ describe.skipIf(url === '')(`on a real RabbitMQ${url === '' ? ` (${noBroker})` :
     expect(new Set(throughTopic.map(({ exchange }) => exchange))).toEqual(new Set([topic]));
   });
 
-  test('what was published before is read', async () => {
-    const backend = backendFor();
-    const queue = queueName(backend);
-    await backend.declareQueue(queue);
-    const forms = keptForm<Kept>('rabbitmq');
-    await publishRaw(
-      url,
-      queue,
-      messages.map(([name]) => {
-        const { body, contentType, headers } = forms[name] as Kept;
-        const raw = headers.map(([header, type, value]) => [header, type, bytesOf(value)] as RawHeader);
-        return { body: bytesOf(body), headers: raw, ...(contentType !== undefined && { contentType }) };
-      }),
-    );
-    const received = inbox((delivery) => delivery.acknowledge());
-    await backend.subscribe(queue, { maxInFlight: 20 }, received.receive);
-    await arrived(received.deliveries, messages.length);
-    const read = received.deliveries.map(({ message }) => message);
-    expect(read).toEqual(messages.map(([, message]) => message));
-  });
+  // The second is of versions that wrote neither the type of the content nor numbers as text.
+  test.each(['rabbitmq', 'rabbitmq-before-content-types'])(
+    'what was published before is read: %s',
+    async (form) => {
+      const backend = backendFor();
+      const queue = queueName(backend);
+      await backend.declareQueue(queue);
+      const forms = keptForm<Kept>(form);
+      await publishRaw(
+        url,
+        queue,
+        messages.map(([name]) => {
+          const { body, contentType, contentEncoding, headers } = forms[name] as Kept;
+          const raw = headers.map(([header, type, value]) => [header, type, bytesOf(value)] as RawHeader);
+          return {
+            body: bytesOf(body),
+            headers: raw,
+            ...(contentType !== undefined && { contentType }),
+            ...(contentEncoding !== undefined && { contentEncoding }),
+          };
+        }),
+      );
+      const received = inbox((delivery) => delivery.acknowledge());
+      await backend.subscribe(queue, { maxInFlight: 20 }, received.receive);
+      await arrived(received.deliveries, messages.length);
+      const read = received.deliveries.map(({ message }) => message);
+      expect(read).toEqual(messages.map(([, message]) => message));
+    },
+  );
 });
 
 test('a header, and a property, that a newer version adds are carried or passed over', () => {

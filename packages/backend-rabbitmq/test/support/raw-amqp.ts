@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 /** A header as it is on the wire: its type is AMQP's letter, and a name may come twice. */
 export type RawHeader = readonly [
   name: string,
-  type: 'S' | 'I' | 'V' | 't' | 'd' | 'x' | 'b' | 's' | 'l',
+  type: 'S' | 'I' | 'V' | 't' | 'd' | 'x' | 'b' | 's' | 'l' | 'T' | 'D' | 'A' | 'F' | 'f' | 'B' | 'u' | 'i',
   value: Uint8Array,
 ];
 
@@ -13,6 +13,9 @@ export interface RawMessage {
   readonly body: Uint8Array;
   readonly headers?: readonly RawHeader[];
   readonly contentType?: string;
+  readonly contentEncoding?: string;
+  readonly messageId?: string;
+  readonly timestamp?: bigint;
 }
 
 const endOfFrame = 0xce;
@@ -50,6 +53,8 @@ export interface ReceivedRaw {
   readonly headers: readonly RawHeader[];
   readonly deliveryMode: number | undefined;
   readonly messageId: string | undefined;
+  readonly contentEncoding: string | undefined;
+  readonly timestamp: bigint | undefined;
   /** Names of whichever properties there are besides. */
   readonly others: readonly string[];
 }
@@ -82,29 +87,31 @@ const propertyNames = [
   ...['expiration', 'messageId', 'timestamp', 'type', 'userId', 'appId', 'clusterId'],
 ] as const;
 
-function propertiesOf(
-  cursor: Cursor,
-): Pick<ReceivedRaw, 'contentType' | 'headers' | 'deliveryMode' | 'messageId' | 'others'> {
+function propertiesOf(cursor: Cursor): Omit<ReceivedRaw, 'exchange' | 'routingKey' | 'body'> {
   const flags = cursor.uint16();
   const present = propertyNames.filter((_, index) => (flags & (0x8000 >> index)) !== 0);
-  const values = new Map<string, string | number | RawHeader[]>();
+  const values = new Map<string, string | number | bigint | RawHeader[]>();
   for (const name of present) {
     if (name === 'headers') values.set(name, headersOf(cursor));
     else if (name === 'deliveryMode' || name === 'priority') values.set(name, cursor.bytes(1)[0] ?? 0);
-    else if (name === 'timestamp') values.set(name, Number(cursor.uint64()));
+    else if (name === 'timestamp') values.set(name, cursor.uint64());
     else values.set(name, cursor.short());
   }
-  const known = ['contentType', 'headers', 'deliveryMode', 'messageId'];
+  const known = ['contentType', 'contentEncoding', 'headers', 'deliveryMode', 'messageId', 'timestamp'];
   return {
     contentType: values.get('contentType') as string | undefined,
     headers: (values.get('headers') ?? []) as RawHeader[],
     deliveryMode: values.get('deliveryMode') as number | undefined,
     messageId: values.get('messageId') as string | undefined,
+    contentEncoding: values.get('contentEncoding') as string | undefined,
+    timestamp: values.get('timestamp') as bigint | undefined,
     others: present.filter((name) => !known.includes(name)),
   };
 }
 
-const fixedSizes: Readonly<Record<string, number>> = { b: 1, s: 2, I: 4, l: 8, d: 8, t: 1, V: 0 };
+const fixedSizes: Readonly<Record<string, number>> = {
+  ...{ b: 1, B: 1, s: 2, u: 2, I: 4, i: 4, l: 8, d: 8, f: 4, T: 8, D: 5, t: 1, V: 0 },
+};
 
 function headersOf(cursor: Cursor): RawHeader[] {
   const end = cursor.uint32() + cursor.at;
@@ -182,16 +189,21 @@ async function onChannel(
   }
 }
 
-function framesOf(queue: string, { body, headers, contentType }: RawMessage): Buffer[] {
+function framesOf(queue: string, message: RawMessage): Buffer[] {
+  const { body, headers, contentType, contentEncoding, messageId, timestamp } = message;
   const table = headers?.map(([name, type, value]) => {
-    const content = type === 'S' || type === 'x' ? long(value) : value;
+    const content = 'SxAF'.includes(type) ? long(value) : value;
     return Buffer.concat([short(name), Buffer.from(type), content]);
   });
-  const flags = (contentType === undefined ? 0 : 0x8000) | (table === undefined ? 0 : 0x2000);
-  const properties = [
-    ...(contentType === undefined ? [] : [short(contentType)]),
-    ...(table === undefined ? [] : [long(Buffer.concat(table))]),
+  const present: [flag: number, bytes: Buffer | undefined][] = [
+    [0x8000, contentType === undefined ? undefined : short(contentType)],
+    [0x4000, contentEncoding === undefined ? undefined : short(contentEncoding)],
+    [0x2000, table === undefined ? undefined : long(Buffer.concat(table))],
+    [0x0080, messageId === undefined ? undefined : short(messageId)],
+    [0x0040, timestamp === undefined ? undefined : uint64(timestamp)],
   ];
+  const flags = present.reduce((sum, [flag, bytes]) => (bytes === undefined ? sum : sum | flag), 0);
+  const properties = present.flatMap(([, bytes]) => (bytes === undefined ? [] : [bytes]));
   const size = Buffer.alloc(8);
   size.writeBigUInt64BE(BigInt(body.length));
   const frames = [
@@ -258,6 +270,12 @@ function long(bytes: Uint8Array): Buffer {
 function uint16(value: number): Buffer {
   const bytes = Buffer.alloc(2);
   bytes.writeUInt16BE(value);
+  return bytes;
+}
+
+function uint64(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(value);
   return bytes;
 }
 
