@@ -8,12 +8,12 @@ import { backendFor, message, noBroker, queueName, url } from './support/scene.t
 const publisher = fileURLToPath(new URL('support/publish-many.ts', import.meta.url));
 
 describe.skipIf(url === '')(`publishes at once${url === '' ? ` (${noBroker})` : ''}`, () => {
-  test('1,000,000 in one turn are all confirmed, in 2 GiB of memory', { timeout: 300_000 }, async () => {
+  test('150,000 in one turn are all confirmed, in little memory', { timeout: 180_000 }, async () => {
     const backend = backendFor();
     const queue = queueName(backend);
     await backend.declareQueue(queue, { type: 'classic' });
-    const options = ['--import', 'tsx', '--max-old-space-size=2048', publisher];
-    const child = spawn(process.execPath, [...options, url, queue, '1000000'], {
+    const options = ['--import', 'tsx', '--max-old-space-size=512', publisher];
+    const child = spawn(process.execPath, [...options, url, queue, '150000'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     onTestFinished(() => void child.kill('SIGKILL'));
@@ -22,14 +22,14 @@ describe.skipIf(url === '')(`publishes at once${url === '' ? ` (${noBroker})` : 
       told += chunk.toString();
     });
     const [status] = (await once(child, 'exit')) as [number | null];
-    expect([status, told]).toEqual([0, 'confirmed 1000000\n']);
-    await vi.waitFor(async () => expect((await backend.describeQueue(queue)).depth).toBe(1_000_000), {
+    expect([status, told]).toEqual([0, 'confirmed 150000\n']);
+    await vi.waitFor(async () => expect((await backend.describeQueue(queue)).depth).toBe(150_000), {
       timeout: 20_000,
       interval: 200,
     });
   });
 
-  test('200,000 that wait for the broker to read, and are sent again when it is lost, arrive', {
+  test('150,000 that wait for the broker to read, and are sent again when it is lost, arrive', {
     timeout: 180_000,
   }, async () => {
     const { hostname: host, port } = new URL(url);
@@ -41,13 +41,13 @@ describe.skipIf(url === '')(`publishes at once${url === '' ? ` (${noBroker})` : 
     await direct.declareQueue(queue, { type: 'classic' });
     await backend.publishToQueue(queue, [message('connects')]);
     proxy.stall();
-    const publishing = Array.from({ length: 200_000 }, () =>
+    const publishing = Array.from({ length: 150_000 }, () =>
       backend.publishToQueue(queue, [message('x')], { deadlineMs: 150_000 }),
     );
     await new Promise((resolve) => setImmediate(resolve));
     proxy.cut();
     proxy.resume();
     await Promise.all(publishing);
-    expect((await direct.describeQueue(queue)).depth).toBeGreaterThanOrEqual(200_001);
+    expect((await direct.describeQueue(queue)).depth).toBeGreaterThanOrEqual(150_001);
   });
 });
