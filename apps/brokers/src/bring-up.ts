@@ -53,7 +53,9 @@ export async function find(broker: Broker): Promise<BrokerResult> {
     return { name, missing: `no ${name} answers at the address in ${variable}: correct it, or unset it` };
   }
   const started = (await readState())[name];
-  for (const url of new Set([started?.url ?? standardUrl, standardUrl])) {
+  // What this machine runs is not asked where brokers of a run's own are wanted.
+  const others = process.env.MELANGE_BROKERS === 'own' ? [] : [standardUrl];
+  for (const url of new Set([...(started === undefined ? [] : [started.url]), ...others])) {
     if (!(await broker.answers(url))) continue;
     const found = { name, url, origin: 'already running' } as const;
     return started?.url === url && (await isThere(broker, started))

@@ -1,5 +1,13 @@
 export { type BringUpOptions, bringUp, release, takeDown } from './bring-up.ts';
 export { type AvailableBroker, type BrokerResult, type MissingBroker, printable } from './broker.ts';
+export {
+  type DebianRoot,
+  debianRoot,
+  ownRelease,
+  packageVersion,
+  versionIn,
+  whyNoDebianRoot,
+} from './debian-root.ts';
 export { type PrivateKafka, type StartKafkaOptions, startKafka } from './kafka.ts';
 export { currentVersion as kafkaVersion } from './kafka-node.ts';
 export { type PrivateRedis, type StartRedisOptions, startRedis } from './private-redis.ts';

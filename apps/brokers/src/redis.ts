@@ -48,11 +48,12 @@ async function start(): Promise<StartedBroker> {
   const port = await freePort(standardPort);
   const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'];
   const pid = await startDetached('redis-server', options);
-  return { url: `redis://127.0.0.1:${port}`, handle: { pid: String(pid) } };
+  return { url: `redis://127.0.0.1:${port}`, handle: { pid: String(pid), port: String(port) } };
 }
 
 function isThere(handle: Handle): Promise<boolean> {
-  return isRunning(Number(handle.pid), 'redis-server');
+  // By its port: Valkey has another name.
+  return isRunning(Number(handle.pid), handle.port ?? 'redis-server');
 }
 
 async function stop(handle: Handle): Promise<void> {
