@@ -59,6 +59,65 @@ describe('lost leases', () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, true]);
   });
 
+  test('a handler that ends stops the renewal of its own claim, and of no other', async () => {
+    const clock = new ManualClock();
+    const cache = new MemoryDeduplicationCache({ clock });
+    const claims = new ClaimKeeper(
+      cache,
+      clock,
+      { leaseMs: 300 },
+      new CacheOutage(
+        clock,
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    const runs = new Map<string, { readonly signal: AbortSignal; finish(): void }>();
+    const slow = consumer(
+      'a',
+      (_, { messageId, signal }) =>
+        new Promise<void>((finish) => void runs.set(messageId, { signal, finish })),
+    );
+    const observed = ['1', '2', '3'].map((id) => start([slow], { message: { id }, rules: { claims } }));
+    await settled();
+    await clock.advance(50);
+    runs.get('2')?.finish();
+    expect(await observed[1]?.outcome).toMatchObject({ kind: 'acknowledge' });
+    await clock.advance(5_000);
+    for (const id of ['1', '3']) {
+      expect(runs.get(id)?.signal.aborted).toBe(false);
+      expect(cache.claim(`orders:a:${id}`, { leaseMs: 1 })).toMatchObject({ status: 'held' });
+      runs.get(id)?.finish();
+    }
+    for (const { outcome } of observed) expect(await outcome).toMatchObject({ kind: 'acknowledge' });
+    expect(clock.pending).toBe(0);
+  });
+
+  test('a renewed lease counts from when it was asked for, not from the answer', async () => {
+    const clock = new ManualClock();
+    let extensions = 0;
+    // The first renewal is answered late, the second never.
+    const failing = claimingOnly(clock, {
+      extend: () => {
+        extensions += 1;
+        if (extensions > 1) return new Promise(() => undefined);
+        return new Promise((resolve) => clock.schedule(() => resolve(true), 90));
+      },
+    });
+    let signal: AbortSignal | undefined;
+    const slow = consumer('a', (_, context) => {
+      signal = context.signal;
+      return new Promise<void>(() => undefined);
+    });
+    start([slow], { cache: failing, clock, deduplication: { leaseMs: 300 } });
+    await settled();
+    // Asked for after a third of the lease.
+    await clock.advance(100 + 299);
+    expect(signal?.aborted).toBe(false);
+    await clock.advance(1);
+    expect(signal?.reason).toMatchObject({ reason: 'lease-lost' });
+  });
+
   test('a lease that ended is lost without asking a cache that hangs', async () => {
     const clock = new ManualClock();
     const failing = claimingOnly(clock, { extend: () => new Promise(() => undefined) });

@@ -1,7 +1,7 @@
-import { type Message, QueuePublisher, TopicPublisher } from '@melange/core';
+import { type Message, QueuePublisher, SerializerRegistry, TopicPublisher } from '@melange/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Scene } from './support/scene.ts';
-import { serializers } from './support/text-serializer.ts';
+import { serializers, textSerializer } from './support/text-serializer.ts';
 
 let scene: Scene;
 let topics: TopicPublisher;
@@ -80,6 +80,32 @@ describe('a message', () => {
     expect(await publisher.publish('orders', {})).toBe('from the source');
   });
 
+  test('is refused with an empty id, which would make duplicates of all that have it', async () => {
+    const refused = { code: 'MESSAGE_INVALID', message: expect.stringContaining('id') };
+    await expect(scene.publisher.publish('orders', {}, { id: '' })).rejects.toMatchObject(refused);
+    await expect(topics.publish('news', {}, { id: '' })).rejects.toMatchObject(refused);
+    const batch = [{ value: {} }, { value: {}, id: '' }];
+    await expect(scene.publisher.publishBatch('orders', batch)).rejects.toMatchObject(refused);
+    await expect(topics.publishBatch('news', batch)).rejects.toMatchObject(refused);
+    expect(await received()).toEqual([]);
+  });
+
+  test('carries the media type that its serializer names', async () => {
+    const json = { ...textSerializer, contentType: 'application/json' };
+    const { backend } = scene;
+    const named = new SerializerRegistry({ serializers: { json }, default: 'json' });
+    await new QueuePublisher({ backend, serializers: named }).publish('orders', {});
+    const slow = { ...json, serialize: async () => '{}' };
+    const later = new SerializerRegistry({ serializers: { slow }, default: 'slow' });
+    await new TopicPublisher({ backend, serializers: later }).publish('news', {});
+    await scene.publisher.publish('orders', {});
+    expect((await received()).map(({ contentType }) => contentType)).toEqual([
+      'application/json',
+      'application/json',
+      undefined,
+    ]);
+  });
+
   test('is refused with headers that Melange uses itself', async () => {
     for (const name of ['manifest', 'serializer_id', 'melange_reason']) {
       await expect(scene.publisher.publish('orders', {}, { headers: { [name]: 'x' } })).rejects.toMatchObject(
@@ -111,6 +137,26 @@ describe('a batch', () => {
     await expect(topics.publishBatch('news', batch)).rejects.toThrow();
     expect(await received()).toEqual([]);
   });
+});
+
+test('the options of a publish reach the backend, of one message and of a batch', async () => {
+  const told: unknown[] = [];
+  const backend = Object.create(scene.backend, {
+    publishToQueue: { value: async (...all: unknown[]) => void told.push(all[2]) },
+    publishToTopic: { value: async (...all: unknown[]) => void told.push(all[2]) },
+  }) as typeof scene.backend;
+  const queues = new QueuePublisher({ backend, serializers });
+  const news = new TopicPublisher({ backend, serializers });
+  await queues.publish('orders', {}, { deadlineMs: 1, delayMs: 2 });
+  await queues.publishBatch('orders', [{ value: {} }], { deadlineMs: 3, delayMs: 4 });
+  await news.publish('news', {}, { deadlineMs: 5 });
+  await news.publishBatch('news', [{ value: {} }], { deadlineMs: 6 });
+  expect(told).toMatchObject([
+    { deadlineMs: 1, delayMs: 2 },
+    { deadlineMs: 3, delayMs: 4 },
+    { deadlineMs: 5 },
+    { deadlineMs: 6 },
+  ]);
 });
 
 test('a destination that does not exist is an error, of a queue and of a topic', async () => {

@@ -13,6 +13,21 @@ describe('exponentialBackoff', () => {
     expect(policy.delayMs(1, 0)).toBe(1_000);
     expect(policy.delayMs(1, 0.9999)).toBeGreaterThanOrEqual(750);
   });
+  test('jitter never lengthens a delay, the longest least of all', () => {
+    const policy = exponentialBackoff({ firstDelayMs: 1_000, longestDelayMs: 4_000, jitter: 1 });
+    for (const random of [0, 0.1, 0.5, 0.9, 0.999_999]) {
+      expect(policy.delayMs(1, random)).toBe(Math.round(1_000 * (1 - random)));
+      expect(policy.delayMs(9, random)).toBe(Math.round(4_000 * (1 - random)));
+    }
+  });
+  test('by default it is at most a tenth, the attempts are ten and the longest delay a minute', () => {
+    const policy = exponentialBackoff();
+    expect(policy).toMatchObject({ maxAttempts: 10, longestDelayMs: 60_000 });
+    expect([policy.delayMs(1, 0), policy.delayMs(2, 0), policy.delayMs(10, 0)]).toEqual([
+      1_000, 2_000, 60_000,
+    ]);
+    expect(policy.delayMs(1, 0.999_999)).toBe(900);
+  });
 });
 
 test('fixedDelays makes one attempt more than it has delays', () => {

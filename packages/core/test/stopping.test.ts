@@ -124,6 +124,33 @@ describe('stopping', () => {
     expect(scene.clock.pending).toBe(0);
   });
 
+  test.each([undefined, 'key'] as const)(
+    'consumeEvent waits for handlers and retries of its lanes, not for the deadline of stopping: ordering %s',
+    async (ordering) => {
+      await scene.publish(2, () => 'a');
+      const { passed, open } = gate();
+      const signals: AbortSignal[] = [];
+      const slow = scene.dispatcher(async (_, { signal, attempt }) => {
+        signals.push(signal);
+        await passed;
+        if (ordering === 'key' && attempt === 1) throw new Error('declined');
+      }, ordering && { ordering });
+      let isOver = false;
+      const running = slow.consumeEvent('orders', { deadlineMs: 10 }).then(() => {
+        isOver = true;
+      });
+      await settled();
+      await scene.clock.advance(60_000);
+      expect(isOver).toBe(false);
+      open();
+      await settled();
+      await scene.clock.advance(1_000);
+      await running;
+      expect(signals.some(({ aborted }) => aborted)).toBe(false);
+      expect(slow.counters).toMatchObject({ acknowledged: 2 });
+    },
+  );
+
   test('close ends every loop, twice is once, and consuming afterwards is refused', async () => {
     const closing = scene.dispatcher(() => undefined);
     await scene.backend.declareQueue('other');
