@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { Health } from './health.ts';
+import type { Logger } from './logger.ts';
 import { describeThrown } from './thrown.ts';
 import type { Work } from './work.ts';
 
@@ -108,4 +109,19 @@ export class CacheOutage {
     }, this.#pauseMs);
     this.#pauseMs = Math.min(this.#pauseMs * 2, maxPauseMs);
   }
+}
+
+/** One that has a log line at its beginning and one at its end. */
+export function loggedOutage(
+  logger: Logger,
+  clock: Clock,
+  onUnavailable: 'retry' | 'process' = 'retry',
+): CacheOutage {
+  const messages = onUnavailable === 'retry' ? 'wait in hand' : 'are processed without it';
+  const beginning = `the deduplication cache does not answer: messages ${messages} until it does`;
+  return new CacheOutage(
+    clock,
+    (error) => logger.warn(beginning, { error }),
+    (afterMs) => logger.info('the deduplication cache answers again', { afterMs: Math.round(afterMs) }),
+  );
 }

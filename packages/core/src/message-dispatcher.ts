@@ -1,15 +1,18 @@
 import type { MessagingBackend } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
-import { CacheOutage } from './cache-outage.ts';
+import { loggedOutage } from './cache-outage.ts';
+import { callApplication } from './call-application.ts';
 import { checkDelayMs, checkWholeNumber } from './check-number.ts';
-import { ClaimKeeper, type DeduplicationOptions } from './claim-keeper.ts';
+import { ClaimKeeper } from './claim-keeper.ts';
 import { type Clock, systemClock } from './clock.ts';
 import { ConsumeLoop } from './consume-loop.ts';
 import type { Consumer } from './consumer.ts';
-import { isPromise, NullCache } from './deduplication-cache.ts';
+import { countOutcome, newCounters } from './counters.ts';
+import { NullCache } from './deduplication-cache.ts';
 import { MelangeError } from './errors.ts';
 import { logFailures } from './failure-log.ts';
-import type { Health, HealthStatus } from './health.ts';
+import type { Health } from './health.ts';
+import { standstill, worstOf } from './health-of-loops.ts';
 import { type Logger, unfailingLogger } from './logger.ts';
 import type {
   ConsumeOptions,
@@ -18,7 +21,6 @@ import type {
   LoopHealth,
   MessageDispatcherOptions,
 } from './message-dispatcher-options.ts';
-import type { Outcome } from './outcome.ts';
 import type { ProcessingRules } from './process-message.ts';
 import { checkRetryPolicy, exponentialBackoff, type RetryPolicy } from './retry-policy.ts';
 import { Router } from './router.ts';
@@ -28,8 +30,6 @@ import type { Work } from './work.ts';
 
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
-/** A key that stands still for longer is no passing trouble. */
-const standsStillAfterMs = 30_000;
 const defaultMaxRedeliveries = 20;
 /** Attempts that are never taken for crashes, where the broker counts as one whatever it hands out. */
 const minAttemptsHandedOut = 3;
@@ -44,15 +44,7 @@ export class MessageDispatcher {
   readonly #clock: Clock;
   readonly #claims: ClaimKeeper | undefined;
   readonly #retry: RetryPolicy;
-  readonly #counters = {
-    received: 0,
-    acknowledged: 0,
-    retried: 0,
-    deadLettered: 0,
-    unhandled: 0,
-    undecodable: 0,
-    duplicates: 0,
-  };
+  readonly #counters = newCounters();
   readonly #loops = new Map<ConsumeLoop, Promise<void>>();
   readonly #failed = new Map<string, string>();
   readonly #closing = new AbortController();
@@ -74,7 +66,12 @@ export class MessageDispatcher {
     this.#retry = checkRetryPolicy(options.retry ?? exponentialBackoff());
     if (cache !== undefined && !(cache instanceof NullCache)) {
       const deduplication = options.deduplication ?? {};
-      this.#claims = new ClaimKeeper(cache, clock, deduplication, this.#outageOf(clock, deduplication));
+      this.#claims = new ClaimKeeper(
+        cache,
+        clock,
+        deduplication,
+        loggedOutage(this.#logger, clock, deduplication.onUnavailable),
+      );
     }
   }
 
@@ -160,23 +157,7 @@ export class MessageDispatcher {
       ...this.#failures(),
       ...loops.map(standstill),
     ]);
-    const worst = parts.reduce((left, right) =>
-      severity[right.status] > severity[left.status] ? right : left,
-    );
-    return { ...worst, loops };
-  }
-
-  #outageOf(clock: Clock, { onUnavailable = 'retry' }: DeduplicationOptions): CacheOutage {
-    const messages = onUnavailable === 'retry' ? 'wait in hand' : 'are processed without it';
-    return new CacheOutage(
-      clock,
-      (error) =>
-        this.#logger.warn(`the deduplication cache does not answer: messages ${messages} until it does`, {
-          error,
-        }),
-      (afterMs) =>
-        this.#logger.info('the deduplication cache answers again', { afterMs: Math.round(afterMs) }),
-    );
+    return { ...worstOf(parts), loops };
   }
 
   /** A handler that awaits `close()` waits for itself: whoever wonders why nothing goes on finds this line. */
@@ -237,7 +218,7 @@ export class MessageDispatcher {
     const tell = (error: unknown, work: Work | undefined, consumer?: string): void => {
       const messageId = work?.delivery.message.id;
       const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
-      this.#guard(() => options.onException?.(error, context));
+      callApplication(this.#logger, () => options.onException?.(error, context));
     };
     const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
       if (work === undefined) this.#logger.error('consuming a queue failed', { queue, error });
@@ -276,8 +257,8 @@ export class MessageDispatcher {
           deadLetterQueue,
         });
         if (outcome === undefined || outcome.kind === 'release') return;
-        this.#count(outcome);
-        this.#guard(options.afterConsume);
+        countOutcome(this.#counters, outcome);
+        callApplication(this.#logger, options.afterConsume);
       },
     });
   }
@@ -315,41 +296,4 @@ export class MessageDispatcher {
       },
     };
   }
-
-  #count(outcome: Outcome): void {
-    const counters = this.#counters;
-    if (outcome.kind === 'retry') counters.retried += 1;
-    else if (outcome.kind === 'dead-letter') counters.deadLettered += 1;
-    else counters.acknowledged += 1;
-    const cause =
-      outcome.kind === 'acknowledge' ? outcome.because : outcome.kind === 'dead-letter' ? outcome.reason : '';
-    if (cause === 'unhandled') counters.unhandled += 1;
-    if (cause === 'undecodable') counters.undecodable += 1;
-  }
-
-  /** Calls the application: what it throws now, or rejects with later, is logged and changes nothing. */
-  #guard(callback: (() => unknown) | undefined): void {
-    const failed = (error: unknown): void =>
-      this.#logger.error('a callback of the application threw', { error });
-    try {
-      const result = callback?.();
-      if (isPromise(result)) result.then(undefined, failed);
-    } catch (error) {
-      failed(error);
-    }
-  }
 }
-
-/** A key in trouble is its messages' own: the others go on, and restarting the process would not help. */
-function standstill({ queue, standing }: LoopHealth): Health {
-  if (standing === undefined || standing.forMs < standsStillAfterMs) return { status: 'healthy' };
-  const { key, forMs, keys, parked } = standing;
-  const others = keys > 1 ? `, ${keys} keys in all` : '';
-  const seconds = Math.round(forMs / 1_000);
-  return {
-    status: 'degraded',
-    detail: `queue "${queue}": key "${key}" stands still for ${seconds} s${others}, ${parked} messages are parked`,
-  };
-}
-
-const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
