@@ -3,6 +3,8 @@
  * is none, it says here why not.
  */
 export const longFiles: Readonly<Record<string, string>> = {
+  'packages/backend-kafka/src/membership.ts':
+    'joining, leaving, crashing and draining are states of one member',
   'packages/backend-memory/src/memory-backend.ts':
     'the model adapter: the whole contract on one page, and the next idea has a file of its own',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',

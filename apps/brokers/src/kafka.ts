@@ -68,8 +68,10 @@ async function start(port: number, version?: string): Promise<StartedBroker> {
 const question = Buffer.from('0000000a0012000000000007ffff', 'hex');
 
 async function answers(url: string): Promise<boolean> {
-  if (!URL.canParse(url)) return false;
-  const { hostname, port } = new URL(url);
+  // As the backend, it takes an address without its scheme.
+  const withScheme = url.includes('://') ? url : `kafka://${url}`;
+  if (!URL.canParse(withScheme)) return false;
+  const { hostname, port } = new URL(withScheme);
   return new Promise((resolve) => {
     const socket = createConnection({
       host: hostname.replace(/^\[|\]$/g, ''),

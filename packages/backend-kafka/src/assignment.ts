@@ -1,28 +1,10 @@
 import { type AbortReason, Slots } from '@melange/core';
-import { BusyKeys, type KeyLane } from './busy-keys.ts';
+import { BusyKeys } from './busy-keys.ts';
+import { Entry } from './entry.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';
-import { type IncomingRecord, keyOf, notBeforeOf } from './kafka-message-mapper.ts';
+import { type IncomingRecord, notBeforeOf } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 import { Suspects } from './suspects.ts';
-
-/** A record at hand. */
-export class Entry {
-  readonly record: IncomingRecord;
-  readonly tracker: PartitionTracker;
-  readonly key: string | undefined;
-  /** Place among those at hand: smaller is earlier. */
-  sequence = 0;
-  /** That of its key, while it holds the key. */
-  lane: KeyLane | undefined;
-  /** The one behind it, while it waits for its key. */
-  next: Entry | undefined;
-
-  constructor(record: IncomingRecord, tracker: PartitionTracker) {
-    this.record = record;
-    this.tracker = tracker;
-    this.key = keyOf(record);
-  }
-}
 
 /** How much may be at hand. */
 export interface Limit {
@@ -58,6 +40,8 @@ export class Assignment {
   #bytes = 0;
   #working = 0;
   #sequence = 0;
+  /** That of the last call of `detachOld`. */
+  #sequenceBefore = 0;
   isLost = false;
 
   constructor(trackers: ReadonlyMap<string, PartitionTracker>, onReady: () => void) {
@@ -149,6 +133,21 @@ export class Assignment {
     this.#insert(entry);
   }
 
+  /**
+   * Records that were here at the last call as well let go of what was fetched with them: one that stays would keep
+   * all of its fetch in memory.
+   */
+  detachOld(): void {
+    const held = [...this.#returned, ...this.#keys.all(), ...this.busy.all().map(({ entry }) => entry)];
+    for (const entry of held) if (entry.sequence <= this.#sequenceBefore) entry.record.detach?.();
+    for (let at = this.#head; at < this.#arrived.length; at += 1) {
+      const entry = this.#arrived[at] as Entry;
+      if (entry.sequence > this.#sequenceBefore) break;
+      entry.record.detach?.();
+    }
+    this.#sequenceBefore = this.#sequence;
+  }
+
   /** Entries of the partition that are due only after `time`, the first one first. They are forgotten here. */
   takeWaiting(tracker: PartitionTracker, time: number): Entry[] {
     const taken = [...this.#waiting.keys()].filter(
@@ -203,6 +202,11 @@ export class Assignment {
       const timer = setTimeout(done, deadlineMs);
       this.#onRoom = done;
     });
+  }
+
+  /** What is not finished is about to be given back: it did not end this process. To be committed after that. */
+  leaveInOrder(): void {
+    for (const tracker of this.trackers.values()) if (tracker.crashes.leave()) tracker.markDirty();
   }
 
   /** The partitions are gone: what is busy is aborted, and comes again to whoever has them. */
@@ -267,6 +271,7 @@ export class Assignment {
   }
 
   #later(entry: Entry, delayMs: number): void {
+    entry.record.detach?.();
     const timer = setTimeout(
       () => {
         this.#waiting.delete(entry);

@@ -1,4 +1,4 @@
-import type { Entry } from './assignment.ts';
+import type { Entry } from './entry.ts';
 
 /** A key in flight: entries of it that came later wait here, in their order, and must not pass. */
 export interface KeyLane {
@@ -48,6 +48,12 @@ export class BusyKeys {
     next.lane = lane;
     this.#waiting -= 1;
     return next;
+  }
+
+  /** Those that wait. */
+  *all(): Generator<Entry> {
+    for (const lane of this.#lanes.values())
+      for (let entry = lane.first; entry !== undefined; entry = entry.next) yield entry;
   }
 
   /** Forgets all of them. */

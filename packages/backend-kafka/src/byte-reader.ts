@@ -39,6 +39,20 @@ export class ByteReader {
     return (number >>> 1) ^ -(number & 1);
   }
 
+  /** As `varint`, of at most 64 bits. Exact up to 2^52. */
+  varlong(): number {
+    let number = 0;
+    let byte: number;
+    let factor = 1;
+    do {
+      byte = this.bytes[this.at] as number;
+      this.at += 1;
+      number += (byte & 0x7f) * factor;
+      factor *= 0x80;
+    } while (byte >= 0x80);
+    return number % 2 === 0 ? number / 2 : -(number + 1) / 2;
+  }
+
   skipVarint(): void {
     while ((this.bytes[this.at] as number) >= 0x80) this.at += 1;
     this.at += 1;

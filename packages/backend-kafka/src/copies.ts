@@ -1,10 +1,9 @@
-import { deadLetterCopy, type RetryOptions } from '@melange/core';
-import type { Entry } from './assignment.ts';
-import { typeOf } from './kafka-client/index.ts';
+import { deadLetterCopy, MelangeError, type RetryOptions } from '@melange/core';
+import type { Entry } from './entry.ts';
 import type { KafkaDelivery, Settlements } from './kafka-delivery.ts';
-import { toCopy, toDeadLetter, toRetry } from './kafka-message-mapper.ts';
 import type { KafkaPublisher } from './kafka-publisher.ts';
 import { type QueueLayout, retryTopicOf } from './kafka-topology.ts';
+import { toCopy, toDeadLetter, toRetry } from './record-copies.ts';
 
 /** Copies of a queue's records in other topics, confirmed when their promise resolves. */
 export interface Copies {
@@ -46,7 +45,7 @@ export function copiesOf(
           'compressed',
         );
       } catch (error) {
-        if (!/TOO_LARGE$/.test(typeOf(error) ?? '')) throw error;
+        if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
         // It fills what the broker takes: rather without its reason than to stop the queue.
         await publisher.publish(target, toCopy(record), publishTimeoutMs, partition, 'as it came');
       }

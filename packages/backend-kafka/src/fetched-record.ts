@@ -7,21 +7,52 @@ export interface FetchedBytes {
   readonly topic: string;
   readonly partition: number;
   readonly bytes: Buffer;
+  /** Time from which the records count theirs, in ms since the epoch. */
+  readonly firstTimestamp?: number;
+  /** When the broker took all of them, where the topic wants that time. */
+  readonly appendedAt?: number | undefined;
 }
 
 /** A record where it lies in what was fetched: read when somebody asks, for most of it nobody ever does. */
 export class FetchedRecord implements IncomingRecord {
   readonly offset: number;
   readonly size: number;
-  readonly #fetched: FetchedBytes;
+  #fetched: FetchedBytes;
+  /** Where its time is. */
+  #start: number;
   /** Where the length of the key is, with the value and the headers behind it. */
-  readonly #at: number;
+  #at: number;
 
-  constructor(fetched: FetchedBytes, offset: number, at: number, end: number) {
+  /**
+   * @param start where the record's time is.
+   * @param at where the length of its key is.
+   * @param end where it ends.
+   */
+  constructor(fetched: FetchedBytes, offset: number, start: number, at: number, end: number) {
     this.#fetched = fetched;
     this.offset = offset;
     this.size = end - at;
+    this.#start = start;
     this.#at = at;
+  }
+
+  /** Takes its bytes out of those that were fetched with it, which it would keep in memory. */
+  detach(): void {
+    const { bytes, ...rest } = this.#fetched;
+    const end = this.#at + this.size;
+    if (bytes.length === end - this.#start) return;
+    // Not of the pool, of which a slice keeps all.
+    const own = Buffer.alloc(end - this.#start);
+    bytes.copy(own, 0, this.#start, end);
+    this.#fetched = { ...rest, bytes: own };
+    this.#at -= this.#start;
+    this.#start = 0;
+  }
+
+  get timestamp(): number {
+    const { bytes, firstTimestamp = -1, appendedAt } = this.#fetched;
+    if (appendedAt !== undefined || firstTimestamp < 0) return appendedAt ?? -1;
+    return firstTimestamp + new ByteReader(bytes, this.#start).varlong();
   }
 
   get topic(): string {

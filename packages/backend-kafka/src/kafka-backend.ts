@@ -18,6 +18,7 @@ import {
   TopicNotFoundError,
   unfailingLogger,
 } from '@melange/core';
+import { checkWholeNumber } from '@melange/core/adapter';
 import { copiesOf } from './copies.ts';
 import { kafkaCapabilities } from './kafka-capabilities.ts';
 import { KafkaClient, typeOf } from './kafka-client/index.ts';
@@ -31,6 +32,7 @@ import {
 import { KafkaPublisher } from './kafka-publisher.ts';
 import { KafkaSubscription } from './kafka-subscription.ts';
 import { KafkaTopology } from './kafka-topology.ts';
+import { checkQueueName, checkTopicName } from './names.ts';
 import { QueueConsumer } from './queue-consumer.ts';
 import { commitsToRewind } from './rewind.ts';
 
@@ -69,13 +71,18 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
 
   async declareTopic(name: string): Promise<void> {
     this.#assertOpen();
+    checkTopicName(name);
     await this.#asking(this.#topology.declareTopic(name));
   }
 
   async declareQueue(name: string, options: KafkaQueueOptions = {}): Promise<void> {
     this.#assertOpen();
-    const readsMore = await this.#asking(this.#topology.declareQueue(name, options));
-    if (readsMore) await this.#consumers.get(name)?.reread();
+    checkQueueName(name);
+    if (options.deadLetterQueue !== undefined) checkQueueName(options.deadLetterQueue);
+    for (const topic of [...(options.topics ?? []), ...(options.removeTopics ?? [])]) checkTopicName(topic);
+    if (options.partitions !== undefined) checkWholeNumber('partitions', options.partitions, 1);
+    const isChanged = await this.#asking(this.#topology.declareQueue(name, options));
+    if (isChanged) await this.#consumers.get(name)?.reread();
   }
 
   publishToQueue(
@@ -212,19 +219,24 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   ): Promise<void> {
     this.#assertOpen();
     // In this turn: whoever published may change its bytes in the next one.
-    const records = messages.map((message) => ({ id: message.id, record: toRecord(message) }));
-    const startedAt = Date.now();
+    const failures: PublishFailure[] = [];
+    const records = messages.flatMap((message) => {
+      try {
+        return [{ id: message.id, record: toRecord(message) }];
+      } catch (error) {
+        failures.push({ messageId: message.id, error });
+        return [];
+      }
+    });
+    const startedAt = performance.now();
     try {
       await within(deadlineMs, this.#asking(this.#topology.assertExists(destination, kind)));
     } catch (error) {
       if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
-      throw new PublishError(
-        destination,
-        records.map(({ id }) => ({ messageId: id, error })),
-      );
+      const unasked = records.map(({ id }) => ({ messageId: id, error }));
+      throw new PublishError(destination, [...failures, ...unasked]);
     }
-    const timeoutMs = Math.max(1, deadlineMs - (Date.now() - startedAt));
-    const failures: PublishFailure[] = [];
+    const timeoutMs = Math.max(1, deadlineMs - (performance.now() - startedAt));
     let spread = 0;
     const publishing = records.map(async ({ id, record }, index) => {
       if (index % messagesPerSpread === 0) spread = this.#publisher.nextSpread();

@@ -9,7 +9,8 @@ import {
   type RetryOptions,
   type Slotted,
 } from '@melange/core';
-import type { Assignment, Entry } from './assignment.ts';
+import type { Assignment } from './assignment.ts';
+import type { Entry } from './entry.ts';
 import { Reading } from './kafka-message-mapper.ts';
 import type { KafkaSubscription } from './kafka-subscription.ts';
 
@@ -45,8 +46,9 @@ export class KafkaDelivery implements Delivery, Slotted {
   ) {
     const reading = new Reading(entry.record);
     this.message = reading.message(entry.key);
-    this.attempt = reading.attempt;
-    this.redeliveries = reading.redeliveries + entry.tracker.crashes.redeliveriesOf(entry.record.offset);
+    const { attempt, redeliveries } = entry.again ?? reading;
+    this.attempt = attempt;
+    this.redeliveries = redeliveries + entry.tracker.crashes.redeliveriesOf(entry.record.offset);
     this.entry = entry;
     this.assignment = assignment;
     this.#settlements = settlements;

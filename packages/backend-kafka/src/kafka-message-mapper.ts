@@ -1,5 +1,5 @@
 import {
-  DeadLetterHeader,
+  MelangeError,
   type Message,
   type MessageContent,
   type MessageHeaders,
@@ -20,12 +20,16 @@ export interface IncomingRecord extends OutgoingRecord {
   readonly topic: string;
   readonly partition: number;
   readonly offset: number;
+  /** As Kafka has it, in ms since the epoch; -1 or `undefined` where it has none. */
+  readonly timestamp?: number | undefined;
   /** Key, value and headers, in bytes. */
   readonly size: number;
   /** The key as text, where it is at hand without the bytes being cut out; so are the next two. */
   readonly keyText?: string | undefined;
   header?(name: string): string | undefined;
   visit?(visitor: RecordVisitor): void;
+  /** Lets go of what is in memory for it beyond its own bytes. */
+  detach?(): void;
 }
 
 /** Is told the parts of a record, as places in its bytes; one that ends before it starts is null. */
@@ -44,16 +48,27 @@ export const KafkaHeader = {
   contentType: 'melange_content_type',
   /** Time from which a retried record is due, in ms since the epoch. */
   notBefore: 'melange_not_before',
+  /** On copies: timestamp of the record that was published, in ms since the epoch. */
+  timestamp: 'melange_record_timestamp',
 } as const;
 
 const nothing: Buffer = Buffer.alloc(0);
 
-const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), ...Object.values(KafkaHeader)]);
+/** Names that handlers do not see. */
+export const own: ReadonlySet<string> = new Set([
+  ...Object.values(WireHeader),
+  ...Object.values(KafkaHeader),
+]);
 
+/** @throws MelangeError `MESSAGE_INVALID` for what no record can carry. */
 export function toRecord(message: Message): OutgoingRecord {
   const { content, key } = message;
   const headers: Record<string, Buffer> = Object.create(null);
-  for (const [name, value] of Object.entries(message.headers)) headers[name] = Buffer.from(value, 'utf8');
+  for (const [name, value] of Object.entries(message.headers)) {
+    if (typeof value !== 'string')
+      throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is ${typeof value}, not text.`);
+    headers[name] = Buffer.from(value, 'utf8');
+  }
   headers[WireHeader.messageId] = Buffer.from(message.id, 'utf8');
   put(headers, WireHeader.manifest, message.manifest);
   put(headers, WireHeader.serializerId, message.serializerId);
@@ -64,57 +79,6 @@ export function toRecord(message: Message): OutgoingRecord {
     value: content === null ? null : bytesOf(content),
     headers,
   };
-}
-
-/** How a record comes again. */
-export interface Retry {
-  /** Runs that failed. */
-  readonly attemptsMade: number;
-  /** How often it was handed out and not settled since. */
-  readonly redeliveries: number;
-  /** Time from which it is due, in ms since the epoch; 0 for at once. */
-  readonly notBefore: number;
-}
-
-/** The same record, byte for byte, to be delivered again when it is due. */
-export function toRetry(
-  record: IncomingRecord,
-  { attemptsMade, redeliveries, notBefore }: Retry,
-): OutgoingRecord {
-  const headers: Record<string, RecordHeader> = copyHeaders(record.headers);
-  // The copy has another place.
-  if (textOf(headers[WireHeader.messageId]) === '') delete headers[WireHeader.messageId];
-  headers[WireHeader.messageId] ??= Buffer.from(idOf(record), 'utf8');
-  put(headers, WireHeader.attempt, attemptsMade);
-  if (redeliveries > 0) put(headers, WireHeader.redeliveries, redeliveries);
-  else delete headers[WireHeader.redeliveries];
-  put(headers, KafkaHeader.notBefore, notBefore);
-  return { key: record.key, value: record.value, headers };
-}
-
-/**
- * The record as it came, byte for byte, with the dead-letter headers of its copy.
- *
- * @param copy what `deadLetterCopy` made of the message.
- */
-export function toDeadLetter(record: IncomingRecord, copy: Message): OutgoingRecord {
-  const headers: Record<string, RecordHeader> = copyHeaders(record.headers);
-  for (const name of [
-    WireHeader.attempt,
-    WireHeader.redeliveries,
-    KafkaHeader.notBefore,
-    ...Object.values(DeadLetterHeader),
-  ])
-    delete headers[name];
-  if (textOf(headers[WireHeader.messageId]) === '') delete headers[WireHeader.messageId];
-  headers[WireHeader.messageId] ??= Buffer.from(copy.id, 'utf8');
-  for (const name of Object.values(DeadLetterHeader)) put(headers, name, copy.headers[name]);
-  return { key: record.key, value: record.value, headers };
-}
-
-/** The record as it came, to be sent once more. */
-export function toCopy({ key, value, headers }: OutgoingRecord): OutgoingRecord {
-  return { key, value, headers: copyHeaders(headers) };
 }
 
 /**
@@ -257,11 +221,11 @@ function headerOf(record: IncomingRecord, name: string): string | undefined {
   return record.header === undefined ? textOf(record.headers[name]) : record.header(name);
 }
 
-function idOf(record: IncomingRecord): string {
+/** The message's id, or the record's place where it has none. */
+export function idOf(record: IncomingRecord): string {
   return headerOf(record, WireHeader.messageId) || placeOf(record);
 }
 
-/** What a foreign record is known by. */
 function placeOf({ topic, partition, offset }: IncomingRecord): string {
   return `${topic}-${partition}-${offset}`;
 }
@@ -271,17 +235,12 @@ function bytesOf(content: MessageContent): Buffer {
   return typeof content === 'string' ? Buffer.from(content, 'utf8') : Buffer.from(content);
 }
 
-/** kafkajs sends no header without a value: in the copy it is empty, or missing where empty text means something else. */
-function copyHeaders(headers: OutgoingRecord['headers']): Record<string, RecordHeader> {
-  const copied: Record<string, RecordHeader> = Object.create(null);
-  for (const [name, value] of Object.entries(headers)) {
-    if (own.has(name) && textOf(value) === undefined) continue;
-    copied[name] = Array.isArray(value) ? value.map((one) => one ?? nothing) : (value ?? nothing);
-  }
-  return copied;
-}
-
-function put(headers: Record<string, RecordHeader>, name: string, value: string | number | undefined): void {
+/** Writes a header of ours; nothing where there is no value. */
+export function put(
+  headers: Record<string, RecordHeader>,
+  name: string,
+  value: string | number | undefined,
+): void {
   if (value !== undefined) headers[name] = Buffer.from(String(value), 'utf8');
 }
 
@@ -289,7 +248,8 @@ function lastOf(value: RecordHeader | undefined): Buffer | null | undefined {
   return Array.isArray(value) ? value.at(-1) : value;
 }
 
-function textOf(value: RecordHeader | undefined): string | undefined {
+/** Text of a header; of one that is there more than once the last one counts. */
+export function textOf(value: RecordHeader | undefined): string | undefined {
   const last = lastOf(value);
   return last === null || last === undefined ? undefined : textAt(last, 0, last.length);
 }

@@ -1,6 +1,8 @@
 import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { type Logger, MelangeError, type QueueOptions } from '@melange/core';
+import { checkWholeNumber } from '@melange/core/adapter';
+import { type BrokerAddress, parseAddress } from './address.ts';
 
 /** What makes the socket to one broker. */
 export interface KafkaSocketOptions {
@@ -37,7 +39,7 @@ export interface KafkaPassword<Mechanism extends string> {
 
 /** Settings of `KafkaBackend`. */
 export interface KafkaBackendOptions {
-  /** Brokers to begin with, as `host:port` or `kafka://host:port`; the others are found by asking them. */
+  /** Brokers to begin with, as `host:port` or `kafka://host:port`, `[::1]:9092` for an IPv6 address; the others are found by asking them. */
   readonly brokers: readonly string[];
   /** Name under which the brokers log this client. Default: `melange`. */
   readonly clientId?: string;
@@ -98,14 +100,14 @@ export interface KafkaQueueOptions extends QueueOptions {
 
 /** Settings with their defaults. */
 export type KafkaSettings = Required<
-  Omit<KafkaBackendOptions, 'ssl' | 'sasl' | 'socketFactory' | 'replicationFactor' | 'logger'>
->;
+  Omit<KafkaBackendOptions, 'brokers' | 'ssl' | 'sasl' | 'socketFactory' | 'replicationFactor' | 'logger'>
+> & { readonly brokers: readonly BrokerAddress[] };
 
 /** @throws MelangeError `CONFIGURATION` when a value makes no sense. */
 export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
   const sessionTimeoutMs = options.sessionTimeoutMs ?? 30_000;
   const settings: KafkaSettings = {
-    brokers: options.brokers.map(addressOf),
+    brokers: options.brokers.map(parseAddress),
     clientId: options.clientId ?? 'melange',
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 15_000,
@@ -113,8 +115,8 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
     partitions: options.partitions ?? 6,
     topicSettings: options.topicSettings ?? {},
     sessionTimeoutMs,
-    heartbeatIntervalMs: options.heartbeatIntervalMs ?? Math.min(1_000, sessionTimeoutMs / 4),
-    revocationDeadlineMs: options.revocationDeadlineMs ?? Math.min(10_000, sessionTimeoutMs / 2),
+    heartbeatIntervalMs: options.heartbeatIntervalMs ?? Math.min(1_000, Math.floor(sessionTimeoutMs / 4)),
+    revocationDeadlineMs: options.revocationDeadlineMs ?? Math.min(10_000, Math.floor(sessionTimeoutMs / 2)),
     commitIntervalMs: options.commitIntervalMs ?? 500,
     maxTrackedOffsets: options.maxTrackedOffsets ?? 10_000,
     metadataMaxAgeMs: options.metadataMaxAgeMs ?? 15_000,
@@ -126,19 +128,22 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
   for (const name of [
     'partitions',
     'maxTrackedOffsets',
+    'connectTimeoutMs',
+    'requestTimeoutMs',
     'publishTimeoutMs',
+    'sessionTimeoutMs',
     'heartbeatIntervalMs',
+    'revocationDeadlineMs',
+    'commitIntervalMs',
     'metadataMaxAgeMs',
+    'stalledAfterMs',
   ] as const)
-    if (!(settings[name] >= 1))
-      throw new MelangeError('CONFIGURATION', `${name} must be at least 1, not ${settings[name]}.`);
+    checkWholeNumber(name, settings[name], 1);
+  if (options.replicationFactor !== undefined)
+    checkWholeNumber('replicationFactor', options.replicationFactor, 1);
   if (settings.revocationDeadlineMs >= sessionTimeoutMs)
     throw new MelangeError('CONFIGURATION', 'revocationDeadlineMs must be below sessionTimeoutMs.');
   if (settings.heartbeatIntervalMs >= sessionTimeoutMs)
     throw new MelangeError('CONFIGURATION', 'heartbeatIntervalMs must be below sessionTimeoutMs.');
   return settings;
-}
-
-function addressOf(broker: string): string {
-  return broker.replace(/^kafka:\/\//, '').replace(/\/$/, '');
 }

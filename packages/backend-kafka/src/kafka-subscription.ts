@@ -1,4 +1,4 @@
-import { type Delivery, MelangeError, type SubscribeOptions, type Subscription } from '@melange/core';
+import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
 
 /** An open intake. Those of one queue in one process share a member of its group. */
 export class KafkaSubscription implements Subscription {
@@ -25,8 +25,6 @@ export class KafkaSubscription implements Subscription {
     onChange: (subscription: KafkaSubscription) => void,
     onIdle: () => Promise<void>,
   ) {
-    if (!(options.maxInFlight >= 1))
-      throw new MelangeError('CONFIGURATION', `maxInFlight must be at least 1, not ${options.maxInFlight}.`);
     this.#maxInFlight = options.maxInFlight;
     this.untilEmpty = options.untilEmpty === true;
     this.receive = receive;

@@ -8,6 +8,7 @@ import {
 } from '@melange/core';
 import { finishedBeyond } from './finished-offsets.ts';
 import type { Commit, KafkaClient } from './kafka-client/index.ts';
+import { type IncomingRecord, manifestOf } from './kafka-message-mapper.ts';
 import type { KafkaBackendOptions, KafkaQueueOptions, KafkaSettings } from './kafka-options.ts';
 import { type Binding, bindingKey, type PublishRecords, queueKey, TopologyStore } from './topology-store.ts';
 
@@ -22,6 +23,15 @@ export interface QueueLayout {
 /** Topic that holds the retries of a queue. */
 export function retryTopicOf(queue: string): string {
   return `${queue}.retry`;
+}
+
+/** Whether a record of one of the topics that a group reads is for its queue. */
+export function isWanted({ bindings }: QueueLayout, queue: string, record: IncomingRecord): boolean {
+  const { topic, partition, offset } = record;
+  const binding = bindings.get(topic);
+  if (binding === undefined) return topic === queue || topic === retryTopicOf(queue);
+  if (offset < (binding.from[partition] ?? 0)) return false;
+  return binding.filter === null || binding.filter.includes(manifestOf(record));
 }
 
 /** Topics, queues and what belongs together. Kafka knows topics only: the rest is in the store. */
@@ -60,7 +70,7 @@ export class KafkaTopology {
     await this.#make(name, {});
   }
 
-  /** Answers whether the queue reads more topics than before. */
+  /** Answers whether the queue reads other topics than before, or others of their records. */
   declareQueue(name: string, options: KafkaQueueOptions): Promise<boolean> {
     const declaring = this.#declaring.then(() => this.#declareQueue(name, options));
     this.#declaring = declaring.catch(() => undefined);
@@ -107,6 +117,8 @@ export class KafkaTopology {
       exists: true,
       depth: await this.#depthOf(name, layout),
       deadLetterQueue: layout.deadLetterQueue,
+      topics: [...layout.bindings.keys()].sort(),
+      filter: filterOfAll([...layout.bindings.values()]),
     };
   }
 
@@ -141,7 +153,7 @@ export class KafkaTopology {
   }
 
   async #declareQueue(name: string, options: KafkaQueueOptions): Promise<boolean> {
-    const { topics = [], filter, deadLetterQueue } = options;
+    const { topics = [], filter, removeTopics = [], deadLetterQueue } = options;
     if (deadLetterQueue === name)
       throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
     const [existing] = await Promise.all([this.#client.partitionsOf(name), this.#store.refresh()]);
@@ -157,23 +169,31 @@ export class KafkaTopology {
     const facts: [string, unknown][] = [];
     if (!this.#store.deadLetterQueues.has(name))
       facts.push([queueKey(name), { deadLetterQueue: deadLetterQueue ?? null }]);
-    let reads = false;
+    const staying = new Set<string>();
     for (const topic of topics) {
       const before = bindings.get(topic);
-      if (before === undefined) {
-        await this.#make(topic, {});
-        const ranges = (await this.#client.rangesOf(topic)) ?? new Map();
-        const from = Object.fromEntries([...ranges].map(([partition, { high }]) => [partition, high]));
-        facts.push([bindingKey(name, topic), { filter: filter ?? null, from }]);
-        reads = true;
-      } else if (before.filter !== null) {
-        const wanted = filter === undefined ? null : [...new Set([...before.filter, ...filter])];
-        if (wanted === null || wanted.length > before.filter.length)
-          facts.push([bindingKey(name, topic), { filter: wanted, from: before.from }]);
-      }
+      const wanted = filterOf(before, options);
+      for (const manifest of beyond(wanted, filter)) staying.add(manifest);
+      if (before !== undefined && isSame(before.filter, wanted)) continue;
+      const from = before?.from ?? (await this.#endOf(topic));
+      facts.push([bindingKey(name, topic), { filter: wanted, from }]);
     }
+    for (const topic of removeTopics) if (bindings.has(topic)) facts.push([bindingKey(name, topic), null]);
+    if (staying.size > 0)
+      this.#logger.warn('a queue keeps receiving manifests that its declaration does not list', {
+        queue: name,
+        manifests: [...staying].sort(),
+        advice: 'declare it with replaceFilter: true to receive only those that are listed',
+      });
     await this.#store.write(facts);
-    return reads;
+    return facts.some(([key]) => key !== queueKey(name));
+  }
+
+  /** What is in a topic already is not for a queue that is bound to it now. */
+  async #endOf(topic: string): Promise<Readonly<Record<string, number>>> {
+    await this.#make(topic, {});
+    const ranges = (await this.#client.rangesOf(topic)) ?? new Map();
+    return Object.fromEntries([...ranges].map(([partition, { high }]) => [partition, high]));
   }
 
   async #make(
@@ -230,4 +250,31 @@ export class KafkaTopology {
     }
     return depth;
   }
+}
+
+/** What a declaration makes of a binding's filter: `null` for all manifests. */
+function filterOf(
+  before: Binding | undefined,
+  { filter, replaceFilter = false }: KafkaQueueOptions,
+): Binding['filter'] {
+  if (before === undefined || replaceFilter) return filter === undefined ? null : [...new Set(filter)];
+  if (filter === undefined || before.filter === null) return null;
+  return [...new Set([...before.filter, ...filter])];
+}
+
+/** Manifests that are received and were not asked for. */
+function beyond(wanted: Binding['filter'], declared: readonly string[] | undefined): readonly string[] {
+  if (declared === undefined) return [];
+  if (wanted === null) return ['all others'];
+  return wanted.filter((manifest) => !declared.includes(manifest));
+}
+
+function isSame(left: Binding['filter'], right: Binding['filter']): boolean {
+  if (left === null || right === null) return left === right;
+  return left.length === right.length && left.every((manifest) => right.includes(manifest));
+}
+
+function filterOfAll(bindings: readonly Binding[]): readonly string[] | undefined {
+  if (bindings.length === 0 || bindings.some(({ filter }) => filter === null)) return undefined;
+  return [...new Set(bindings.flatMap(({ filter }) => filter ?? []))].sort();
 }

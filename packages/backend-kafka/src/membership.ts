@@ -3,9 +3,9 @@ import type { Logger } from '@melange/core';
 import { Assignment } from './assignment.ts';
 import { CommitLoop } from './commit-loop.ts';
 import type { GroupListener, GroupMember, KafkaClient } from './kafka-client/index.ts';
-import { type IncomingRecord, manifestOf } from './kafka-message-mapper.ts';
+import type { IncomingRecord } from './kafka-message-mapper.ts';
 import type { KafkaSettings } from './kafka-options.ts';
-import type { KafkaTopology, QueueLayout } from './kafka-topology.ts';
+import { isWanted, type KafkaTopology, type QueueLayout } from './kafka-topology.ts';
 import { MissingRecords } from './missing-records.ts';
 import { type PartitionTracker, trackerFrom } from './partition-tracker.ts';
 import type { Progress } from './progress.ts';
@@ -129,7 +129,7 @@ export class Membership implements GroupListener {
       assignment.drop();
       // Copies of settled deliveries are under way: what they stand for is finished when they are confirmed.
       await assignment.idle(longestWaitForCopiesMs);
-      leaveInOrder(assignment);
+      assignment.leaveInOrder();
       await this.#commits.settle(longestWaitForCommitMs);
     }
     await this.#commits.close();
@@ -155,7 +155,7 @@ export class Membership implements GroupListener {
     // Finds out, too, whether the group still waits for us.
     await this.#commits.flush();
     await assignment.idle(revocationDeadlineMs);
-    leaveInOrder(assignment);
+    assignment.leaveInOrder();
     await this.#commits.settle(
       Math.min(longestWaitForCommitMs, (sessionTimeoutMs - revocationDeadlineMs) / 2),
     );
@@ -199,7 +199,7 @@ export class Membership implements GroupListener {
     if (assignment.isLost) return;
     for (const record of records) {
       if (!tracker.receive(record.offset)) continue;
-      if (this.#isWanted(record)) assignment.add(record, tracker);
+      if (isWanted(this.#layout, this.#context.queue, record)) assignment.add(record, tracker);
       else tracker.finish(record.offset);
     }
     tracker.passOver(lastOffset);
@@ -327,16 +327,10 @@ export class Membership implements GroupListener {
     this.#commits.follow(undefined);
   }
 
-  #isWanted(record: IncomingRecord): boolean {
-    const binding = this.#layout.bindings.get(record.topic);
-    if (binding === undefined) return true;
-    if (record.offset < (binding.from[record.partition] ?? 0)) return false;
-    return binding.filter === null || binding.filter.includes(manifestOf(record));
-  }
-
   /** Whatever ends kafkajs without a word is found here. */
   #look(): void {
     if (!this.isTrusted()) return;
+    this.#assignment?.detachOld();
     const { progress, settings, logger } = this.#context;
     const { silentMs } = progress;
     if (this.#member !== undefined && silentMs > settings.sessionTimeoutMs * 2)
@@ -344,9 +338,4 @@ export class Membership implements GroupListener {
     else if (performance.now() - this.#refreshedAt > settings.metadataMaxAgeMs)
       this.reread().catch((error) => logger.debug('The topology was not read', { error }));
   }
-}
-
-/** What is not finished is given back: it did not end this process. */
-function leaveInOrder({ trackers }: Assignment): void {
-  for (const tracker of trackers.values()) if (tracker.crashes.leave()) tracker.markDirty();
 }

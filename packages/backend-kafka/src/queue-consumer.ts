@@ -1,4 +1,4 @@
-import type { Delivery, Health, Logger, RetryOptions } from '@melange/core';
+import { type Delivery, type Health, type Logger, MelangeError, type RetryOptions } from '@melange/core';
 import type { Assignment } from './assignment.ts';
 import { Backpressure } from './backpressure.ts';
 import type { Copies } from './copies.ts';
@@ -23,6 +23,8 @@ export interface QueueConsumerContext {
 }
 
 const pauseAfterFailureMs = 1_000;
+/** Longest delay that a timer keeps. */
+const maxTimerMs = 2_147_483_647;
 /** After so many deliveries the rest of the process has its turn. */
 const deliveriesPerTurn = 256;
 
@@ -148,7 +150,34 @@ export class QueueConsumer implements Settlements {
   }
 
   retry(delivery: KafkaDelivery, options: RetryOptions): Promise<void> {
-    return this.#copied(delivery, 'retry', this.#copies.retry(delivery, options));
+    const copying = this.#copies.retry(delivery, options).catch((error: unknown) => {
+      if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
+      return error;
+    });
+    return this.#copied(delivery, 'retry', copying, (error) => this.#keep(delivery, options, error));
+  }
+
+  /** A record that fills its topic has no room for what a copy says besides: it waits here, and its key with it. */
+  #keep(delivery: KafkaDelivery, { delayMs = 0, because = 'failed' }: RetryOptions, error: unknown): void {
+    const { entry, attempt, redeliveries, message } = delivery;
+    const facts = { queue: this.queue, messageId: message.id, error };
+    this.#context.logger.warn('A message is too large for a copy in the retry topic; it waits here', facts);
+    entry.again = {
+      attempt: because === 'failed' ? attempt + 1 : attempt,
+      redeliveries: because === 'not-run' ? redeliveries : 0,
+    };
+    this.#putBackLater(delivery, delayMs);
+  }
+
+  #putBackLater(delivery: KafkaDelivery, delayMs: number): void {
+    setTimeout(
+      () => {
+        delivery.assignment.putBack(delivery.entry);
+        this.#schedulePump();
+      },
+      Math.min(delayMs, maxTimerMs),
+    );
+    this.#leaveBusy(delivery);
   }
 
   deadLetter: Settlements['deadLetter'] = (delivery, options) => {
@@ -156,18 +185,20 @@ export class QueueConsumer implements Settlements {
   };
 
   /** The record is finished here only when its copy is confirmed there. */
-  async #copied(delivery: KafkaDelivery, kind: string, copying: Promise<void>): Promise<void> {
+  async #copied(
+    delivery: KafkaDelivery,
+    kind: string,
+    copying: Promise<unknown>,
+    onImpossible: (error: unknown) => void = () => undefined,
+  ): Promise<void> {
     try {
-      await copying;
+      const impossible = await copying;
+      if (impossible !== undefined) return onImpossible(impossible);
     } catch (error) {
       const facts = { queue: this.queue, messageId: delivery.message.id, error };
       this.#context.logger.warn(`A ${kind} copy was not confirmed; the message comes again`, facts);
       this.#progress.copyFailed(error);
-      setTimeout(() => {
-        delivery.assignment.putBack(delivery.entry);
-        this.#schedulePump();
-      }, pauseAfterFailureMs);
-      this.#leaveBusy(delivery);
+      this.#putBackLater(delivery, pauseAfterFailureMs);
       throw error;
     }
     this.#progress.copySucceeded();

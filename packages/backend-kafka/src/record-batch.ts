@@ -21,6 +21,7 @@ const magicAt = 16;
 const headerBytes = 61;
 const format = 2;
 const codecMask = 0x07;
+const appendTime = 0x08;
 const transactional = 0x10;
 const control = 0x20;
 const abortMarker = 0;
@@ -52,7 +53,9 @@ export async function readRecordBatches(
     reader.at = at + magicAt + 5;
     const attributes = reader.int16();
     lastOffset = baseOffset + reader.int32();
-    reader.at += 16;
+    const firstTimestamp = reader.int64();
+    const maxTimestamp = reader.int64();
+    const appendedAt = (attributes & appendTime) === 0 ? undefined : maxTimestamp;
     const producerId = reader.int64();
     reader.at = at + headerBytes - 4;
     const count = reader.int32();
@@ -67,10 +70,13 @@ export async function readRecordBatches(
       if (count > 0 && isAbort(reader)) abortedProducers.delete(producerId);
     } else if (!isDropped) {
       const codec = attributes & codecMask;
-      if (codec === 0) readRecords({ topic, partition, bytes }, reader, end, baseOffset, count, records);
-      else {
+      const times = { firstTimestamp, appendedAt };
+      if (codec === 0) {
+        const fetched = { topic, partition, bytes, ...times };
+        readRecords(fetched, reader, end, baseOffset, count, records);
+      } else {
         const uncompressed = await decompress(codec, bytes.subarray(reader.at, end));
-        const fetched = { topic, partition, bytes: uncompressed };
+        const fetched = { topic, partition, bytes: uncompressed, ...times };
         readRecords(fetched, new ByteReader(uncompressed), uncompressed.length, baseOffset, count, records);
       }
     }
@@ -92,10 +98,11 @@ function readRecords(
     const next = reader.at + length;
     if (!(length > 0 && next <= end)) throw new RangeError('A record does not end in its batch.');
     // Attributes, of which there are none yet, and the time.
-    reader.at += 1;
+    const start = reader.at + 1;
+    reader.at = start;
     reader.skipVarint();
     const offset = baseOffset + reader.varint();
-    records.push(new FetchedRecord(fetched, offset, reader.at, next));
+    records.push(new FetchedRecord(fetched, offset, start, reader.at, next));
     reader.at = next;
   }
 }

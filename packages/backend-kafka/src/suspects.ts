@@ -1,4 +1,4 @@
-import type { Entry } from './assignment.ts';
+import type { Entry } from './entry.ts';
 
 /** Records that may have ended their process: one of a queue runs at a time, the others wait here. */
 export class Suspects {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { Assignment, type Entry } from '../src/assignment.ts';
+import { Assignment } from '../src/assignment.ts';
+import type { Entry } from '../src/entry.ts';
 import { PartitionTracker } from '../src/partition-tracker.ts';
 
 /** An assignment with records of these keys, at the offsets 0, 1, 2… */

@@ -3,8 +3,9 @@ import { Assignment } from '../src/assignment.ts';
 import { Backpressure } from '../src/backpressure.ts';
 import type { Copies } from '../src/copies.ts';
 import type { GroupMember } from '../src/kafka-client/index.ts';
-import { type IncomingRecord, toRetry } from '../src/kafka-message-mapper.ts';
+import type { IncomingRecord } from '../src/kafka-message-mapper.ts';
 import { PartitionTracker } from '../src/partition-tracker.ts';
+import { toRetry } from '../src/record-copies.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -9,18 +9,23 @@ const settling: ReadonlySet<string> = new Set([
   'GROUP_LOAD_IN_PROGRESS',
 ]);
 
+/** Answers that say what was asked for wrongly: no broker will ever answer otherwise. */
+const refused =
+  /^(INVALID_(TOPIC_EXCEPTION|PARTITIONS|REPLICATION_FACTOR|REPLICA_ASSIGNMENT|CONFIG)|POLICY_VIOLATION)$/;
+
 /** Name of a protocol error, such as `UNKNOWN_TOPIC_OR_PARTITION`, wherever in the chain of causes. */
 export function typeOf(error: unknown): string | undefined {
   for (
     let at = error as ErrorLike | undefined;
     at !== undefined && at !== null;
-    at = at.cause ?? at.originalError
+    at = at.cause ?? at.originalError ?? at.errors?.[0]
   )
     if (typeof at.type === 'string') return at.type;
   return undefined;
 }
 
 interface ErrorLike {
+  readonly errors?: readonly ErrorLike[];
   readonly name?: string;
   readonly message?: string;
   readonly type?: string;
@@ -42,12 +47,15 @@ export function isConnectionProblem(error: unknown): boolean {
 
 export function asMelangeError(error: unknown): MelangeError {
   if (MelangeError.is(error)) return error;
-  const { message = String(error) } = (error ?? {}) as ErrorLike;
+  const { errors, ...only } = (error ?? {}) as ErrorLike;
+  const message = errors?.[0]?.message ?? (error as ErrorLike | undefined)?.message ?? String(only);
   const type = typeOf(error);
   if (type?.includes('AUTHORIZATION') === true || type?.includes('SASL') === true)
     return new MelangeError('CONFIGURATION', `Kafka refuses: ${message}. Grant the ACLs of the README.`, {
       cause: error,
     });
+  if (type !== undefined && refused.test(type))
+    return new MelangeError('CONFIGURATION', `Kafka refuses: ${message} (${type}).`, { cause: error });
   return new BrokerUnavailableError(`Kafka does not answer as it should: ${message}`, { cause: error });
 }
 

@@ -1,4 +1,3 @@
-import type { Socket } from 'node:net';
 import type { Logger } from '@melange/core';
 import {
   type Admin,
@@ -15,10 +14,12 @@ import { readEveryCompression } from './compression.ts';
 import type { Commit, GroupListener, GroupMember, KafkaProducer, PartitionRange } from './contract.ts';
 import { asMelangeError, bounded, isConnectionProblem, isSettling, typeOf } from './errors.ts';
 import { Member } from './member.ts';
+import { writeNullHeaders } from './null-headers.ts';
 import { openProducer } from './producer.ts';
 import { recordsOf, requestOf } from './records.ts';
 import { restWhenIdle } from './request-queue.ts';
 import { retry } from './retry.ts';
+import { hidden, socketFactory } from './sockets.ts';
 
 const lookForLeadersEveryMs = 15;
 const settlingAttempts = 40;
@@ -36,24 +37,20 @@ export class KafkaClient {
   #cluster: Promise<Cluster> | undefined;
 
   constructor(options: KafkaBackendOptions, settings: KafkaSettings, logger: Logger) {
-    const { socketFactory, ssl, sasl } = options;
+    const { ssl, sasl } = options;
     this.#settings = settings;
     readEveryCompression();
     restWhenIdle();
+    writeNullHeaders();
     this.#kafka = new Kafka({
-      brokers: [...settings.brokers],
+      brokers: settings.brokers.map(hidden),
       clientId: settings.clientId,
       connectionTimeout: settings.connectTimeoutMs,
       requestTimeout: settings.requestTimeoutMs,
       retry,
       ...(ssl === undefined ? {} : { ssl }),
       ...(sasl === undefined ? {} : { sasl }),
-      ...(socketFactory === undefined
-        ? {}
-        : {
-            socketFactory: ({ host, port, ssl: secure, onConnect }): Socket =>
-              socketFactory({ host, port, ssl: secure ?? undefined, onConnect }),
-          }),
+      socketFactory: socketFactory(options.socketFactory),
       logLevel: logLevel.WARN,
       // What kafkajs calls an error it mostly mends by itself; what it does not reaches us as an error.
       logCreator:
@@ -70,7 +67,9 @@ export class KafkaClient {
         const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
         return topics[0]?.partitions.length;
       } catch (error) {
-        if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION') return undefined;
+        // There can be none of a name that Kafka does not take.
+        if (/^(UNKNOWN_TOPIC_OR_PARTITION|INVALID_TOPIC_EXCEPTION)$/.test(typeOf(error) ?? ''))
+          return undefined;
         throw error;
       }
     });

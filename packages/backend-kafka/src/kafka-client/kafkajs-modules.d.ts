@@ -5,3 +5,10 @@ declare module 'kafkajs/src/network/requestQueue/index.js' {
     scheduleCheckPendingRequests?(): void;
   }
 }
+
+declare module 'kafkajs/src/protocol/encoder.js' {
+  /** Writes numbers and bytes as Kafka has them. */
+  export default class Encoder {
+    writeVarIntBytes(value: Buffer | string | null): this;
+  }
+}

@@ -1,6 +1,7 @@
 import { CompressionTypes, type Kafka, Partitioners, type Producer } from 'kafkajs';
 import type { KafkaProducer, OutgoingItem } from './contract.ts';
 import { asMelangeError, bounded } from './errors.ts';
+import { headersFor } from './null-headers.ts';
 import { retry } from './retry.ts';
 
 /** Bounds of a producer, in ms. */
@@ -37,7 +38,7 @@ export async function openProducer(kafka: Kafka, settings: ProducerSettings): Pr
 interface SendMessage {
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  readonly headers: Record<string, Buffer>;
+  readonly headers: Record<string, Buffer | Buffer[]>;
   readonly item: OutgoingItem;
 }
 
@@ -63,7 +64,7 @@ async function send(
 ): Promise<void> {
   const messages = items.map((item) => {
     const { key, value, headers } = item.record;
-    const message: SendMessage = { key, value, headers: headers as Record<string, Buffer>, item };
+    const message: SendMessage = { key, value, headers: headersFor(headers), item };
     return message;
   });
   try {

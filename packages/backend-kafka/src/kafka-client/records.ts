@@ -37,10 +37,11 @@ export function recordsOf(
 
 const recordOf =
   (topic: string, partition: number) =>
-  ({ offset, key, value, headers }: KafkaMessage): IncomingRecord => ({
+  ({ offset, timestamp, key, value, headers }: KafkaMessage): IncomingRecord => ({
     topic,
     partition,
     offset: Number(offset),
+    timestamp: Number(timestamp),
     size: (key?.length ?? 0) + (value?.length ?? 0),
     key,
     value,

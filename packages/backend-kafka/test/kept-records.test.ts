@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest';
+import { Assignment } from '../src/assignment.ts';
+import type { Entry } from '../src/entry.ts';
+import type { FetchedRecord } from '../src/fetched-record.ts';
+import type { KafkaDelivery } from '../src/kafka-delivery.ts';
+import { fromRecord, type IncomingRecord } from '../src/kafka-message-mapper.ts';
+import { PartitionTracker } from '../src/partition-tracker.ts';
+import { readRecordBatches } from '../src/record-batch.ts';
+import { batchOf } from './support/encoding.ts';
+
+/** Records as they were fetched, of which each holds all of the fetch. */
+async function fetched(count: number, notBefore = 0): Promise<readonly FetchedRecord[]> {
+  const records = Array.from({ length: count }, (_, n) => ({
+    timestampDelta: n * 1_000,
+    key: Buffer.from(n < 10 ? 'busy' : `key-${n}`),
+    value: Buffer.alloc(1_000, n),
+    headers: {
+      message_id: Buffer.from(`id-${n}`),
+      twice: [Buffer.from('1'), Buffer.from('ž')],
+      melange_not_before: Buffer.from(`${notBefore}`),
+    },
+  }));
+  const bytes = await batchOf({ firstOffset: 0, records });
+  const read = await readRecordBatches({ topic: 'orders', partition: 0, bytes }, [], async () => bytes);
+  if (read === 'older-format') throw new Error(read);
+  return read.records;
+}
+
+/** Bytes that are in memory for a record. */
+function heldBy(record: IncomingRecord): number {
+  let held = 0;
+  record.visit?.({
+    value(bytes) {
+      held = bytes.buffer.byteLength;
+    },
+    header: () => undefined,
+  });
+  return held;
+}
+
+function holding(records: readonly FetchedRecord[]): Assignment {
+  const tracker = new PartitionTracker('orders', 0, 0, new Set());
+  const assignment = new Assignment(new Map([['orders/0', tracker]]), () => undefined);
+  for (const record of records) {
+    tracker.receive(record.offset);
+    assignment.add(record, tracker);
+  }
+  return assignment;
+}
+
+test('a record that lets go of its fetch is the same record', async () => {
+  const [one, other] = (await fetched(50)).slice(30) as [FetchedRecord, FetchedRecord];
+  const before = [fromRecord(one), one.timestamp, one.keyText, one.header('message_id'), one.size];
+  one.detach();
+  one.detach();
+  expect([fromRecord(one), one.timestamp, one.keyText, one.header('message_id'), one.size]).toEqual(before);
+  expect(heldBy(one)).toBeLessThan(2_000);
+  expect(fromRecord(other).id).toBe('id-31');
+});
+
+test('what waits for its time holds its own bytes only', async () => {
+  const records = await fetched(100, Date.now() + 3_600_000);
+  const assignment = holding(records);
+  expect(assignment.waiting).toBe(100);
+  expect(Math.max(...records.map(heldBy))).toBeLessThan(2_000);
+  assignment.drop();
+});
+
+test('what waits for its key, is in a handler, or not handed over, holds its own bytes only once it stays', async () => {
+  const records = await fetched(100);
+  const assignment = holding(records);
+  const inHandlers = [assignment.take(), assignment.take(), assignment.take()] as Entry[];
+  for (const entry of inHandlers) assignment.busy.add({ entry, slot: -1 } as unknown as KafkaDelivery);
+  const finished = inHandlers[1] as Entry;
+  assignment.putBack(inHandlers[2] as Entry);
+  assignment.detachOld();
+  expect(Math.min(...records.map(heldBy))).toBeGreaterThan(90_000);
+  assignment.detachOld();
+  expect(inHandlers.map(({ record }) => record.offset)).toEqual([0, 10, 11]);
+  expect(Math.max(...records.map(heldBy))).toBeLessThan(2_000);
+  assignment.finish(finished);
+});
