@@ -1,4 +1,4 @@
-import { checkSubscribeOptions } from '@melange/backend-kit';
+import { checkName, checkSubscribeOptions, type NameRules, Troubles } from '@melange/backend-kit';
 import {
   type Clock,
   type Delivery,
@@ -19,10 +19,12 @@ import {
   systemClock,
   TopicNotFoundError,
   TopologyConflictError,
-  warningLogger,
+  unfailingLogger,
 } from '@melange/core';
+import { checkDelayMs, checkWholeNumber } from '@melange/core/adapter';
+import { type Kept, MemoryBindings } from './memory-bindings.ts';
 import { copyMessage } from './memory-message-mapper.ts';
-import { atLeast, type MemoryBackendOptions } from './memory-options.ts';
+import type { MemoryBackendOptions } from './memory-options.ts';
 import { MemoryQueue } from './memory-queue.ts';
 import { MemorySubscription } from './memory-subscription.ts';
 
@@ -53,11 +55,11 @@ export const memoryCapabilities: {
   maxMessageBytes: undefined,
 };
 
-/** Which manifests a queue wants of a topic; `undefined` means all. */
-type Binding = Set<string> | undefined;
-
 /** The answer to every publish that has nothing to wait for. */
 const taken = Promise.resolve();
+
+/** Names are nobody else's here: as long and as strange as they like, but not empty. */
+const anyName: NameRules = { maxBytes: Number.MAX_SAFE_INTEGER };
 
 /** Takes messages in place of a queue. */
 type Interceptor = (message: Message) => Promise<void>;
@@ -74,26 +76,34 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   readonly #leaseMs: number | undefined;
   readonly #maxMessages: number;
   readonly #queues = new Map<string, MemoryQueue>();
-  readonly #topics = new Map<string, Map<string, Binding>>();
+  readonly #bindings = new MemoryBindings();
+  /** Subscriptions whose queue was deleted, by its name: they go on when it is declared again. */
+  readonly #orphans = new Map<string, readonly MemorySubscription[]>();
+  readonly #troubles: Troubles;
   readonly #interceptors = new Map<string, Interceptor>();
   #isClosed = false;
 
   /** @throws MelangeError `CONFIGURATION` when `maxMessages` or `leaseMs` is below 1. */
   constructor(options: MemoryBackendOptions = {}) {
-    this.#clock = options.clock ?? systemClock;
-    this.#logger = options.logger ?? warningLogger;
-    this.#leaseMs = options.leaseMs === undefined ? undefined : atLeast(1, 'leaseMs', options.leaseMs);
-    this.#maxMessages = atLeast(1, 'maxMessages', options.maxMessages ?? 1_000_000);
+    const { clock = systemClock, leaseMs, maxMessages = 1_000_000 } = options;
+    this.#clock = clock;
+    this.#logger = unfailingLogger(options.logger);
+    this.#leaseMs = leaseMs === undefined ? undefined : checkDelayMs('leaseMs', leaseMs, 1);
+    this.#maxMessages = checkWholeNumber('maxMessages', maxMessages, 1);
+    this.#troubles = new Troubles({ logger: this.#logger, monotonicNow: () => clock.monotonicNow() });
   }
 
   async declareTopic(name: string): Promise<void> {
     this.#assertOpen();
-    this.#topicOrNew(name);
+    checkName('topic', name, anyName);
+    this.#bindings.declareTopic(name);
   }
 
   async declareQueue(name: string, options: QueueOptions = {}): Promise<void> {
     this.#assertOpen();
-    const { topics = [], filter, deadLetterQueue } = options;
+    const { deadLetterQueue, topics = [] } = options;
+    for (const topic of topics) checkName('topic', topic, anyName);
+    for (const queue of [name, deadLetterQueue ?? name]) checkName('queue', queue, anyName);
     if (deadLetterQueue === name)
       throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
     const existing = this.#queues.get(name);
@@ -105,9 +115,10 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     }
     // All in one turn: declared twice at once, a queue must not be made twice and lose messages.
     if (deadLetterQueue !== undefined && !this.#queues.has(deadLetterQueue))
-      this.#queues.set(deadLetterQueue, this.#newQueue(deadLetterQueue, undefined));
-    if (existing === undefined) this.#queues.set(name, this.#newQueue(name, deadLetterQueue));
-    for (const topic of topics) this.#bind(topic, name, filter);
+      this.#makeQueue(deadLetterQueue, undefined);
+    if (existing === undefined) this.#makeQueue(name, deadLetterQueue);
+    const kept = this.#bindings.declare(name, options);
+    if (kept !== undefined) this.#warnOfKept(name, kept);
   }
 
   publishToQueue(
@@ -116,6 +127,7 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     options?: PublishOptions & { readonly delayMs?: number },
   ): Promise<void> {
     const target = this.#queues.get(queue);
+    if (options?.delayMs !== undefined && !isDelay(options.delayMs)) return refuseDelay(options.delayMs);
     const isPlain = target !== undefined && !this.#isClosed && this.#interceptors.size === 0;
     if (!isPlain || target.size + messages.length > this.#maxMessages)
       return this.#putIntoQueue(queue, messages, options?.delayMs);
@@ -129,7 +141,7 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     _options?: PublishOptions,
   ): Promise<void> {
     this.#assertOpen();
-    const bindings = this.#topics.get(topic);
+    const bindings = this.#bindings.of(topic);
     if (bindings === undefined) throw new TopicNotFoundError(topic);
     await this.#put(topic, messages, ({ manifest }) => {
       const targets: MemoryQueue[] = [];
@@ -157,24 +169,43 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     this.#assertOpen();
     const queue = this.#queues.get(name);
     if (queue === undefined) return { exists: false, depth: 0, deadLetterQueue: undefined };
-    return { exists: true, depth: queue.depth, deadLetterQueue: queue.settings.deadLetterQueue };
+    return {
+      exists: true,
+      depth: queue.depth,
+      inFlight: queue.inFlight,
+      deadLetterQueue: queue.settings.deadLetterQueue,
+      topics: this.#bindings.topicsOf(name),
+      filter: this.#bindings.filterOf(name),
+    };
   }
 
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
-    for (const bindings of this.#topics.values()) bindings.delete(name);
-    this.#queues.get(name)?.end('The queue was deleted.', new QueueNotFoundError(name));
-    this.#queues.delete(name);
+    this.#bindings.deleteQueue(name);
     this.#interceptors.delete(name);
+    const queue = this.#queues.get(name);
+    if (queue === undefined) return;
+    this.#queues.delete(name);
+    const orphans = queue.drop('The queue was deleted.', new QueueNotFoundError(name));
+    if (orphans.length === 0) return;
+    this.#orphans.set(name, orphans);
+    this.#troubles.begin(receivingFrom(name), 'it was deleted: declare it again, or end what consumes it');
   }
 
   async deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
-    this.#topics.delete(name);
+    this.#bindings.deleteTopic(name);
   }
 
   async health(): Promise<Health> {
     if (this.#isClosed) return { status: 'unhealthy', detail: 'closed' };
+    for (const [name, orphans] of this.#orphans) {
+      if (!orphans.every(({ isOver }) => isOver)) continue;
+      this.#orphans.delete(name);
+      this.#troubles.forget(receivingFrom(name));
+    }
+    const trouble = this.#troubles.health();
+    if (trouble.status !== 'healthy') return trouble;
     const full = [...this.#queues.values()].find(({ size }) => size >= this.#maxMessages);
     return full === undefined
       ? { status: 'healthy' }
@@ -193,8 +224,10 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   async close(): Promise<void> {
     this.#isClosed = true;
     for (const queue of this.#queues.values()) queue.end('The backend was closed.');
+    for (const orphan of [...this.#orphans.values()].flat()) orphan.end();
+    this.#orphans.clear();
     this.#queues.clear();
-    this.#topics.clear();
+    this.#bindings.clear();
     this.#interceptors.clear();
   }
 
@@ -277,6 +310,14 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     return true;
   }
 
+  #makeQueue(name: string, deadLetterQueue: string | undefined): void {
+    const queue = this.#newQueue(name, deadLetterQueue);
+    this.#queues.set(name, queue);
+    for (const orphan of this.#orphans.get(name) ?? []) if (!orphan.isOver) orphan.moveTo(queue);
+    this.#orphans.delete(name);
+    this.#troubles.end(receivingFrom(name));
+  }
+
   #newQueue(name: string, deadLetterQueue: string | undefined): MemoryQueue {
     return new MemoryQueue(name, {
       clock: this.#clock,
@@ -291,20 +332,13 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
     });
   }
 
-  #bind(topic: string, queue: string, filter: readonly string[] | undefined): void {
-    const bindings = this.#topicOrNew(topic);
-    const wanted = bindings.get(queue);
-    if (filter === undefined) bindings.set(queue, undefined);
-    else if (wanted !== undefined) for (const manifest of filter) wanted.add(manifest);
-    else if (!bindings.has(queue)) bindings.set(queue, new Set(filter));
-  }
-
-  #topicOrNew(name: string): Map<string, Binding> {
-    const existing = this.#topics.get(name);
-    if (existing !== undefined) return existing;
-    const bindings = new Map<string, Binding>();
-    this.#topics.set(name, bindings);
-    return bindings;
+  /** A declaration that asks for less than there is takes nothing away: it says so. */
+  #warnOfKept(queue: string, { topics, manifests }: Kept): void {
+    this.#logger.warn('a queue keeps what its declaration does not name any more', {
+      queue,
+      ...(topics.length > 0 && { topics, toRemoveTopics: 'removeTopics' }),
+      ...(manifests?.length !== 0 && { manifests: manifests ?? 'all', toRemoveManifests: 'replaceFilter' }),
+    });
   }
 
   #queue(name: string): MemoryQueue {
@@ -323,4 +357,16 @@ export class MemoryBackend implements MessagingBackend<typeof memoryCapabilities
   #assertOpen(): void {
     if (this.#isClosed) throw new MelangeError('CLOSED', 'The memory backend is closed.');
   }
+}
+
+function receivingFrom(queue: string): string {
+  return `receiving from queue "${queue}"`;
+}
+
+function isDelay(delayMs: number): boolean {
+  return delayMs >= 0 && delayMs < Number.POSITIVE_INFINITY;
+}
+
+async function refuseDelay(delayMs: number): Promise<void> {
+  checkDelayMs('delayMs', delayMs);
 }

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, MelangeError } from '@melange/core';
+import type { Clock, Logger } from '@melange/core';
 
 /** Settings of `MemoryBackend`. */
 export interface MemoryBackendOptions {
@@ -16,10 +16,4 @@ export interface MemoryBackendOptions {
   readonly clock?: Clock;
   /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
-}
-
-/** @throws MelangeError `CONFIGURATION` when the value is below `least`, or no number. */
-export function atLeast(least: number, name: string, value: number): number {
-  if (value >= least) return value;
-  throw new MelangeError('CONFIGURATION', `${name} must be at least ${least}, not ${value}.`);
 }

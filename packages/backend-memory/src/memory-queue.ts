@@ -52,6 +52,11 @@ export class MemoryQueue {
     return this.#ready.size + this.#parkedCount;
   }
 
+  /** Messages handed over and not settled. */
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
   /** Messages held, in flight and delayed ones included. */
   get size(): number {
     return this.depth + this.#inFlight.size + this.#delays.size;
@@ -122,13 +127,26 @@ export class MemoryQueue {
    * Ends everything: timers, subscriptions and deliveries.
    *
    * @param why told to whoever still handles a delivery.
-   * @param error what the subscriptions fail with. Default: they end well.
    */
-  end(why: string, error?: Error): void {
+  end(why: string): void {
+    for (const subscription of [...this.#subscriptions]) subscription.end();
+    this.#endDeliveries(why);
+  }
+
+  /** As `end`, but subscriptions that wait for the queue to be made again are left, and answered; the others fail. */
+  drop(why: string, error: Error): MemorySubscription[] {
+    const subscriptions = [...this.#subscriptions];
+    const waiting = subscriptions.filter(({ outlivesItsQueue }) => outlivesItsQueue);
+    for (const subscription of subscriptions) if (!subscription.outlivesItsQueue) subscription.end(error);
+    this.#subscriptions.length = 0;
+    this.#endDeliveries(why);
+    return waiting;
+  }
+
+  #endDeliveries(why: string): void {
     this.#isOver = true;
     for (const cancel of this.#delays) cancel();
     this.#delays.clear();
-    for (const subscription of [...this.#subscriptions]) subscription.end(error);
     // Those of subscriptions that were closed and still wait for their handlers are among them.
     for (const delivery of this.#inFlight.all()) {
       this.#inFlight.delete(delivery);

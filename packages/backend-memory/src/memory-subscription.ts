@@ -1,6 +1,5 @@
 import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
 import type { MemoryDelivery } from './memory-delivery.ts';
-import { atLeast } from './memory-options.ts';
 import type { MemoryQueue } from './memory-queue.ts';
 
 /** What a throwing receiver was given comes again after so long: at once would be a busy loop. */
@@ -9,7 +8,7 @@ const pauseAfterThrowMs = 1_000;
 /** An open intake of one queue. */
 export class MemorySubscription implements Subscription {
   readonly ended: Promise<void>;
-  readonly #queue: MemoryQueue;
+  #queue: MemoryQueue;
   readonly #maxInFlight: number;
   readonly #untilEmpty: boolean;
   readonly #receive: (delivery: Delivery) => void;
@@ -21,7 +20,7 @@ export class MemorySubscription implements Subscription {
 
   constructor(queue: MemoryQueue, options: SubscribeOptions, receive: (delivery: Delivery) => void) {
     this.#queue = queue;
-    this.#maxInFlight = atLeast(1, 'maxInFlight', options.maxInFlight);
+    this.#maxInFlight = options.maxInFlight;
     this.#untilEmpty = options.untilEmpty === true;
     this.#receive = receive;
     this.ended = new Promise((resolve, reject) => {
@@ -34,6 +33,22 @@ export class MemorySubscription implements Subscription {
 
   get hasRoom(): boolean {
     return this.#state === 'open' && this.#unsettled < this.#maxInFlight;
+  }
+
+  /** Nothing more is handed over: it was closed, or has ended. */
+  get isOver(): boolean {
+    return this.#state === 'over';
+  }
+
+  /** Whether it goes on with a queue that is made again under the name of a deleted one. */
+  get outlivesItsQueue(): boolean {
+    return !this.#untilEmpty;
+  }
+
+  /** Goes on with that queue. */
+  moveTo(queue: MemoryQueue): void {
+    this.#queue = queue;
+    queue.add(this);
   }
 
   async close(): Promise<void> {

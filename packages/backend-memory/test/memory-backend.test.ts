@@ -111,7 +111,41 @@ describe('bounds', () => {
     expect(inbox.seen).toEqual(['a#1', 'a#1']);
   });
 
-  test.each([{ maxMessages: 0 }, { maxMessages: Number.NaN }, { leaseMs: 0 }])('%j is refused', (options) => {
+  test('1,000,000 publishes in one turn, and as many messages in one', async () => {
+    const one = message('a');
+    const publishes: Promise<void>[] = [];
+    for (let count = 0; count < 500_000; count += 1) publishes.push(backend.publishToQueue('queue', [one]));
+    await Promise.all(publishes);
+    await backend.publishToQueue('queue', new Array(500_000).fill(one));
+    expect((await backend.describeQueue('queue')).depth).toBe(1_000_000);
+    await expect(backend.publishToQueue('queue', [one])).rejects.toEqual(code('PUBLISH_FAILED'));
+  });
+
+  test.each([Number.NaN, Number.POSITIVE_INFINITY, -1])('a delay of %d is refused', async (delayMs) => {
+    await expect(backend.publishToQueue('queue', [message('a')], { delayMs })).rejects.toEqual(
+      code('CONFIGURATION'),
+    );
+    expect((await backend.describeQueue('queue')).depth).toBe(0);
+  });
+
+  test('an empty name is refused before anything is made', async () => {
+    await expect(backend.declareQueue('')).rejects.toEqual(code('CONFIGURATION'));
+    await expect(backend.declareTopic('')).rejects.toEqual(code('CONFIGURATION'));
+    await expect(backend.declareQueue('new', { deadLetterQueue: '' })).rejects.toEqual(code('CONFIGURATION'));
+    await expect(backend.declareQueue('new', { topics: ['made', ''] })).rejects.toEqual(
+      code('CONFIGURATION'),
+    );
+    expect((await backend.describeQueue('new')).exists).toBe(false);
+    await expect(backend.publishToTopic('made', [])).rejects.toEqual(code('TOPIC_NOT_FOUND'));
+  });
+
+  test.each([
+    { maxMessages: 0 },
+    { maxMessages: 1.5 },
+    { maxMessages: Number.NaN },
+    { leaseMs: 0 },
+    { leaseMs: Number.POSITIVE_INFINITY },
+  ])('%j is refused', (options) => {
     expect(() => new MemoryBackend(options)).toThrow(code('CONFIGURATION'));
   });
 
@@ -309,15 +343,40 @@ describe('ends', () => {
     expect((await backend.describeQueue('new')).depth).toBe(1);
   });
 
-  test('deleting a queue fails its subscriptions and takes their deliveries away', async () => {
+  test('deleting a queue takes its deliveries away; its subscription goes on when it is declared again', async () => {
     const inbox = await open(backend, 'queue');
     await backend.publishToQueue('queue', [message('a')]);
     await settled();
     await backend.deleteQueue('queue');
-    await expect(inbox.subscription.ended).rejects.toEqual(code('QUEUE_NOT_FOUND'));
     expect(of(inbox, 'a').signal.aborted).toBe(true);
     await of(inbox, 'a').acknowledge();
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining('receiving from queue "queue"'),
+    });
+    await clock.advance(30_000);
+    expect(await backend.health()).toMatchObject({ status: 'unhealthy' });
+    await backend.declareQueue('queue');
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    await backend.publishToQueue('queue', [message('b')]);
+    await settled();
+    expect(inbox.seen).toEqual(['a#1', 'b#1']);
+    await of(inbox, 'b').acknowledge();
     await inbox.subscription.close();
+    await inbox.subscription.ended;
+  });
+
+  test('a deleted queue whose subscriptions are closed is nobody’s trouble; until empty it is an error', async () => {
+    const inbox = await open(backend, 'queue');
+    await backend.deleteQueue('queue');
+    await inbox.subscription.close();
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    await backend.declareQueue('queue');
+    await backend.publishToQueue('queue', [message('a'), message('b')]);
+    const emptying = await open(backend, 'queue', { maxInFlight: 1, untilEmpty: true });
+    await settled();
+    await backend.deleteQueue('queue');
+    await expect(emptying.subscription.ended).rejects.toEqual(code('QUEUE_NOT_FOUND'));
   });
 
   test('closing the backend also frees a subscription that waits for its last handler', async () => {
