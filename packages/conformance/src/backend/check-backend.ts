@@ -18,6 +18,7 @@ import { replay } from './replay.ts';
 import { retry } from './retry.ts';
 import { settle } from './settle.ts';
 import { shutdown } from './shutdown.ts';
+import { standingKeys } from './standing-keys.ts';
 import { subscribe } from './subscribe.ts';
 import { topicsAndFilters } from './topics-and-filters.ts';
 import { topology } from './topology.ts';
@@ -39,6 +40,7 @@ export const backendBehaviours: readonly BackendBehaviour[] = [
   ...outages,
   ...dispatcher,
   ...dispatcherOutcomes,
+  ...standingKeys,
   ...foreignMessages,
 ];
 

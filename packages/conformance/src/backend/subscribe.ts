@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { behaviours } from '../behaviour.ts';
+import { behaviours, pause } from '../behaviour.ts';
 import {
   type BackendBehaviour,
   type BackendContext,
@@ -35,6 +35,85 @@ export const subscribe: readonly BackendBehaviour[] = behaviours<BackendContext>
         assert.equal(delivery.signal.aborted, false);
         assert.equal(delivery.signal, delivery.signal, 'the signal is made once');
       }
+    },
+  },
+  {
+    id: 'nothing-before-it-resolves',
+    title: 'nothing is handed over before subscribe has resolved, however much waits',
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(100));
+      let isSubscribed = false;
+      let early = 0;
+      let seen = 0;
+      const subscription = await context.backend.subscribe(queue, { maxInFlight: 50 }, (delivery) => {
+        seen += 1;
+        if (!isSubscribed) early += 1;
+        void delivery.acknowledge();
+      });
+      isSubscribed = true;
+      await context.eventually('all were handed over', () => seen >= 100);
+      await context.soon(subscription.close(), 'closing the subscription');
+      assert.equal(early, 0, `${early} were handed over before subscribe resolved`);
+    },
+  },
+  {
+    id: 'senseless-max-in-flight',
+    title: 'a maxInFlight of 0, a fraction, a negative number, NaN or Infinity is refused with CONFIGURATION',
+    async run(context) {
+      const queue = await context.queue();
+      for (const maxInFlight of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])
+        await rejectsWith('CONFIGURATION', context.receive(queue, { maxInFlight }));
+      await context.backend.publishToQueue(queue, numbered(1));
+      await (await context.receive(queue)).take(1);
+    },
+  },
+  {
+    id: 'deleted-queue',
+    title:
+      'when its queue is deleted a subscription waits, health is degraded and says which, and it goes on when the queue is declared again',
+    async run(context) {
+      const queue = await context.queue();
+      const receiver = await context.receive(queue, { handle: (delivery) => delivery.acknowledge() });
+      await context.backend.publishToQueue(queue, numbered(1));
+      await receiver.take(1);
+      await context.backend.deleteQueue(queue);
+      await context.eventually('health is degraded', async () => {
+        const { status, detail = '' } = await context.backend.health();
+        return status !== 'healthy' && detail.includes(queue);
+      });
+      await context.backend.declareQueue(queue);
+      await context.backend.publishToQueue(queue, numbered(3));
+      await receiver.take(3);
+      await context.eventually(
+        'health is healthy again',
+        async () => (await context.backend.health()).status === 'healthy',
+      );
+      await context.soon(receiver.subscription.close(), 'closing the subscription');
+      await context.soon(receiver.subscription.ended, 'the end of the subscription');
+    },
+  },
+  {
+    id: 'throwing-receiver',
+    title: 'a receiver that throws is given its message again after a pause, and the others meanwhile',
+    async run(context) {
+      const queue = await context.queue();
+      const bad = message('bad');
+      let throws = 0;
+      const seen = new Set<string>();
+      const subscription = await context.backend.subscribe(queue, { maxInFlight: 5 }, (delivery) => {
+        if (delivery.message.id === bad.id && throws < 3) {
+          throws += 1;
+          throw new Error('a defect of the receiver: the suite throws it');
+        }
+        seen.add(delivery.message.id);
+        void delivery.acknowledge();
+      });
+      await context.backend.publishToQueue(queue, [bad, ...numbered(20)]);
+      await context.eventually('the others were handed over', () => seen.size >= 20);
+      await pause(Math.max(300, context.quietMs));
+      assert.ok(throws < 3, `${throws} times within ${Math.max(300, context.quietMs)} ms is a busy loop`);
+      await context.soon(subscription.close(), 'closing the subscription');
     },
   },
   {

@@ -136,6 +136,44 @@ export const topicsAndFilters: readonly BackendBehaviour[] = behaviours<BackendC
       },
     },
     {
+      id: 'filters-add-up',
+      title: 'declaring again with another filter adds to it, and without one lets everything through',
+      async run(context) {
+        const topic = await context.topic();
+        const queue = await context.queue({ topics: [topic], filter: ['A'] });
+        const receiver = await context.receive(queue, { handle: (delivery) => delivery.acknowledge() });
+        const seen = async (count: number) =>
+          (await receiver.take(count)).map((delivery) => delivery.message.manifest).sort();
+        const publish = () =>
+          context.backend.publishToTopic(
+            topic,
+            ['C', 'B', 'A'].map((manifest) => message('content', { manifest })),
+          );
+        await context.backend.declareQueue(queue, { topics: [topic], filter: ['B'] });
+        await publish();
+        assert.deepEqual(await seen(2), ['A', 'B']);
+        await receiver.staysQuiet(context.quietMs, 'nobody asked for C');
+        await context.backend.declareQueue(queue, { topics: [topic] });
+        await publish();
+        assert.deepEqual(await seen(3), ['A', 'B', 'C']);
+        await context.backend.declareQueue(queue, { topics: [topic], filter: ['A'] });
+        await publish();
+        assert.deepEqual(await seen(3), ['A', 'B', 'C'], 'a filter is never narrowed by itself');
+      },
+    },
+    {
+      id: 'replaces-a-filter',
+      title: 'with replaceFilter the filter is exactly what the declaration says',
+      async run(context) {
+        const topic = await context.topic();
+        const queue = await context.queue({ topics: [topic], filter: ['A', 'B'] });
+        await context.backend.declareQueue(queue, { topics: [topic], filter: ['B'], replaceFilter: true });
+        const last = message('last', { manifest: 'B' });
+        await context.backend.publishToTopic(topic, [message('no', { manifest: 'A' }), last]);
+        await arrivesAlone(await context.receive(queue), last.id, context.quietMs);
+      },
+    },
+    {
       id: 'order-of-a-topic',
       title: 'messages of a topic arrive in the order of publication',
       requires: needsCapability('ordered', 'the broker keeps no order among the messages of a topic'),

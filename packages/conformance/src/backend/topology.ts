@@ -67,6 +67,62 @@ export const topology: readonly BackendBehaviour[] = behaviours<BackendContext>(
     },
   },
   {
+    id: 'removes-topics-by-name',
+    title: 'removeTopics takes a topic away, one that it was not bound to too, and what came from it stays',
+    async run(context) {
+      const [first, second] = [await context.topic(), await context.topic()];
+      const queue = await context.queue({ topics: [first, second] });
+      const kept = message('kept');
+      await context.backend.publishToTopic(first, [kept]);
+      await context.backend.declareQueue(queue, { removeTopics: [first, context.topicName()] });
+      const later = message('later');
+      await context.backend.publishToTopic(first, [message('not bound any more')]);
+      await context.backend.publishToTopic(second, [later]);
+      const receiver = await context.receive(queue);
+      const deliveries = await receiver.take(context.capabilities.queuesKeepTopicMessages ? 2 : 1);
+      const ids = deliveries.map((delivery) => delivery.message.id);
+      assert.ok(ids.includes(later.id), 'the topic that was not removed is still bound');
+      await receiver.staysQuiet(context.quietMs, 'the other topic was removed');
+    },
+  },
+  {
+    id: 'describes-topics-and-filter',
+    title: 'describeQueue tells topics and filter, where the broker tells, as the declarations left them',
+    async run(context) {
+      const topics = [await context.topic(), await context.topic()].sort();
+      const [first = '', second = ''] = topics;
+      const queue = await context.queue({ topics: [first], filter: ['B', 'A'] });
+      const told = await context.backend.describeQueue(queue);
+      if (told.topics === undefined) return;
+      assert.deepEqual([told.topics, told.filter], [[first], ['A', 'B']]);
+      await context.backend.declareQueue(queue, { topics: [second], filter: ['C'] });
+      const both = await context.backend.describeQueue(queue);
+      assert.deepEqual([both.topics, both.filter], [topics, ['A', 'B', 'C']]);
+      await context.backend.declareQueue(queue, { topics: [second], removeTopics: [first] });
+      const all = await context.backend.describeQueue(queue);
+      assert.deepEqual([all.topics, all.filter], [[second], undefined]);
+    },
+  },
+  {
+    id: 'dead-letters-of-a-queue-made-again',
+    title: 'a queue that was deleted and made again under its name takes its dead letters like the first one',
+    async run(context) {
+      const deadLetterQueue = context.queueName();
+      const queue = context.queueName();
+      const sent = numbered(2);
+      for (const one of sent) {
+        await context.backend.declareQueue(queue, { deadLetterQueue });
+        await context.backend.publishToQueue(queue, [one]);
+        const receiver = await context.receive(queue);
+        await (await receiver.next()).deadLetter({ reason: 'test' });
+        await receiver.subscription.close();
+        await context.backend.deleteQueue(queue);
+      }
+      const dead = await (await context.receive(deadLetterQueue)).take(2);
+      assert.deepEqual(dead.map((one) => one.message.id).sort(), sent.map(({ id }) => id).sort());
+    },
+  },
+  {
     id: 'conflict',
     title: 'declaring with another dead-letter queue rejects with TOPOLOGY_CONFLICT, and changes nothing',
     async run(context) {
