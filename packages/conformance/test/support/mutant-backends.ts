@@ -4,6 +4,7 @@ import {
   MelangeError,
   type Message,
   type MessagingBackend,
+  type Subscription,
 } from '@melange/core';
 import {
   type Alter,
@@ -271,6 +272,125 @@ export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
         ? { content: Buffer.from(given, 'base64').toString('latin1') }
         : {},
     ),
+  ),
+  mutant('keeps the place of a message that is to wait', 'keys-in-trouble/many-failing-keys', (backend) => ({
+    subscribe: (queue, options, receive) =>
+      backend.subscribe(queue, options, (delivery) =>
+        receive(
+          altered(delivery, {
+            // Unsettled meanwhile, it counts against maxInFlight.
+            retry: async ({ delayMs = 0, ...rest } = {}) => {
+              await wait(delayMs * 20);
+              await delivery.retry(rest);
+            },
+          }),
+        ),
+      ),
+  })),
+  mutant('hands over before subscribe has resolved', 'subscribe/nothing-before-it-resolves', (backend) => ({
+    subscribe: async (queue, options, receive) => {
+      const subscription = await backend.subscribe(queue, options, receive);
+      await wait(20);
+      return subscription;
+    },
+  })),
+  mutant('takes any maxInFlight', 'subscribe/senseless-max-in-flight', (backend) => ({
+    subscribe: (queue, { maxInFlight, ...options }, receive) =>
+      backend.subscribe(
+        queue,
+        { ...options, maxInFlight: Math.max(1, Math.floor(maxInFlight) || 1) },
+        receive,
+      ),
+  })),
+  mutant('forgets the subscriptions of a deleted queue', 'subscribe/deleted-queue', (backend) => {
+    const open = new Map<string, Subscription[]>();
+    return {
+      subscribe: async (queue, options, receive) => {
+        const subscription = await backend.subscribe(queue, options, receive);
+        open.set(queue, [...(open.get(queue) ?? []), subscription]);
+        return subscription;
+      },
+      deleteQueue: async (name) => {
+        await backend.deleteQueue(name);
+        for (const subscription of open.get(name) ?? []) void subscription.close();
+      },
+    };
+  }),
+  mutant('is healthy though its queue is gone', 'subscribe/deleted-queue', () => ({
+    health: async () => ({ status: 'healthy' }),
+  })),
+  mutant(
+    'gives a receiver that throws its message again at once',
+    'subscribe/throwing-receiver',
+    (backend) => ({
+      subscribe: (queue, options, receive) =>
+        backend.subscribe(queue, options, (delivery) => {
+          try {
+            receive(delivery);
+          } catch {
+            void delivery.retry();
+          }
+        }),
+    }),
+  ),
+  mutant('stops at a receiver that throws', 'subscribe/throwing-receiver', (backend) => ({
+    subscribe: (queue, options, receive) => {
+      let isBroken = false;
+      return backend.subscribe(queue, options, (delivery) => {
+        if (isBroken) return;
+        try {
+          receive(delivery);
+        } catch {
+          isBroken = true;
+        }
+      });
+    },
+  })),
+  mutant('keeps the first filter', 'topics-and-filters/filters-add-up', (backend) => {
+    const declared = new Set<string>();
+    return {
+      declareQueue: async (name, options) => {
+        if (!declared.has(name)) await backend.declareQueue(name, options);
+        declared.add(name);
+      },
+    };
+  }),
+  mutant('makes the last filter the filter', 'topics-and-filters/filters-add-up', (backend) => ({
+    declareQueue: (name, options) => backend.declareQueue(name, { ...options, replaceFilter: true }),
+  })),
+  mutant('never replaces a filter', 'topics-and-filters/replaces-a-filter', (backend) => ({
+    declareQueue: (name, { replaceFilter: _, ...options } = {}) => backend.declareQueue(name, options),
+  })),
+  mutant('never removes a topic', 'topology/removes-topics-by-name', (backend) => ({
+    declareQueue: (name, { removeTopics: _, ...options } = {}) => backend.declareQueue(name, options),
+  })),
+  mutant('tells no filter', 'topology/describes-topics-and-filter', (backend) => ({
+    describeQueue: async (name) => ({ ...(await backend.describeQueue(name)), filter: undefined }),
+  })),
+  mutant(
+    'deduplicates dead letters by queue and sequence',
+    'topology/dead-letters-of-a-queue-made-again',
+    (backend) => {
+      const seen = new Set<string>();
+      return {
+        subscribe: (queue, options, receive) => {
+          let sequence = 0;
+          return backend.subscribe(queue, options, (delivery) => {
+            sequence += 1;
+            const copy = `${queue} ${sequence}`;
+            receive(
+              altered(delivery, {
+                deadLetter: async (why) => {
+                  if (seen.has(copy)) return delivery.acknowledge();
+                  seen.add(copy);
+                  await delivery.deadLetter(why);
+                },
+              }),
+            );
+          });
+        },
+      };
+    },
   ),
   mutant('never ends by itself', 'subscribe/until-empty', (backend) => ({
     subscribe: (queue, { maxInFlight }, receive) => backend.subscribe(queue, { maxInFlight }, receive),
