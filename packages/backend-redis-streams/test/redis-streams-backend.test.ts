@@ -117,10 +117,18 @@ describe.skipIf(!isHere)('on a Redis of its own (skipped where none can be start
     proxy.stall('to-client');
     const given = async () => ((await admin.xpending(`{melange}:stream:${queue}`, 'melange')) as [number])[0];
     await vi.waitFor(async () => expect(await given()).toBe(2), 10_000);
+    const stream = `{melange}:stream:${queue}`;
+    const idleMs = async () =>
+      ((await admin.xpending(stream, 'melange', '-', '+', 2)) as [string, string, number][])[1]?.[2] ?? 0;
+    await vi.waitFor(async () => expect(await idleMs()).toBeGreaterThan(3_000), 10_000);
     proxy.cut();
     proxy.resume();
     await vi.waitFor(() => expect(came).toHaveLength(2), 10_000);
-    expect(came.map(({ attempt }) => attempt)).toEqual([1, 1]);
+    // Its lease begins anew: nobody renewed it before it was heard of.
+    expect(await idleMs()).toBeLessThan(3_000);
+    await publisher.publishToQueue(queue, [message('third')]);
+    await vi.waitFor(() => expect(came).toHaveLength(3), 10_000);
+    expect(came.map(({ attempt, redeliveries }) => [attempt, redeliveries])).toEqual(Array(3).fill([1, 0]));
     await Promise.all([backend.close(), publisher.close()]);
   });
 
