@@ -69,6 +69,7 @@ class FramedDelivery implements Received {
   /** A retried copy is left to amqplib. */
   readonly attempt = 1;
   readonly redeliveries: number;
+  readonly isRedelivered: boolean;
   readonly end: number;
   readonly #bytes: Buffer;
   readonly #start: number;
@@ -79,14 +80,15 @@ class FramedDelivery implements Received {
     end: number,
     tag: number,
     message: Message,
-    redeliveries: number,
+    isRedelivered: boolean,
   ) {
     this.#bytes = bytes;
     this.#start = start;
     this.end = end;
     this.tag = tag;
     this.message = message;
-    this.redeliveries = redeliveries;
+    this.redeliveries = Number(isRedelivered);
+    this.isRedelivered = isRedelivered;
   }
 
   original(): Original {
@@ -120,7 +122,7 @@ function readDelivery(bytes: Buffer, start: number): FramedDelivery | undefined 
   const tagAt = method + 1 + (bytes[method] as number);
   const tag = readUint32(bytes, tagAt) * 0x100000000 + readUint32(bytes, tagAt + 4);
   const isRedelivered = ((bytes[tagAt + 8] as number) & 1) === 1;
-  return new FramedDelivery(bytes, start, end, tag, message, Number(isRedelivered));
+  return new FramedDelivery(bytes, start, end, tag, message, isRedelivered);
 }
 
 const flagsOfUnmarked = ownFlags | flagOf.contentType;

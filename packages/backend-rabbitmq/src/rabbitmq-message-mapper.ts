@@ -33,6 +33,8 @@ export interface Received {
   /** From 1. */
   readonly attempt: number;
   readonly redeliveries: number;
+  /** Whether the broker has handed it out before; a copy is a new message to it. */
+  readonly isRedelivered: boolean;
   original(): Original;
 }
 
@@ -43,6 +45,7 @@ export function receivedOf(delivered: AmqpMessage, countsDeliveries = true): Rec
   return {
     tag: delivered.fields.deliveryTag,
     message,
+    isRedelivered: delivered.fields.redelivered === true,
     ...countsOf(foreign.fields, delivered.fields.redelivered, countsDeliveries),
     // A foreign message without an id has the one that it was given.
     original: () => ({ message: { ...read(delivered, foreign), id: message.id }, foreign }),

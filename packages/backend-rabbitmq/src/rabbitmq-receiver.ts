@@ -201,6 +201,11 @@ export class RabbitMqReceiver implements Subscription {
     const { copies, givenBack } = this.#settings;
     const delivery = new RabbitMqDelivery(received, acknowledger, copies, givenBack, onSettled);
     unsettled.add(delivery);
+    if (!session.countsDeliveries && received.isRedelivered && delivery.redeliveries > 0) {
+      // A classic queue tells that it was handed out before, and not how often: a copy carries the count.
+      delivery.retry({ because: 'not-run' }).catch(() => undefined);
+      return;
+    }
     try {
       this.#receive(delivery);
     } catch (error) {

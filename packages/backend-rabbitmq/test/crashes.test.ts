@@ -6,10 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { QueuePublisher, SerializerRegistry, SimpleMessageDispatcher, silentLogger } from '@melange/core';
+import {
+  DeadLetterHeader,
+  type Delivery,
+  QueuePublisher,
+  SerializerRegistry,
+  SimpleMessageDispatcher,
+  silentLogger,
+} from '@melange/core';
 import { JsonSerializer } from '@melange/serializer-json';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { RabbitMqBackend } from '../src/index.ts';
+import { RabbitMqBackend, type RabbitMqQueueType } from '../src/index.ts';
 
 const url = process.env.RABBITMQ_URL ?? '';
 const worker = fileURLToPath(new URL('support/worker.ts', import.meta.url));
@@ -18,32 +25,36 @@ const serializers = new SerializerRegistry({ serializers: { json: new JsonSerial
 interface Scene {
   readonly backend: RabbitMqBackend;
   readonly queue: string;
-  start(): ChildProcess;
+  readonly dead: string;
+  start(...parameters: string[]): ChildProcess;
   /** What the workers have processed, repetitions included. */
   processed(): Promise<number[]>;
   publish(messages: number): Promise<void>;
   isEmpty(): Promise<boolean>;
 }
 
-async function scene(): Promise<Scene> {
+async function scene(type: RabbitMqQueueType = 'quorum'): Promise<Scene> {
   const backend = new RabbitMqBackend({ url, logger: silentLogger });
   const queue = `crashes-${randomUUID()}`;
+  const dead = `${queue}-dead`;
   const directory = await mkdtemp(join(tmpdir(), 'melange-crashes-'));
   const file = join(directory, 'processed');
   const workers: ChildProcess[] = [];
   await writeFile(file, '');
-  await backend.declareQueue(queue);
+  await backend.declareQueue(queue, { type, deadLetterQueue: dead });
   onTestFinished(async () => {
     for (const child of workers) child.kill('SIGKILL');
     await backend.deleteQueue(queue);
+    await backend.deleteQueue(dead);
     await backend.close();
     await rm(directory, { recursive: true });
   });
   return {
     backend,
     queue,
-    start() {
-      const child = spawn(process.execPath, ['--import', 'tsx', worker, url, queue, file], {
+    dead,
+    start(...parameters) {
+      const child = spawn(process.execPath, ['--import', 'tsx', worker, url, queue, file, ...parameters], {
         stdio: 'inherit',
       });
       workers.push(child);
@@ -109,6 +120,47 @@ describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL
     expect((await processed()).length).toBe(messages);
     expect(await isEmpty()).toBe(true);
   });
+
+  // Five redeliveries, and the start of the worker that finds it to be the sixth.
+  test.each(['quorum', 'classic'] as const)(
+    'a message that ends its process is dead-lettered in the end, and all others of its %s queue are processed',
+    { timeout: 240_000 },
+    async (type) => {
+      const { backend, dead, start, processed, publish, isEmpty } = await scene(type);
+      const messages = 1_000;
+      await publish(messages);
+      let crashes = 0;
+      const isOver = async (): Promise<boolean> =>
+        (await backend.describeQueue(dead)).depth === 1 && (await isEmpty());
+      let stop = (): void => undefined;
+      const supervisor = async (): Promise<void> => {
+        for (let isStopped = false; !isStopped; ) {
+          const child = start('500');
+          const exited = once(child, 'exit') as Promise<[number | null, string | null]>;
+          stop = () => {
+            isStopped = true;
+            child.kill('SIGTERM');
+          };
+          if ((await exited)[1] === 'SIGKILL') crashes += 1;
+        }
+      };
+      onTestFinished(() => stop());
+      const supervising = supervisor();
+      await vi.waitFor(async () => expect(await isOver()).toBe(true), { timeout: 200_000, interval: 200 });
+      stop();
+      await supervising;
+      const all = Array.from({ length: messages }, (_, n) => n).filter((n) => n !== 500);
+      expect([...new Set(await processed())].sort((one, other) => one - other)).toEqual(all);
+      expect(crashes).toBe(6);
+      const letters: Delivery[] = [];
+      await backend.subscribe(dead, { maxInFlight: 1 }, (delivery) => void letters.push(delivery));
+      await vi.waitFor(() => expect(letters).toHaveLength(1), patience);
+      expect(letters[0]?.message).toMatchObject({
+        content: '{"n":500}',
+        headers: { [DeadLetterHeader.reason]: 'crashed' },
+      });
+    },
+  );
 
   test('stopping in full flight, again and again, gives nothing back that was finished', {
     timeout: 120_000,
