@@ -10,6 +10,7 @@ import type {
   RetryPolicy,
   Serializer,
 } from '@melange/core';
+import type { FlowControl } from './flow/flow-control.ts';
 
 /** One broker, or several by name. */
 export type ServiceBackends = MessagingBackend | Readonly<Record<string, MessagingBackend>>;
@@ -85,6 +86,13 @@ export interface QueueDeclaration {
   readonly earlyAck?: boolean;
   /** How the cache is used. Default: as the service says. */
   readonly deduplication?: DeduplicationOptions;
+  /** How many messages are processed in which time: `rateLimit(…)` of `@melange/service/flow-control`. Default: no limit. */
+  readonly rateLimit?: FlowControl;
+  /**
+   * Stops intake while what the handlers need is away: `circuitBreaker(…)` of `@melange/service/flow-control`. One that
+   * several queues are given is one circuit. Default: none.
+   */
+  readonly circuitBreaker?: FlowControl;
   /** Consumers of your own, beside the handlers. Default: none. */
   readonly consumers?: readonly Consumer[];
 }

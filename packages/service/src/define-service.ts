@@ -8,9 +8,10 @@ import {
   systemClock,
   unfailingLogger,
 } from '@melange/core';
+import type { BatchOptions } from './batch/batcher.ts';
 import { consoleLogger } from './console-logger.ts';
 import type { ServiceDeclaration } from './declaration.ts';
-import { type AnyHandler, ServiceDefinition } from './definition.ts';
+import { type AnyBatchHandler, type AnyHandler, ServiceDefinition } from './definition.ts';
 import { ServiceInstance } from './instance.ts';
 import type { ServicePlan } from './plan.ts';
 import { type RunOptions, runUntilStopped } from './run.ts';
@@ -89,6 +90,11 @@ class DefinedService implements AnyService {
 
   on(queue: string, type: MessageClass, handler: AnyHandler): this {
     this.#definition.on(queue, type, handler);
+    return this;
+  }
+
+  onBatch(queue: string, type: MessageClass, options: BatchOptions, handle: AnyBatchHandler['handle']): this {
+    this.#definition.on(queue, type, { options, handle });
     return this;
   }
 

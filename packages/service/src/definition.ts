@@ -12,6 +12,7 @@ import {
   SerializerRegistry,
 } from '@melange/core';
 import { JsonSerializer } from '@melange/serializer-json';
+import { type BatchAnswer, Batcher, type BatchOptions } from './batch/batcher.ts';
 import type {
   BoundSend,
   BoundTopic,
@@ -21,10 +22,16 @@ import type {
   TopicDeclaration,
 } from './declaration.ts';
 import type { DestinationPlan, QueuePlan, ServicePlan } from './plan.ts';
-import type { HandlerContext } from './service.ts';
+import type { HandlerContext, ServiceBatchContext } from './service.ts';
 
 /** A handler of `on`, whatever its type. */
 export type AnyHandler = (message: never, context: HandlerContext) => MaybePromise<void>;
+
+/** A handler of `onBatch`, whatever its type. */
+export interface AnyBatchHandler {
+  readonly options: BatchOptions;
+  readonly handle: (messages: readonly never[], context: ServiceBatchContext) => MaybePromise<BatchAnswer>;
+}
 
 /** Name of the backend of a service that has one. */
 export const onlyBackend = 'default';
@@ -37,7 +44,7 @@ export class ServiceDefinition {
   readonly backends: Readonly<Record<string, MessagingBackend>>;
   readonly serializers: SerializerRegistry;
   readonly #serializersByName: Readonly<Record<string, Serializer>>;
-  readonly #handlers = new Map<string, Map<MessageClass, AnyHandler>>();
+  readonly #handlers = new Map<string, Map<MessageClass, AnyHandler | AnyBatchHandler>>();
   #isFixed = false;
 
   /** @throws MelangeError `CONFIGURATION` for what does not fit together. */
@@ -65,14 +72,26 @@ export class ServiceDefinition {
   }
 
   /** @throws MelangeError `CONFIGURATION` as `Service.on` does. */
-  on(queue: string, type: MessageClass, handler: AnyHandler): void {
-    this.queue(queue);
+  on(queue: string, type: MessageClass, handler: AnyHandler | AnyBatchHandler): void {
+    const { ordering } = this.queue(queue);
     const handlers = this.handlersOf(queue);
     if (this.#isFixed)
       throw this.#error(`it was started: give "${queue}" its handler for ${type.name} before.`);
     if (handlers.has(type)) throw this.#error(`"${queue}" has a handler for ${type.name} already.`);
     if (this.#readBy(type).length === 0)
       throw this.#error(`${type.name}, handled on "${queue}", is not among its messages: add it there.`);
+    if (typeof handler === 'object') {
+      if (ordering === 'queue')
+        throw this.#error(
+          `"${queue}" hands over one message at a time, as its ordering is "queue": no batches.`,
+        );
+      // Numbers that make no sense are told now.
+      new Batcher(
+        handler.options,
+        () => () => undefined,
+        () => undefined,
+      );
+    }
     handlers.set(type, handler);
     this.#handlers.set(queue, handlers);
   }
@@ -89,12 +108,16 @@ export class ServiceDefinition {
     throw this.#error(`it has no queue "${name}"; its queues: ${this.queues.join(', ') || 'none'}.`);
   }
 
-  handlersOf(queue: string): Map<MessageClass, AnyHandler> {
+  handlersOf(queue: string): Map<MessageClass, AnyHandler | AnyBatchHandler> {
     return this.#handlers.get(queue) ?? new Map();
   }
 
   concurrencyOf(queue: string): number {
-    return this.queue(queue).concurrency ?? defaultConcurrency;
+    const handlers = [...this.handlersOf(queue).values()];
+    const inBatches = handlers.map((handler) =>
+      typeof handler === 'object' ? handler.options.maxMessages : 0,
+    );
+    return this.queue(queue).concurrency ?? Math.max(defaultConcurrency, ...inBatches);
   }
 
   /** Where a queue lives. */

@@ -1,3 +1,5 @@
+export { BatchConsumer, type BatchContext, type BatchHandler } from './batch/batch-consumer.ts';
+export type { BatchAnswer, BatchOptions, BatchResult } from './batch/batcher.ts';
 export type {
   BoundSend,
   BoundTopic,
@@ -16,6 +18,8 @@ export type {
   AnyService,
   HandlerContext,
   Service,
+  ServiceBatchContext,
+  ServiceBatchHandler,
   ServiceHandler,
   ServiceHealth,
   ServicePublishing,

@@ -5,6 +5,7 @@ import {
   combineHealth,
   type DeduplicationCache,
   type DispatcherCounters,
+  type Handler,
   type Health,
   type Logger,
   MelangeError,
@@ -12,8 +13,12 @@ import {
   type MessageDispatcherOptions,
   type MessagingBackend,
   SingleDispatchConsumer,
+  systemClock,
 } from '@melange/core';
-import type { ServiceDefinition } from './definition.ts';
+import { Batcher, type Wait } from './batch/batcher.ts';
+import { MessagesContext } from './batch/service-batch-context.ts';
+import type { AnyBatchHandler, AnyHandler, ServiceDefinition } from './definition.ts';
+import type { FlowControl, FlowEnvironment, StartedFlowControl } from './flow/flow-control.ts';
 import { MessageContext } from './handler-context.ts';
 import { Publishing } from './publishing.ts';
 import type { ServiceHealth, StartOptions } from './service.ts';
@@ -25,6 +30,10 @@ export interface Environment {
   readonly cache: DeduplicationCache | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** What flow control is given besides. */
+  readonly flow?: Pick<FlowEnvironment, 'limiter' | 'onHeld'>;
+  /** How batches wait for more messages. Default: the machine's time. */
+  readonly wait?: Wait;
   /** What every dispatcher is given besides. */
   readonly dispatcherOptions?: Partial<MessageDispatcherOptions>;
   /** What accompanies every consumption. */
@@ -45,6 +54,8 @@ export class ServiceInstance {
   readonly #environment: Environment;
   readonly #dispatchers = new Map<string, MessageDispatcher>();
   readonly #loops: Promise<void>[] = [];
+  /** Begun once, also where several queues share it. */
+  readonly #flow = new Map<FlowControl, StartedFlowControl>();
   readonly #stopping = new AbortController();
   #state: State = 'defined';
   #starting: Promise<void> | undefined;
@@ -95,7 +106,11 @@ export class ServiceInstance {
       serializers: definition.serializers,
       backend: this.#environment.backends[definition.backendOf(queue)] as MessagingBackend,
       concurrency: definition.concurrencyOf(queue),
-      middleware: [...(declaration.middleware ?? []), ...middleware],
+      middleware: [
+        ...this.#flowOf(queue).map((flow) => flow.middleware),
+        ...(declaration.middleware ?? []),
+        ...middleware,
+      ],
       logger,
       clock,
       ...dispatcherOptions,
@@ -104,20 +119,43 @@ export class ServiceInstance {
     const handlers = definition.handlersOf(queue);
     if (handlers.size > 0) {
       const consumer = new SingleDispatchConsumer(definition.name);
-      for (const [type, handler] of handlers) {
-        consumer.on(type, (message, context: ConsumeContext) =>
-          handler(message as never, new MessageContext(queue, context, this.publishing, logger)),
-        );
-      }
+      for (const [type, handler] of handlers) consumer.on(type, this.#handlerOf(queue, handler));
       dispatcher.attachConsumer(consumer);
     }
     for (const consumer of consumers) dispatcher.attachConsumer(consumer);
     return dispatcher;
   }
 
-  /** Messages that are processed at this moment. */
+  /** Outermost first: what waits for its rate is not what tries whether a circuit may close. */
+  #flowOf(queue: string): readonly StartedFlowControl[] {
+    const { rateLimit, circuitBreaker } = this.#definition.queue(queue);
+    return [rateLimit, circuitBreaker].flatMap((flow) => (flow === undefined ? [] : [this.#started(flow)]));
+  }
+
+  #started(flow: FlowControl): StartedFlowControl {
+    const { clock, logger, flow: more } = this.#environment;
+    const { signal } = this.#stopping;
+    const started = this.#flow.get(flow) ?? flow.start({ clock, logger, signal, ...more });
+    this.#flow.set(flow, started);
+    return started;
+  }
+
+  #handlerOf(queue: string, handler: AnyHandler | AnyBatchHandler): Handler<object> {
+    const { publishing } = this;
+    const { logger, wait = systemClock.schedule } = this.#environment;
+    const contextOf = (context: ConsumeContext) => new MessageContext(queue, context, publishing, logger);
+    if (typeof handler === 'function')
+      return (message, context) => handler(message as never, contextOf(context));
+    const batcher = new Batcher(handler.options, wait, (messages, contexts) =>
+      handler.handle(messages, new MessagesContext(queue, contexts.map(contextOf), publishing, logger)),
+    );
+    return (message, context) => batcher.add(message as never, context);
+  }
+
+  /** Messages that are processed at this moment, without those that flow control holds. */
   get running(): number {
     let running = 0;
+    for (const { held } of this.#flow.values()) running -= held;
     for (const dispatcher of this.#dispatchers.values()) running += dispatcher.running;
     return running;
   }
@@ -132,12 +170,26 @@ export class ServiceInstance {
     const { backends } = this.#environment;
     const [ofBackends, ofQueues] = await Promise.all([
       healthOfEach(Object.entries(backends)),
-      healthOfEach([...this.#dispatchers]),
+      healthOfEach(
+        [...this.#dispatchers].map(([queue, dispatcher]) => [queue, this.#partsOf(queue, dispatcher)]),
+      ),
     ]);
     const parts: Record<string, Health> = { service: this.#healthOfState() };
     for (const [name, health] of Object.entries(ofBackends)) parts[`backend "${name}"`] = health;
     for (const [name, health] of Object.entries(ofQueues)) parts[`queue "${name}"`] = health;
     return { ...combineHealth(parts), queues: ofQueues, backends: ofBackends };
+  }
+
+  #partsOf(queue: string, dispatcher: MessageDispatcher): { health(): Promise<Health> } {
+    const health = async (): Promise<Health> => {
+      const { rateLimit, circuitBreaker } = this.#definition.queue(queue);
+      return combineHealth({
+        dispatcher: await dispatcher.health(),
+        ...(rateLimit && { 'rate limit': this.#started(rateLimit).health() }),
+        ...(circuitBreaker && { 'circuit breaker': this.#started(circuitBreaker).health() }),
+      });
+    };
+    return { health };
   }
 
   #healthOfState(): Health {

@@ -14,6 +14,7 @@ import type {
   PublishToQueueOptions,
   SerializerRegistry,
 } from '@melange/core';
+import type { BatchAnswer, BatchOptions } from './batch/batcher.ts';
 import type { ServicePlan } from './plan.ts';
 import type { RunOptions } from './run.ts';
 import type { Handling, InstanceOf, Readable, ServiceShape, Unhandled } from './shape.ts';
@@ -96,6 +97,22 @@ export interface Service<Shape extends ServiceShape = ServiceShape, Handled exte
     handler: ServiceHandler<InstanceOf<Type>, Shape>,
   ): Service<Shape, Handled | Handling<Queue, Type>>;
 
+  /**
+   * As `on`, with many messages in one call: as many as come within `maxWaitMs`, up to `maxMessages`. The handler answers
+   * nothing when all are done, or one result for each, as `Promise.allSettled` does; what it throws counts for all. Claims,
+   * retries and dead letters are each message's own, and a message that failed before comes alone. With `ordering: 'key'` a
+   * batch has at most one message of a key.
+   *
+   * @throws MelangeError `CONFIGURATION` as `on`; for numbers that make no sense; for a queue with `ordering: 'queue'`, which
+   * hands over one message at a time.
+   */
+  onBatch<Queue extends Shape['queues'], Type extends MessageClass>(
+    queue: Queue,
+    type: Type & Readable<Shape, Type> & Unhandled<Handled, Queue, Type>,
+    options: BatchOptions,
+    handler: ServiceBatchHandler<InstanceOf<Type>, Shape>,
+  ): Service<Shape, Handled | Handling<Queue, Type>>;
+
   /** The same service in memory, in time that passes only when it is told to. This one is not started by it. */
   test(options?: ServiceTestOptions): Promise<ServiceTest<Shape>>;
 }
@@ -105,6 +122,25 @@ export type ServiceHandler<Message, Shape extends ServiceShape = ServiceShape> =
   message: Message,
   context: HandlerContext<Shape>,
 ) => MaybePromise<void>;
+
+/** Processes many messages of one type in one call. */
+export type ServiceBatchHandler<Message, Shape extends ServiceShape = ServiceShape> = (
+  messages: readonly Message[],
+  context: ServiceBatchContext<Shape>,
+) => MaybePromise<BatchAnswer>;
+
+/** What a batch handler is given besides the messages. What it publishes by itself follows from no single message. */
+export interface ServiceBatchContext<Shape extends ServiceShape = ServiceShape>
+  extends ServicePublishing<Shape> {
+  /** Name of the queue that the messages came from. */
+  readonly queue: string;
+  /** The context of each message, in the order of the messages: what is published by it follows from that message. */
+  readonly contexts: readonly HandlerContext<Shape>[];
+  /** Aborted when the work on every one of the messages will not count any more. */
+  readonly signal: AbortSignal;
+  /** The service's logger. */
+  readonly logger: Logger;
+}
 
 /** What a service can publish. Each method stands alone: `const { publish } = context`. */
 export interface ServicePublishing<Shape extends ServiceShape = ServiceShape> {

@@ -16,6 +16,7 @@ import { type Duration, durationMs } from './duration.ts';
 import { Recorder } from './recorder.ts';
 import type { ReportedError, ServiceTest, ServiceTestOptions } from './service-test.ts';
 import { VirtualClock } from './virtual-clock.ts';
+import { virtualLimiter } from './virtual-limiter.ts';
 
 /** Starts the service in memory, in virtual time. */
 export async function startServiceTest(
@@ -34,7 +35,7 @@ class MemoryTest implements ServiceTest {
   readonly #recorder: Recorder;
   readonly #instance: ServiceInstance;
   readonly #errors: ReportedError[] = [];
-  /** Told when a message was processed. */
+  /** Told when a message was processed, or is held. */
   #onProgress: () => void = () => undefined;
   /** Calls of `deliver` and the like that are not settled. */
   #waiting = 0;
@@ -53,6 +54,15 @@ class MemoryTest implements ServiceTest {
       cache: isDeduplicated ? new MemoryDeduplicationCache({ clock }) : undefined,
       logger,
       clock,
+      flow: {
+        limiter: (count, perMs) => virtualLimiter(clock, count, perMs),
+        onHeld: () => this.#onProgress(),
+      },
+      // A batch has the messages that are there: time passes only when it is told to.
+      wait: (callback) => {
+        const due = setImmediate(() => setImmediate(callback));
+        return () => clearImmediate(due);
+      },
       dispatcherOptions: { random: () => 0 },
       consumeOptions: {
         onException: (error, context) => this.#errors.push({ error, ...context }),

@@ -1,0 +1,341 @@
+import { MemoryBackend } from '@melange/backend-memory';
+import {
+  fixedDelays,
+  QueuePublisher,
+  Reject,
+  SerializerRegistry,
+  SimpleMessageDispatcher,
+  SingleDispatchConsumer,
+  silentLogger,
+} from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
+import { defineService } from '@melange/service';
+import { circuitBreaker, type FlowControl, rateLimit } from '@melange/service/flow-control';
+import { RateLimiterMemory } from 'rate-limiter-flexible';
+import { afterEach, describe, expect, it } from 'vitest';
+import { VirtualClock } from '../src/testing/virtual-clock.ts';
+import { InvoicePaid, OrderPlaced } from './support/messages.ts';
+import { Collected } from './support/promises.ts';
+import { RecordingLogger } from './support/recording-logger.ts';
+
+const tests: { stop(): Promise<void> }[] = [];
+afterEach(() => Promise.all(tests.splice(0).map((test) => test.stop())));
+
+const orders = (count: number): OrderPlaced[] =>
+  Array.from({ length: count }, (_, index) => new OrderPlaced({ id: String(index + 1) }));
+
+/** The service in virtual time; its handler fails while `isDown`. */
+async function downstream(queue: object, retry = fixedDelays([1_000, 1_000])) {
+  const state = { isDown: true, runs: [] as string[] };
+  const service = defineService({
+    name: 'billing',
+    backend: new MemoryBackend(),
+    messages: [OrderPlaced, InvoicePaid],
+    queues: {
+      orders: { deadLetterQueue: 'orders-dead', retry, concurrency: 4, ...queue },
+      invoices: { circuitBreaker: (queue as { circuitBreaker?: FlowControl }).circuitBreaker as FlowControl },
+    },
+  })
+    .on('orders', OrderPlaced, ({ id }, { attempt }) => {
+      state.runs.push(`${id}#${attempt}`);
+      if (id === 'bad') throw new Reject('never');
+      if (state.isDown) throw new Error('no database');
+    })
+    .on('invoices', InvoicePaid, () => void state.runs.push('invoice'));
+  const t = await service.test();
+  tests.push(t);
+  return { t, state };
+}
+
+describe('a circuit breaker', () => {
+  const three = () => circuitBreaker({ failures: 3, halfOpenAfterMs: 10_000 });
+
+  it('opens after so many failures in a row: no message runs, none uses up an attempt, intake waits', async () => {
+    const { t, state } = await downstream({ circuitBreaker: three(), concurrency: 1 });
+    await t.deliverAll('orders', orders(20));
+    expect(state.runs).toEqual(['1#1', '2#1', '3#1']);
+    expect(t.counters().orders).toMatchObject({ received: 4, retried: 3 });
+    await t.advance('9s');
+    expect(state.runs).toHaveLength(3);
+    expect(t.counters().orders?.received).toBe(4);
+  });
+
+  it('lets one message try, stays open when that fails, and closes when it succeeds', async () => {
+    const { t, state } = await downstream({ circuitBreaker: three(), concurrency: 2 });
+    await t.deliverAll('orders', orders(10));
+    const before = state.runs.length;
+    await t.advance('10s');
+    expect(state.runs).toHaveLength(before + 1);
+    await t.advance('10s');
+    expect(state.runs).toHaveLength(before + 2);
+    state.isDown = false;
+    await t.advance('1 minute');
+    expect(t.counters().orders).toMatchObject({ acknowledged: 10, deadLettered: 0 });
+  });
+
+  it('has messages outlive an outage that is longer than all their attempts', async () => {
+    const { t, state } = await downstream({ circuitBreaker: three() });
+    await t.deliverAll('orders', orders(4));
+    await t.advance('20 minutes');
+    state.isDown = false;
+    await t.advance('2 minutes');
+    expect(t.counters().orders).toMatchObject({ acknowledged: 4 });
+    expect(t.deadLetters('orders')).toEqual([]);
+    // Only what ran while the circuit was closed: the first failures, and none of those that tried.
+    expect(state.runs.every((run) => Number(run.split('#')[1]) <= 2)).toBe(true);
+  });
+
+  it('counts the share of failures where it is told to', async () => {
+    const failureRate = { above: 0.5, of: 4 };
+    const { t, state } = await downstream({
+      circuitBreaker: circuitBreaker({ failureRate }),
+      concurrency: 1,
+    });
+    await t.deliverAll('orders', orders(10));
+    expect(state.runs).toHaveLength(4);
+  });
+
+  it('is not opened by what says something of its message only', async () => {
+    const { t, state } = await downstream({ circuitBreaker: three() });
+    await t.deliverAll(
+      'orders',
+      Array.from({ length: 10 }, () => new OrderPlaced({ id: 'bad' })),
+    );
+    expect(state.runs).toHaveLength(10);
+    expect(t.deadLetters('orders')).toHaveLength(10);
+  });
+
+  it('is opened by the errors that it is told, and no others', async () => {
+    const isFailure = (error: unknown): boolean => (error as Error).message === 'another';
+    const { t, state } = await downstream({ circuitBreaker: circuitBreaker({ failures: 1, isFailure }) });
+    await t.deliverAll('orders', orders(4));
+    expect(state.runs).toHaveLength(4);
+  });
+
+  it('is one for all the queues that it is given to', async () => {
+    const { t, state } = await downstream({ circuitBreaker: three(), concurrency: 1 });
+    await t.deliverAll('orders', orders(5));
+    await t.deliver('invoices', new InvoicePaid({ orderId: '1' }));
+    expect(state.runs).not.toContain('invoice');
+    state.isDown = false;
+    await t.advance('1 minute');
+    expect(state.runs).toContain('invoice');
+  });
+
+  it('keeps the order of a key', async () => {
+    const { t, state } = await downstream(
+      { circuitBreaker: three(), ordering: 'key' },
+      fixedDelays([1_000, 1_000, 1_000, 1_000, 1_000]),
+    );
+    await t.deliverAll('orders', orders(3), { key: 'a' });
+    await t.advance('1 h');
+    state.isDown = false;
+    state.runs.length = 0;
+    await t.advance('1 minute');
+    expect(state.runs.map((run) => run.split('#')[0])).toEqual(['1', '2', '3']);
+  });
+
+  it.each([
+    [{ failures: 0 }, 'failures'],
+    [{ halfOpenAfterMs: -1 }, 'halfOpenAfterMs'],
+    [{ failureRate: { above: 1, of: 10 } }, 'failureRate.above'],
+    [{ failureRate: { above: 0.5, of: 0 } }, 'failureRate.of'],
+  ])('refuses %j', (options, message) => {
+    expect(() => circuitBreaker(options)).toThrow(message);
+  });
+});
+
+describe('a circuit breaker of a service that runs', () => {
+  it('is told in health and in two lines, and what it holds goes back when the service stops', async () => {
+    const logger = new RecordingLogger();
+    const backend = new MemoryBackend();
+    const runs = new Collected<string>();
+    const billing = defineService({
+      name: 'billing',
+      backend,
+      messages: [OrderPlaced],
+      queues: {
+        orders: {
+          circuitBreaker: circuitBreaker({ failures: 1, halfOpenAfterMs: 3_600_000 }),
+          concurrency: 1,
+        },
+      },
+      sends: { orders: [OrderPlaced] },
+      closesResources: false,
+      logger,
+    }).on('orders', OrderPlaced, ({ id }) => {
+      runs.push(id);
+      throw new Error('no database');
+    });
+    await billing.start();
+    expect(await billing.health()).toMatchObject({ status: 'healthy' });
+    await billing.sendBatch(
+      'orders',
+      orders(3).map((value) => ({ value })),
+    );
+    await runs.reach(1);
+    await expect.poll(async () => (await billing.health()).status).toBe('degraded');
+    expect((await billing.health()).queues.orders).toMatchObject({
+      status: 'degraded',
+      detail: 'circuit breaker: the circuit is open for 0 s: no database',
+    });
+    expect(logger.lines.items.filter(({ message }) => message.includes('circuit'))).toHaveLength(1);
+    await expect.poll(() => billing.counters().orders?.received).toBe(2);
+    await billing.stop();
+    expect(runs.items).toEqual(['1']);
+    // The second and third untouched; the first waits for its retry.
+    await expect.poll(async () => (await backend.describeQueue('orders')).depth).toBe(2);
+    await backend.close();
+  });
+});
+
+describe('a rate limit', () => {
+  it('by queue lets so many through in a time, and has the others wait in their place', async () => {
+    const limit = rateLimit({ messages: 3, perMs: 1_000 });
+    const { t, state } = await downstream({ rateLimit: limit, concurrency: 2 });
+    state.isDown = false;
+    await t.deliverAll('orders', orders(10));
+    expect(state.runs).toHaveLength(3);
+    expect(t.counters().orders?.received).toBe(5);
+    await t.advance('1s');
+    expect(state.runs).toHaveLength(6);
+    await t.advance('2s');
+    expect(state.runs).toHaveLength(10);
+    expect(state.runs.every((run) => run.endsWith('#1'))).toBe(true);
+  });
+
+  it('by key holds up that key only, in order, and uses up no attempt', async () => {
+    const limit = rateLimit({ messages: 1, perMs: 1_000, by: 'key' });
+    const { t, state } = await downstream({ rateLimit: limit, ordering: 'key' });
+    state.isDown = false;
+    await t.deliverAll('orders', orders(3), { key: 'a' });
+    await t.deliver('orders', new OrderPlaced({ id: 'other' }), { key: 'b' });
+    await t.deliver('orders', new OrderPlaced({ id: 'without' }));
+    expect(state.runs).toEqual(['1#1', 'other#1', 'without#1']);
+    await t.advance('2s');
+    expect(state.runs.slice(3)).toEqual(['2#1', '3#1']);
+  });
+
+  it.each([
+    [{ messages: 0, perMs: 1 }, 'messages'],
+    [{ messages: 1, perMs: Number.NaN }, 'perMs'],
+  ])('refuses %j', (options, message) => {
+    expect(() => rateLimit(options)).toThrow(message);
+  });
+});
+
+describe('for a dispatcher, without a service', () => {
+  const json = new JsonSerializer([OrderPlaced]);
+  const serializers = new SerializerRegistry({ serializers: { json }, default: 'json' });
+
+  const consumed = async (
+    flow: FlowControl,
+    handle: (id: string) => void,
+    environment: Parameters<FlowControl['start']>[0] = {},
+  ) => {
+    const backend = new MemoryBackend();
+    await backend.declareQueue('orders');
+    const publisher = new QueuePublisher({ backend, serializers });
+    await publisher.publishBatch(
+      'orders',
+      orders(5).map((value) => ({ value })),
+    );
+    const started = flow.start({ logger: silentLogger, ...environment });
+    const consumer = new SingleDispatchConsumer('billing').on(OrderPlaced, ({ id }) => handle(id));
+    const options = { backend, serializers, middleware: [started.middleware], logger: silentLogger };
+    return {
+      backend,
+      dispatcher: new SimpleMessageDispatcher(consumer, options),
+      health: () => started.health(),
+    };
+  };
+
+  it('a rate limit is a middleware, counted by rate-limiter-flexible', async () => {
+    const begun = performance.now();
+    const times: number[] = [];
+    const { dispatcher } = await consumed(rateLimit({ messages: 2, perMs: 200 }), () => {
+      times.push(performance.now() - begun);
+    });
+    await dispatcher.consumeEvent('orders');
+    expect(times).toHaveLength(5);
+    // Two in each of three windows.
+    expect(times.at(-1)).toBeGreaterThan(390);
+  });
+
+  it('a limiter of many processes counts for all of them', async () => {
+    const limiter = new RateLimiterMemory({ points: 1, duration: 3_600 });
+    await limiter.consume('queue');
+    const seen: string[] = [];
+    const stop = new AbortController();
+    const flow = rateLimit({ messages: 1, perMs: 3_600_000, limiter });
+    const { backend, dispatcher } = await consumed(flow, (id) => seen.push(id), { signal: stop.signal });
+    const running = dispatcher.consumeLoop('orders', { signal: stop.signal });
+    await expect.poll(() => dispatcher.running).toBe(5);
+    stop.abort();
+    await running;
+    expect(seen).toEqual([]);
+    await expect.poll(async () => (await backend.describeQueue('orders')).depth).toBe(5);
+  });
+
+  it('a limiter that does not answer is asked again; no message uses up an attempt, health says so', async () => {
+    const clock = new VirtualClock();
+    let isAway = true;
+    const limiter = {
+      consume: async () => {
+        if (isAway) throw new Error('no Redis');
+      },
+    };
+    const seen: string[] = [];
+    const logger = new RecordingLogger();
+    const flow = rateLimit({ messages: 1, perMs: 1_000, limiter });
+    const { dispatcher, health } = await consumed(flow, (id) => seen.push(id), { clock, logger });
+    const running = dispatcher.consumeEvent('orders');
+    await expect.poll(() => dispatcher.running).toBe(5);
+    await logger.lines.reach(1);
+    expect(seen).toEqual([]);
+    expect(health()).toMatchObject({ status: 'degraded', detail: 'the rate limiter does not answer' });
+    isAway = false;
+    await expect
+      .poll(() => {
+        clock.fireNext(Number.POSITIVE_INFINITY);
+        return seen.length;
+      })
+      .toBe(5);
+    await running;
+    expect(health()).toEqual({ status: 'healthy' });
+    expect(logger.lines.items.map(({ level }) => level)).toEqual(['warn', 'info']);
+  });
+
+  it('a circuit breaker is a middleware', async () => {
+    const clock = new VirtualClock();
+    const seen: string[] = [];
+    let isDown = true;
+    const flow = circuitBreaker({ failures: 5, halfOpenAfterMs: 1_000 });
+    const { dispatcher, health } = await consumed(
+      flow,
+      (id) => {
+        if (isDown) throw new Error('down');
+        seen.push(id);
+      },
+      { clock },
+    );
+    await dispatcher.consumeEvent('orders');
+    expect(health()).toMatchObject({ status: 'degraded' });
+    isDown = false;
+    const running = dispatcher.consumeLoop('orders');
+    await expect.poll(() => dispatcher.running, { timeout: 10_000 }).toBeGreaterThan(0);
+    expect(seen).toEqual([]);
+    await expect
+      .poll(
+        () => {
+          clock.fireNext(Number.POSITIVE_INFINITY);
+          return seen.length;
+        },
+        { timeout: 10_000 },
+      )
+      .toBe(5);
+    expect(health()).toEqual({ status: 'healthy' });
+    await dispatcher.close();
+    await running;
+  });
+});
