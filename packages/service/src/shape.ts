@@ -37,13 +37,17 @@ export type ManifestOf<Type> = Type extends { readonly manifest: infer Manifest 
 
 /** The shape of a declaration. */
 export interface ShapeOf<Declaration extends ServiceDeclaration> {
+  /** Every class of message. */
   readonly messages: Declaration['messages'][number];
+  /** Names of the queues that it consumes. */
   readonly queues: keyof Part<Declaration, 'queues'> & string;
+  /** Topics, and the classes that each carries. */
   readonly publishes: {
     readonly [Topic in keyof Part<Declaration, 'publishes'>]: ClassesOf<
       Part<Declaration, 'publishes'>[Topic]
     >;
   };
+  /** Queues that it sends to, and what each takes. */
   readonly sends: {
     readonly [Queue in keyof Part<Declaration, 'sends'>]: {
       readonly messages: ClassesOf<Part<Declaration, 'sends'>[Queue]>;
