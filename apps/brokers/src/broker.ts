@@ -48,6 +48,11 @@ export type BrokerResult = AvailableBroker | MissingBroker;
 
 /** The address without what must not be printed. */
 export function printable(url: string): string {
+  // Some brokers are given as `host:port`.
+  if (!url.includes('://')) {
+    const withScheme = printable(`kafka://${url}`);
+    return withScheme.replace('kafka://', '');
+  }
   if (!URL.canParse(url)) return '(not an address)';
   const parsed = new URL(url);
   if (parsed.username !== '') parsed.username = '***';

@@ -67,11 +67,11 @@ async function start(port: number, version?: string): Promise<StartedBroker> {
 /** Key 18 (ApiVersions), version 0, correlation id 7, no client id: any Kafka answers it to anybody. */
 const question = Buffer.from('0000000a0012000000000007ffff', 'hex');
 
-async function answers(url: string): Promise<boolean> {
-  // As the backend, it takes an address without its scheme.
-  const withScheme = url.includes('://') ? url : `kafka://${url}`;
-  if (!URL.canParse(withScheme)) return false;
-  const { hostname, port } = new URL(withScheme);
+/** @param given `kafka://host:port` or `host:port`, as the backend takes them; an IPv6 address in brackets. */
+async function answers(given: string): Promise<boolean> {
+  const url = given.includes('://') ? given : `kafka://${given}`;
+  if (!URL.canParse(url)) return false;
+  const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     const socket = createConnection({
       host: hostname.replace(/^\[|\]$/g, ''),

@@ -16,8 +16,8 @@ afterEach(async () => {
   await Promise.all(opened.splice(0).map((server) => server.close()));
 });
 
-async function open(answer?: string): Promise<number> {
-  const server = await speaker(0, answer);
+async function open(answer?: string, host?: string): Promise<number> {
+  const server = await speaker(0, answer, host);
   opened.push(server);
   return server.port;
 }
@@ -34,6 +34,27 @@ test.each(protocols)('an open port that speaks something else is no %s', async (
 
 test.each(protocols)('what is not an address is no %s', async (name) => {
   expect(await brokers.get(name)?.answers('not an address')).toBe(false);
+});
+
+test.each(['127.0.0.1', '::1'])(
+  'a Kafka on %s answers, by host:port and by kafka://host:port',
+  async (host) => {
+    const answerToVersions = '\0\0\0\x06\0\0\0\x07\0\0';
+    const port = await open(answerToVersions, host);
+    const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    const kafka = brokers.get('kafka');
+    expect(await kafka?.answers(address)).toBe(true);
+    expect(await kafka?.answers(`kafka://${address}`)).toBe(true);
+    expect([printable(address), printable(`somebody:secret@${address}`)]).toEqual([
+      address,
+      `***:***@${address}`,
+    ]);
+  },
+);
+
+test('a Redis on ::1 answers', async () => {
+  const port = await open('+PONG\r\n', '::1');
+  expect(await brokers.get('redis')?.answers(`redis://[::1]:${port}`)).toBe(true);
 });
 
 test('an address in the environment is used as it is', async () => {

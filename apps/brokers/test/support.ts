@@ -74,7 +74,11 @@ function linesOf(text: string): string[] {
 }
 
 /** A server that takes connections, and says what it is told to; nothing by default. */
-export async function speaker(port = 0, answer = ''): Promise<{ port: number; close(): Promise<void> }> {
+export async function speaker(
+  port = 0,
+  answer = '',
+  host = '127.0.0.1',
+): Promise<{ port: number; close(): Promise<void> }> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
@@ -83,7 +87,7 @@ export async function speaker(port = 0, answer = ''): Promise<{ port: number; cl
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(port, '127.0.0.1', resolve);
+    server.listen(port, host, resolve);
   });
   return {
     port: (server.address() as { port: number }).port,
