@@ -1,3 +1,5 @@
+import { backendBehaviours } from '../../../packages/conformance/src/backend/check-backend.ts';
+import { behavioursList } from '../../../packages/conformance/src/report/behaviours-list.ts';
 import { capabilitiesTable } from '../../../packages/conformance/src/report/capabilities-table.ts';
 import { type Benchmark, benchmarksOf, benchmarksTable } from './benchmarks-table.ts';
 import type { MarkdownPage } from './markdown-page.ts';
@@ -25,7 +27,9 @@ const part = /<!-- (\w+)(?::(\w+))? -->\n[\s\S]*?<!-- \/\1 -->/g;
 
 /** The text with its generated parts made anew from the sources. */
 export function withGeneratedParts(text: string, sources: Sources): string {
-  return text.replaceAll(part, (_, name: string, argument?: string) => {
+  return text.replaceAll(part, (present, name: string, argument?: string) => {
+    // Written by the runs against those versions, which need their brokers.
+    if (name === 'versions') return present;
     const head = argument === undefined ? name : `${name}:${argument}`;
     return `<!-- ${head} -->\n\n${generated(name, argument, sources)}\n\n<!-- /${name} -->`;
   });
@@ -36,5 +40,6 @@ function generated(name: string, argument: string | undefined, sources: Sources)
   if (name === 'benchmarks') return benchmarksTable(sources.benchmarks);
   if (name === 'packages') return packagesTable(sources.packages);
   if (name === 'capabilities') return capabilitiesTable(capabilitiesByName(sources.packages));
+  if (name === 'behaviours') return behavioursList(backendBehaviours);
   throw new Error(`Nothing generates the part "${name}".`);
 }
