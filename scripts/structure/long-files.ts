@@ -11,6 +11,8 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-redis-streams/src/redis-streams-subscription.ts':
     'the states of one subscription, which share all fields',
   'packages/core/src/consume-loop.ts': 'the states of one loop, which share all fields',
+  'packages/conformance/test/support/mutant-backends.ts': 'one entry for each defect',
+  'packages/core/test/parking.test.ts': 'one case for each way in which a key stands still',
   'packages/dedup-redis/test/outages.test.ts': 'one case for each way in which Redis can be away',
   'packages/serializer-json/test/message-types.test.ts': 'the same cases for each schema library',
   'packages/serializer-protobuf/test/protobuf-serializer.test.ts': 'one case for each form of a field',
