@@ -33,6 +33,29 @@ describe.skipIf(!canStartHere('redis'))('declaring (skipped where no Redis can b
     });
   });
 
+  it('widens the filter of each topic', async () => {
+    const { server } = await redis();
+    const backend = open(server.port);
+    await backend.declareQueue('orders', { topics: ['a'], filter: ['A'] });
+    await backend.declareQueue('orders', { topics: ['a'], filter: ['B'] });
+    for (const manifest of ['A', 'B', 'C'])
+      await backend.publishToTopic('a', [{ ...message(manifest), manifest }]);
+    const came = await received(backend, 'orders', 2);
+    expect(came.map((one) => one.message.content)).toEqual(['A', 'B']);
+    expect(await backend.describeQueue('orders')).toMatchObject({ depth: 0 });
+  });
+
+  it('is undone by deleting: a topic of whatever name adds nothing to a queue that is gone', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port);
+    const topic = 'shop: orders.v1-{a}';
+    await backend.declareQueue('orders', { topics: [topic] });
+    expect(await backend.describeQueue('orders')).toMatchObject({ topics: [topic] });
+    await backend.deleteQueue('orders');
+    await backend.publishToTopic(topic, [message('1')]);
+    expect(await admin.exists('{melange}:stream:orders')).toBe(0);
+  });
+
   it('without a filter takes all, and a filter after that is kept wide until it is to replace it', async () => {
     const { server } = await redis();
     const { told, logger } = warnings();
