@@ -1,5 +1,5 @@
 import { MemoryBackend } from '@melange/backend-memory';
-import { fixedDelays, type Logger, QueuePublisher, silentLogger } from '@melange/core';
+import { fixedDelays, type Logger, QueuePublisher, RetryLater, silentLogger } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { settled } from './support/manual-clock.ts';
@@ -44,6 +44,30 @@ describe('failures', () => {
       }),
     ]);
   });
+
+  test.each(['none', 'key'] as const)(
+    'a wait that a handler asked for is no attempt, with ordering %s',
+    async (ordering) => {
+      await scene.publish(1, () => 'k');
+      const attempts: number[] = [];
+      const stop = new AbortController();
+      const patient = scene.dispatcher(
+        (_, { attempt }) => {
+          attempts.push(attempt);
+          if (attempts.length <= 5) throw new RetryLater(1_000);
+          throw new Error('declined');
+        },
+        { ordering },
+      );
+      const running = patient.consumeLoop('orders', { signal: stop.signal });
+      await settled();
+      await scene.clock.advance(10_000);
+      expect(attempts).toEqual([1, 1, 1, 1, 1, 1, 2, 3]);
+      expect(patient.counters).toMatchObject({ retried: 7, deadLettered: 1 });
+      stop.abort();
+      await running;
+    },
+  );
 
   test('onException sees every error with its context; its own throwing never stops the loop', async () => {
     await scene.publish(2);
