@@ -33,8 +33,10 @@ export class Suspects {
   }
 
   /** How often the message was handed out in vain, without the times that this process lived on to see it lost. */
-  redeliveriesOf({ redeliveries = 0, message: { id } }: Delivery): number {
-    return redeliveries === 0 ? 0 : Math.max(0, redeliveries - (this.#survived.get(id) ?? 0));
+  redeliveriesOf(delivery: Delivery): number {
+    const { redeliveries = 0 } = delivery;
+    if (redeliveries === 0) return 0;
+    return Math.max(0, redeliveries - (this.#survived.get(delivery.message.id) ?? 0));
   }
 
   /** The delivery was lost, to a reconnect for instance, but not with this process: that tells nothing against it. */

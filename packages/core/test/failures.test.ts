@@ -194,6 +194,20 @@ test('what cannot be acknowledged before it is processed is not processed: it co
   await running;
 });
 
+test('a message whose acknowledgement failed comes again as the same attempt: its run did not fail', async () => {
+  await scene.publish(1);
+  const causes: unknown[] = [];
+  const backend = scene.withDeliveries((delivery) => ({
+    acknowledge: () => Promise.reject(new Error('the connection broke')),
+    retry: (options) => {
+      causes.push(options?.because);
+      return delivery.retry(options);
+    },
+  }));
+  await scene.dispatcher(() => undefined, { backend }).consumeEvent('orders');
+  expect(causes).toEqual(['deferred']);
+});
+
 test('a delivery that cannot be dead-lettered comes again after the longest delay, and keeps no place', async () => {
   // Its backend says that there is a dead-letter queue, and finds out otherwise.
   const misled = new MemoryBackend({ clock: scene.clock });
