@@ -1,5 +1,7 @@
+import { fixedDelays } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 import { fail, start, succeed } from './support/processing.ts';
+import { Scene } from './support/scene.ts';
 
 describe('row "it ends its process"', () => {
   const crashed = { kind: 'dead-letter', reason: 'crashed', error: { code: 'CRASHED' } };
@@ -37,3 +39,29 @@ describe('row "it ends its process"', () => {
     expect(observed.reports).toEqual([]);
   });
 });
+
+test.each([
+  [1, 3, 0],
+  [1, 4, 1],
+  [5, 5, 0],
+  [5, 6, 1],
+])(
+  'a broker that counts what it hands out, %i attempts allowed: attempt %i, %i crashed',
+  async (max, attempt, crashed) => {
+    const scene = await Scene.open();
+    await scene.publish(1);
+    const backend = Object.create(
+      scene.withDeliveries(() => ({ attempt })),
+      {
+        capabilities: { value: { ...scene.backend.capabilities, releaseKeepsAttempt: false } },
+      },
+    ) as typeof scene.backend;
+    const dispatcher = scene.dispatcher(() => undefined, {
+      backend,
+      retry: fixedDelays(Array(max - 1).fill(1)),
+    });
+    await dispatcher.consumeEvent('orders');
+    expect(dispatcher.counters).toMatchObject({ deadLettered: crashed, acknowledged: 1 - crashed });
+    await scene.close();
+  },
+);
