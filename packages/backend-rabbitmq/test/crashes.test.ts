@@ -121,44 +121,49 @@ describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL
     expect(await isEmpty()).toBe(true);
   });
 
-  // Five redeliveries, and the start of the worker that finds it to be the sixth.
+  // RabbitMQ counts all that was in hand when the process ended, also what waited behind the message that ended it.
   test.each(['quorum', 'classic'] as const)(
-    'a message that ends its process is dead-lettered in the end, and all others of its %s queue are processed',
+    'a message that ends its process leaves its %s queue in the end: all others are processed, or dead-lettered with it',
     { timeout: 240_000 },
     async (type) => {
       const { backend, dead, start, processed, publish, isEmpty } = await scene(type);
       const messages = 1_000;
       await publish(messages);
-      let crashes = 0;
-      const isOver = async (): Promise<boolean> =>
-        (await backend.describeQueue(dead)).depth === 1 && (await isEmpty());
+      const letters = new Map<number, Delivery>();
+      await backend.subscribe(dead, { maxInFlight: messages }, (delivery) => {
+        letters.set((JSON.parse(String(delivery.message.content)) as { n: number }).n, delivery);
+      });
       let stop = (): void => undefined;
       const supervisor = async (): Promise<void> => {
         for (let isStopped = false; !isStopped; ) {
           const child = start('500');
-          const exited = once(child, 'exit') as Promise<[number | null, string | null]>;
+          const exited = once(child, 'exit');
           stop = () => {
             isStopped = true;
             child.kill('SIGTERM');
           };
-          if ((await exited)[1] === 'SIGKILL') crashes += 1;
+          await exited;
         }
       };
       onTestFinished(() => stop());
       const supervising = supervisor();
-      await vi.waitFor(async () => expect(await isOver()).toBe(true), { timeout: 200_000, interval: 200 });
+      const all = Array.from({ length: messages }, (_, n) => n);
+      await vi.waitFor(
+        async () => {
+          const done = new Set([...(await processed()), ...letters.keys()]);
+          expect([...done].sort((one, other) => one - other)).toEqual(all);
+          expect(await isEmpty()).toBe(true);
+        },
+        { timeout: 200_000, interval: 200 },
+      );
       stop();
       await supervising;
-      const all = Array.from({ length: messages }, (_, n) => n).filter((n) => n !== 500);
-      expect([...new Set(await processed())].sort((one, other) => one - other)).toEqual(all);
-      expect(crashes).toBe(6);
-      const letters: Delivery[] = [];
-      await backend.subscribe(dead, { maxInFlight: 1 }, (delivery) => void letters.push(delivery));
-      await vi.waitFor(() => expect(letters).toHaveLength(1), patience);
-      expect(letters[0]?.message).toMatchObject({
-        content: '{"n":500}',
-        headers: { [DeadLetterHeader.reason]: 'crashed' },
-      });
+      expect(await processed()).not.toContain(500);
+      for (const { message } of letters.values()) {
+        expect(message.headers[DeadLetterHeader.reason]).toBe('crashed');
+      }
+      // Of what was in hand beside it, and no more.
+      expect(letters.size).toBeLessThanOrEqual(200);
     },
   );
 
