@@ -206,6 +206,8 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     const { lost } = this.#clients;
     if (lost === undefined || troubled.status === 'unhealthy') return troubled;
     const status = lost.forMs >= lostTooLongMs ? 'unhealthy' : 'degraded';
+    // What does not work says more than that a service does not answer.
+    if (troubled.status === status) return troubled;
     return { status, detail: `${lost.service} does not answer: ${lost.reason}` };
   }
 

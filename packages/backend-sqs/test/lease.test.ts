@@ -155,3 +155,53 @@ test('what goes back does so behind an extension that is under way, which would 
   answer();
   await back;
 });
+
+test('a lease that was extended lasts from the request on, not from its answer', async () => {
+  let answer = (): void => undefined;
+  const add = (): Promise<void> =>
+    new Promise((resolve) => {
+      answer = resolve;
+    });
+  const made = { ...requests(30), visibilities: { add } } as unknown as LeaseRequests;
+  const lost = vi.fn();
+  const lease = new Lease('receipt', made, performance.now(), lost);
+  await vi.advanceTimersByTimeAsync(15_000);
+  lease.keep(performance.now());
+  // The answer takes 10 s; SQS counts from when it took the request.
+  await vi.advanceTimersByTimeAsync(10_000);
+  answer();
+  await vi.advanceTimersByTimeAsync(19_999);
+  expect(lease.hasEnded(performance.now())).toBe(false);
+  await vi.advanceTimersByTimeAsync(2);
+  expect(lease.hasEnded(performance.now())).toBe(true);
+  lease.keep(performance.now());
+  expect(lost).toHaveBeenCalledTimes(1);
+});
+
+test('a lease counts from when its message can have been handed out', async () => {
+  const lost = vi.fn();
+  const since = performance.now();
+  await vi.advanceTimersByTimeAsync(31_000);
+  const lease = new Lease('receipt', requests(30), since, lost);
+  expect(lease.hasEnded(performance.now())).toBe(true);
+  lease.keep(performance.now());
+  expect(lost).toHaveBeenCalledTimes(1);
+});
+
+test('a clock that is set by an hour, either way, ends no lease and keeps none', async () => {
+  for (const hours of [1, -1]) {
+    const made = requests(30);
+    const lost = vi.fn();
+    const lease = new Lease('receipt', made, performance.now(), lost);
+    await vi.advanceTimersByTimeAsync(15_000);
+    vi.setSystemTime(Date.now() + hours * hour);
+    lease.keep(performance.now());
+    await vi.advanceTimersByTimeAsync(10);
+    expect(lost).not.toHaveBeenCalled();
+    expect(made.sent).toHaveLength(1);
+    const given = lease.giveBack(60);
+    await vi.advanceTimersByTimeAsync(10);
+    await given;
+    expect(made.sent[1]?.seconds).toBe(60);
+  }
+});

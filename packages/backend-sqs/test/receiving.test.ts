@@ -1,4 +1,4 @@
-import { MelangeError } from '@melange/core';
+import { type Delivery, MelangeError } from '@melange/core';
 import { describe, expect, test } from 'vitest';
 import { entriesOf, failEntries, refusal } from './support/http-proxy.ts';
 import {
@@ -208,5 +208,86 @@ describe.skipIf(isMissing)('receiving (skipped without SQS_URL)', () => {
     expect(seen.map(([attempt]) => attempt)).toEqual([1, 1]);
     expect((seen[1]?.[1] ?? 0) - (seen[0]?.[1] ?? 0)).toBeGreaterThan(900);
     await eventually(async () => expect(await drain(backend, queue)).toEqual([]));
+  });
+
+  test('what is only given back, waits or is deferred is the same attempt, in this process', async () => {
+    const backend = backendAt(url);
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(1));
+    const ways: ((delivery: Delivery) => Promise<void>)[] = [
+      (delivery) => delivery.release(),
+      (delivery) => delivery.retry({ because: 'not-run' }),
+      (delivery) => delivery.retry({ because: 'deferred', delayMs: 50 }),
+      (delivery) => delivery.retry(),
+      (delivery) => delivery.release(),
+      (delivery) => delivery.retry({ because: 'deferred' }),
+      async (delivery) => delivery.acknowledge(),
+    ];
+    const { deliveries } = await receive(backend, queue, {}, (delivery) => ways.shift()?.(delivery));
+    await eventually(() => expect(deliveries).toHaveLength(7));
+    expect(deliveries.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1, 2, 2, 2]);
+    expect(new Set(deliveries.map(({ redeliveries }) => redeliveries))).toEqual(new Set([0]));
+    await eventually(async () =>
+      expect(await backend.describeQueue(queue)).toMatchObject({ depth: 0, inFlight: 0 }),
+    );
+  });
+
+  test('what was deferred beyond what is kept here, and at a close, goes back for what is left of its time', async () => {
+    const { backend, proxy } = await throughProxy();
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(2));
+    const { deliveries, subscription } = await receive(backend, queue);
+    await eventually(() => expect(deliveries).toHaveLength(2));
+    await deliveries[0]?.retry({ because: 'deferred', delayMs: 600_000 });
+    // Longer than SQS lets anybody hold a message.
+    await deliveries[1]?.retry({ because: 'deferred', delayMs: 50_000_000 });
+    const seconds = (): unknown[] =>
+      proxy.calls
+        .filter(({ action }) => action === 'ChangeMessageVisibilityBatch')
+        .flatMap((call) => entriesOf(call).map(({ VisibilityTimeout }) => VisibilityTimeout));
+    expect(seconds()).toEqual([expect.any(Number)]);
+    expect(seconds()[0]).toBeGreaterThan(43_000);
+    await subscription.close();
+    expect(seconds()).toHaveLength(2);
+    expect(seconds()[1]).toBeGreaterThan(500);
+    expect(seconds()[1]).toBeLessThanOrEqual(600);
+  });
+
+  test('what is deferred takes no room of the window, which is never exceeded when it comes again', async () => {
+    const backend = backendAt(url);
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(12));
+    const open = new Set<Delivery>();
+    let most = 0;
+    const { deliveries } = await receive(backend, queue, { maxInFlight: 2 }, async (delivery) => {
+      open.add(delivery);
+      most = Math.max(most, open.size);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const isFirst = deliveries.filter(({ message: { id } }) => id === delivery.message.id).length === 1;
+      open.delete(delivery);
+      await (isFirst ? delivery.retry({ because: 'deferred', delayMs: 100 }) : delivery.acknowledge());
+    });
+    await eventually(() => expect(deliveries).toHaveLength(24));
+    expect(most).toBe(2);
+  });
+
+  test('a delay that makes no sense is refused, and settles nothing', async () => {
+    const backend = backendAt(url);
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(1));
+    const { deliveries } = await receive(backend, queue);
+    await eventually(() => expect(deliveries).toHaveLength(1));
+    for (const delayMs of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
+      const refused = { code: 'CONFIGURATION', message: expect.stringContaining(`delayMs`) };
+      await expect(deliveries[0]?.retry({ delayMs })).rejects.toMatchObject(refused);
+      await expect(backend.publishToQueue(queue, numbered(1), { delayMs })).rejects.toMatchObject(refused);
+      const timed = backend.publishToQueue(queue, numbered(1), { deadlineMs: delayMs });
+      await expect(timed).rejects.toMatchObject({ code: 'CONFIGURATION' });
+    }
+    await deliveries[0]?.acknowledge();
   });
 });

@@ -29,6 +29,82 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
     expect(await drain(backend, queue)).toEqual([]);
   });
 
+  test('the delete that failed is the one that SQS names, wherever it stands in the answer', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy({ acknowledgeLingerMs: 50 });
+    await backend.publishToQueue(queue, numbered(10));
+    const failed: unknown[] = [];
+    proxy.interfere = first(1, 'DeleteMessageBatch', (call) => {
+      failed.push(...entriesOf(call).filter(({ Id }) => Id === '7' || Id === '3'));
+      const interference = failEntries(call, ({ Id }) => Id === '7' || Id === '3', {
+        Code: 'InternalError',
+        SenderFault: false,
+      });
+      return {
+        ...interference,
+        answer: (given) => {
+          const { body = '', status = 200 } = interference?.answer?.(given) ?? {};
+          const { Failed, ...rest } = JSON.parse(body) as { Failed: object[] };
+          return { status, body: JSON.stringify({ ...rest, Failed: Failed.reverse() }) };
+        },
+      };
+    });
+    const { deliveries } = await receive(backend, queue);
+    await eventually(() => expect(deliveries).toHaveLength(10));
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+    const handles = (entries: readonly unknown[]): unknown[] =>
+      entries.map((entry) => (entry as { ReceiptHandle: unknown }).ReceiptHandle).sort();
+    const [, again] = proxy.calls.filter(({ action }) => action === 'DeleteMessageBatch');
+    expect(again && handles(entriesOf(again))).toEqual(handles(failed));
+    expect(await drain(backend, queue)).toEqual([]);
+  });
+
+  test('deletes that are not taken show in health until they are, and the log says so once', async () => {
+    const lines: string[] = [];
+    const ignore = (): void => undefined;
+    const note = (text: string): void => void lines.push(text);
+    const logger = { debug: ignore, error: note, info: note, warn: note };
+    const { backend, proxy, queue } = await queueThroughProxy({ logger });
+    await backend.publishToQueue(queue, numbered(1));
+    proxy.interfere = ({ action }) =>
+      action === 'DeleteMessageBatch' ? { refuse: refusal('ServiceUnavailable', 503) } : undefined;
+    const { deliveries } = await receive(backend, queue);
+    await eventually(() => expect(deliveries).toHaveLength(1));
+    const acknowledged = deliveries[0]?.acknowledge();
+    await eventually(() => expect(proxy.count('DeleteMessageBatch')).toBeGreaterThan(2));
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining(`settling messages of queue "${queue}"`),
+    });
+    proxy.interfere = () => undefined;
+    await acknowledged;
+    await eventually(async () => expect(await backend.health()).toEqual({ status: 'healthy' }));
+    const subject = `trouble settling messages of queue "${queue}"`;
+    expect(lines).toEqual([subject, `recovered from ${subject}`]);
+  });
+
+  test('a dead-letter queue that is gone shows in health, and the message comes again as the same attempt', async () => {
+    const { backend } = await throughProxy();
+    const [queue, deadLetterQueue] = [uniqueName(), uniqueName()];
+    await backend.declareQueue(queue, { deadLetterQueue });
+    await backend.publishToQueue(queue, numbered(1));
+    const { deliveries } = await receive(backend, queue);
+    await eventually(() => expect(deliveries).toHaveLength(1));
+    await backend.deleteQueue(deadLetterQueue);
+    await expect(deliveries[0]?.deadLetter({ reason: 'test' })).rejects.toMatchObject({
+      code: 'PUBLISH_FAILED',
+    });
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringMatching(`dead-lettering from queue "${queue}".*"${deadLetterQueue}"`),
+    });
+    await eventually(() => expect(deliveries).toHaveLength(2));
+    expect(deliveries[1]).toMatchObject({ attempt: 1, redeliveries: 0 });
+    await backend.declareQueue(deadLetterQueue);
+    await deliveries[1]?.deadLetter({ reason: 'test' });
+    expect(await drain(backend, deadLetterQueue)).toHaveLength(1);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
   test('a delete longer in failing than a visibility goes on being tried, as the lease is extended', async () => {
     const { backend, proxy, queue } = await queueThroughProxy({ visibilityTimeoutSeconds: 2 });
     await backend.publishToQueue(queue, numbered(1));

@@ -5,11 +5,13 @@ import {
   SNSClient,
 } from '@aws-sdk/client-sns';
 import {
+  CreateQueueCommand,
   GetQueueAttributesCommand,
   GetQueueUrlCommand,
   SetQueueAttributesCommand,
   SQSClient,
 } from '@aws-sdk/client-sqs';
+import type { Logger } from '@melange/core';
 import { afterAll, describe, expect, test } from 'vitest';
 import { client } from './support/broker.ts';
 import { refusal } from './support/http-proxy.ts';
@@ -38,6 +40,15 @@ async function attributesOf(queue: string): Promise<Record<string, string>> {
   const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName: queue }));
   const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }));
   return { ...Attributes, QueueUrl: QueueUrl ?? '' };
+}
+
+/** A logger of which a test hears warnings, and what else it asks for. */
+function loggerOf(
+  warn: (...line: unknown[]) => void,
+  info: (...line: unknown[]) => void = () => undefined,
+): Logger {
+  const ignore = (): void => undefined;
+  return { debug: ignore, error: ignore, info, warn };
 }
 
 /** Names of the topics that the policy lets send to the queue. */
@@ -129,6 +140,146 @@ describe.skipIf(isMissing)('queues and topics (skipped without SQS_URL)', () => 
     await backend.publishToTopic(topic, manifests);
     expect(await drain(backend, queue)).toHaveLength(3);
     expect(await subscriptionsOf(topic, queue)).toHaveLength(1);
+  });
+
+  test('a filter that asks for less keeps what was declared and says so once, until replaceFilter makes it exact', async () => {
+    const [topic, queue] = [uniqueName(), uniqueName()];
+    const warnings: unknown[] = [];
+    const backend = backendAt(url, { logger: loggerOf((...line) => warnings.push(line)) });
+    const filterNow = async () => (await backend.describeQueue(queue)).filter;
+    await backend.declareQueue(queue, { topics: [topic], filter: ['B', 'A'] });
+    expect(await backend.describeQueue(queue)).toMatchObject({ topics: [topic], filter: ['A', 'B'] });
+    expect(warnings).toEqual([]);
+    await backend.declareQueue(queue, { topics: [topic], filter: ['B', 'C'] });
+    expect(warnings.splice(0)).toEqual([
+      [expect.any(String), { queue, manifests: ['A'], toRemoveManifests: 'replaceFilter' }],
+    ]);
+    expect(await filterNow()).toEqual(['A', 'B', 'C']);
+    await backend.declareQueue(queue, { topics: [topic], filter: ['C'], replaceFilter: true });
+    expect(await filterNow()).toEqual(['C']);
+    await backend.declareQueue(queue, { topics: [topic] });
+    expect(await filterNow()).toBeUndefined();
+    expect(warnings).toEqual([]);
+    await backend.declareQueue(queue, { topics: [topic], filter: ['A'] });
+    expect(await filterNow()).toBeUndefined();
+    expect(warnings.splice(0)).toEqual([
+      [expect.any(String), { queue, manifests: 'all', toRemoveManifests: 'replaceFilter' }],
+    ]);
+    await backend.declareQueue(queue, { topics: [topic], filter: ['A'], replaceFilter: true });
+    expect(await filterNow()).toEqual(['A']);
+    await backend.declareQueue(queue, { topics: [topic], replaceFilter: true });
+    expect(await filterNow()).toBeUndefined();
+    expect(warnings).toEqual([]);
+  });
+
+  test('a topic stays until removeTopics names it, which ends its subscription and takes it out of the policy', async () => {
+    const [kept, removed, queue] = [uniqueName(), uniqueName(), uniqueName()];
+    const warnings: unknown[] = [];
+    const backend = backendAt(url, { logger: loggerOf((...line) => warnings.push(line)) });
+    await backend.declareQueue(queue, { topics: [kept, removed] });
+    await backend.declareQueue(queue, { topics: [kept] });
+    expect(warnings.splice(0)).toEqual([
+      [expect.any(String), { queue, topics: [removed], toRemoveTopics: 'removeTopics' }],
+    ]);
+    expect(await backend.describeQueue(queue)).toMatchObject({ topics: [kept, removed].sort() });
+    const never = uniqueName();
+    await backendAt(url).declareQueue(queue, { topics: [kept], removeTopics: [removed, never] });
+    expect(await backend.describeQueue(queue)).toMatchObject({ topics: [kept] });
+    expect(await allowedTopics(queue)).toEqual([kept]);
+    expect(await subscriptionsOf(removed, queue)).toEqual([]);
+    await backend.publishToTopic(removed, numbered(1));
+    await backend.publishToTopic(kept, numbered(1));
+    expect(await drain(backend, queue)).toHaveLength(1);
+    // The last one takes our statement with it.
+    await backend.declareQueue(queue, { removeTopics: [kept] });
+    expect(await backend.describeQueue(queue)).toMatchObject({ topics: [], filter: undefined });
+    expect(warnings).toEqual([]);
+  });
+
+  test('a queue tells what is waiting and what is in flight', async () => {
+    const backend = backendAt(url);
+    const queue = uniqueName();
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, numbered(5));
+    const { deliveries } = await receive(backend, queue, { maxInFlight: 2 });
+    await eventually(() => expect(deliveries).toHaveLength(2));
+    expect(await backend.describeQueue(queue)).toMatchObject({ depth: 3, inFlight: 2, topics: [] });
+  });
+
+  test('to describe a queue wants no rights to its topics: the filter is not told then', async () => {
+    const { backend, proxy } = await throughProxy();
+    const [topic, queue] = [uniqueName(), uniqueName()];
+    await backend.declareQueue(queue, { topics: [topic], filter: ['A'] });
+    proxy.interfere = ({ action }) =>
+      action === 'ListSubscriptionsByTopic' ? { refuse: refusal('AuthorizationError', 403) } : undefined;
+    expect(await backend.describeQueue(queue)).toMatchObject({ topics: [topic], filter: undefined });
+  });
+
+  describe('a queue as Python Melange declares it, which SQS itself dead-letters after 4 receives', () => {
+    async function pythonQueue() {
+      const [queue, deadLetterQueue] = [uniqueName(), uniqueName()];
+      await backendAt(url).declareQueue(deadLetterQueue);
+      const { QueueArn } = await attributesOf(deadLetterQueue);
+      const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: QueueArn, maxReceiveCount: 4 });
+      await sqs.send(new CreateQueueCommand({ QueueName: queue, Attributes: { RedrivePolicy } }));
+      return { queue, deadLetterQueue, countOf: () => receiveCountOf(queue) };
+    }
+
+    const receiveCountOf = async (queue: string): Promise<unknown> => {
+      const { RedrivePolicy = '{}' } = await attributesOf(queue);
+      return Number((JSON.parse(RedrivePolicy) as { maxReceiveCount?: unknown }).maxReceiveCount);
+    };
+
+    test('is raised to as many as SQS counts, and says so, as it does that it keeps messages for four days', async () => {
+      const { queue, deadLetterQueue, countOf } = await pythonQueue();
+      const lines: unknown[] = [];
+      const note = (...line: unknown[]): void => void lines.push(line);
+      const backend = backendAt(url, { logger: loggerOf(note, note) });
+      await backend.declareQueue(queue, { deadLetterQueue });
+      expect(await countOf()).toBe(1_000);
+      expect(lines).toEqual([
+        [
+          expect.stringContaining('longest retention'),
+          { queue, MessageRetentionPeriod: 345_600, longest: 1_209_600 },
+        ],
+        [expect.stringContaining('raised maxReceiveCount'), { queue, from: 4, to: 1_000 }],
+      ]);
+      await backend.publishToQueue(queue, numbered(1));
+      const { deliveries } = await receive(backend, queue, {}, (delivery) =>
+        delivery.attempt < 8 ? delivery.retry() : delivery.acknowledge(),
+      );
+      await eventually(() => expect(deliveries).toHaveLength(8));
+      expect(await drain(backend, deadLetterQueue)).toEqual([]);
+    });
+
+    test('is left so where the declaration says so, and raised to what it says', async () => {
+      const { queue, deadLetterQueue, countOf } = await pythonQueue();
+      const backend = backendAt(url);
+      await backend.declareQueue(queue, { deadLetterQueue, maxReceiveCount: 4 });
+      expect(await countOf()).toBe(4);
+      await backend.declareQueue(queue, { deadLetterQueue, maxReceiveCount: 50 });
+      expect(await countOf()).toBe(50);
+      // Never lowered: another version of the service may want it so.
+      await backend.declareQueue(queue, { deadLetterQueue, maxReceiveCount: 40 });
+      expect(await countOf()).toBe(50);
+    });
+
+    test.each(['look-up', 'declare'] as const)(
+      'is a conflict that says how to mend it, where it cannot be changed: topology %s',
+      async (topology) => {
+        const { queue, deadLetterQueue, countOf } = await pythonQueue();
+        const { backend, proxy } = await throughProxy({ topology });
+        proxy.interfere = ({ action }) =>
+          action === 'SetQueueAttributes' ? { refuse: refusal('AccessDeniedException', 403) } : undefined;
+        await expect(backend.declareQueue(queue, { deadLetterQueue })).rejects.toMatchObject({
+          code: 'TOPOLOGY_CONFLICT',
+          message: expect.stringMatching(/after 4 receives.*maxReceiveCount: 4/s),
+        });
+        expect(proxy.count('SetQueueAttributes')).toBe(topology === 'declare' ? 1 : 0);
+        await backend.declareQueue(queue, { deadLetterQueue, maxReceiveCount: 4 });
+        expect(await countOf()).toBe(4);
+      },
+    );
   });
 
   test('a queue has its dead-letter queue in its redrive policy, the net under messages that end their process', async () => {
