@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { MelangeError, PublishError } from '@melange/core';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { maxUnderWay } from '../src/backlog.ts';
 import { SqsBackend } from '../src/index.ts';
 import { client } from './support/broker.ts';
 import {
@@ -12,12 +14,14 @@ import {
   refusal,
 } from './support/http-proxy.ts';
 import {
+  backendAt,
   drain,
   eventually,
   isMissing,
   message,
   numbered,
   queueThroughProxy,
+  sharedUrl,
   throughProxy,
   uniqueName,
   writers,
@@ -288,4 +292,58 @@ test('without credentials it says which ones to give', async () => {
   expect(MelangeError.is(error, 'CONFIGURATION')).toBe(true);
   expect((error as Error).message).toMatch(/AWS_ACCESS_KEY_ID/);
   await backend.close();
+});
+
+describe.skipIf(isMissing)('closing (skipped without SQS_URL)', () => {
+  test('waits for publishes that look up the address of a queue and of a topic, while SQS and SNS do not answer', async () => {
+    const owner = backendAt(sharedUrl as string);
+    const [queue, topic] = [uniqueName(), uniqueName()];
+    await owner.declareQueue(queue, { topics: [topic] });
+    const { backend, proxy } = await throughProxy();
+    let drops = 4;
+    proxy.interfere = ({ action }) => {
+      if (!['GetQueueUrl', 'ListTopics', 'GetTopicAttributes'].includes(action) || drops === 0)
+        return undefined;
+      drops -= 1;
+      return { drop: true };
+    };
+    const published = Promise.all([
+      backend.publishToQueue(queue, numbered(1)),
+      backend.publishToTopic(topic, numbered(1)),
+    ]);
+    await eventually(() => expect(proxy.count('GetQueueUrl')).toBeGreaterThan(0));
+    await backend.close();
+    let isOver = false;
+    void published.then(() => {
+      isOver = true;
+    });
+    // By then they are over, but for turns of the queue of promises.
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(isOver).toBe(true);
+    expect(await drain(owner, queue)).toHaveLength(2);
+  });
+
+  test('more messages than may be under way at once all arrive, also those of one call', {
+    timeout: 240_000,
+  }, async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    let taken = 0;
+    proxy.interfere = (call) => {
+      if (call.action !== 'SendMessageBatch') return undefined;
+      const Successful = entriesOf(call).map(({ Id, MessageBody = '' }) => {
+        taken += 1;
+        return { Id, MessageId: Id, MD5OfMessageBody: createHash('md5').update(MessageBody).digest('hex') };
+      });
+      return { refuse: { status: 200, body: JSON.stringify({ Successful }) } };
+    };
+    const call = numbered(maxUnderWay);
+    const singles = numbered(5_000);
+    const all = [
+      backend.publishToQueue(queue, call),
+      ...singles.map((one) => backend.publishToQueue(queue, [one])),
+    ];
+    const outcomes = await Promise.allSettled(all);
+    expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+    expect(taken).toBe(maxUnderWay + 5_000);
+  });
 });

@@ -1,4 +1,11 @@
-import { describe, expect, test } from 'vitest';
+import {
+  GetQueueUrlCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { client } from './support/broker.ts';
 import { entriesOf, failEntries, first, refusal } from './support/http-proxy.ts';
 import {
   drain,
@@ -8,8 +15,10 @@ import {
   numbered,
   queueThroughProxy,
   receive,
+  sharedUrl,
   throughProxy,
   uniqueName,
+  writers,
 } from './support/scene.ts';
 
 describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', () => {
@@ -171,5 +180,65 @@ describe.skipIf(isMissing)('settling under failures (skipped without SQS_URL)', 
     expect(copy?.id).toBe(sent.id);
     expect(copy?.content === sent.content).toBe(true);
     expect(copy?.headers).toEqual({});
+  });
+
+  test.each(writers)(
+    'a dead letter keeps the types of its attributes, written by $writer',
+    async ({ lambda }) => {
+      vi.stubEnv('AWS_LAMBDA_FUNCTION_NAME', lambda);
+      onTestFinished(() => void vi.unstubAllEnvs());
+      const { backend } = await throughProxy();
+      const [queue, deadLetterQueue] = [uniqueName(), uniqueName()];
+      await backend.declareQueue(queue, { deadLetterQueue });
+      const sqs = new SQSClient({ ...client, endpoint: sharedUrl as string });
+      onTestFinished(() => sqs.destroy());
+      const urlOf = async (name: string): Promise<string | undefined> =>
+        (await sqs.send(new GetQueueUrlCommand({ QueueName: name }))).QueueUrl;
+      const MessageAttributes = {
+        weight: { DataType: 'Number', StringValue: '12.50' },
+        image: { DataType: 'Binary.png', BinaryValue: Uint8Array.of(0xff, 0) },
+        labelled: { DataType: 'String.kind', StringValue: 'k' },
+      };
+      const QueueUrl = await urlOf(queue);
+      // The second copy is written from the template of the first one.
+      for (const MessageBody of ['1', '2'])
+        await sqs.send(new SendMessageCommand({ QueueUrl, MessageBody, MessageAttributes }));
+      const { deliveries } = await receive(backend, queue);
+      await eventually(() => expect(deliveries).toHaveLength(2));
+      for (const delivery of deliveries) await delivery.deadLetter({ reason: 'test' });
+      const request = { QueueUrl: await urlOf(deadLetterQueue), MessageAttributeNames: ['All'] };
+      const { Messages = [] } = await sqs.send(
+        new ReceiveMessageCommand({ ...request, MaxNumberOfMessages: 10 }),
+      );
+      expect(Messages).toHaveLength(2);
+      for (const { MessageAttributes: attributes = {} } of Messages) {
+        const { image, ...others } = attributes;
+        expect(others).toMatchObject({
+          weight: { DataType: 'Number', StringValue: '12.50' },
+          labelled: { DataType: 'String.kind', StringValue: 'k' },
+        });
+        expect(image?.DataType).toBe('Binary.png');
+        expect([...(image?.BinaryValue ?? [])]).toEqual([0xff, 0]);
+      }
+    },
+  );
+
+  test('a dead letter that SQS refuses as it is goes encoded, once', async () => {
+    const { backend, proxy } = await throughProxy();
+    const [queue, deadLetterQueue] = [uniqueName(), uniqueName()];
+    await backend.declareQueue(queue, { deadLetterQueue });
+    const sent = message('content', { headers: { odd: 'value' } });
+    await backend.publishToQueue(queue, [sent]);
+    const { deliveries } = await receive(backend, queue);
+    await eventually(() => expect(deliveries).toHaveLength(1));
+    const code = 'InvalidParameterValue';
+    proxy.interfere = first(1, 'SendMessageBatch', (call) =>
+      failEntries(call, () => true, { Code: code, SenderFault: true }),
+    );
+    await deliveries[0]?.deadLetter({ reason: 'test' });
+    const copies = await drain(backend, deadLetterQueue);
+    expect(copies).toMatchObject([{ id: sent.id, content: 'content', headers: { odd: 'value' } }]);
+    const [, , encoded] = proxy.calls.filter(({ action }) => action === 'SendMessageBatch');
+    expect(encoded && entriesOf(encoded)[0]?.MessageBody).toBe(Buffer.from('content').toString('base64'));
   });
 });

@@ -1,13 +1,16 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { DeadLetterHeader, deadLetterCopy, type Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
+import { withCarriableContent } from '../src/message-body.ts';
 import {
   deadLetterDeduplicationId,
   fromSqs,
+  isBefore,
   type OutgoingMessage,
   type ReceivedMessage,
   receivesOf,
   toSqs,
+  typesOf,
 } from '../src/sqs-message-mapper.ts';
 import { message } from './support/scene.ts';
 
@@ -152,6 +155,129 @@ describe('content', () => {
 
   test('a tombstone is refused', () => {
     expect(() => toSqs(message(null), 'melange')).toThrow(expect.objectContaining({ code: 'UNSUPPORTED' }));
+  });
+});
+
+describe('headers of other types than text', () => {
+  const foreign: ReceivedMessage = {
+    MessageId: 'broker-id',
+    Body: 'x',
+    MessageAttributes: {
+      weight: { DataType: 'Number', StringValue: '12345678901234567890.5' },
+      image: { DataType: 'Binary.png', BinaryValue: Uint8Array.of(0xff, 0) },
+      labelled: { DataType: 'String.kind', StringValue: 'k' },
+      plain: { DataType: 'String', StringValue: 'p' },
+    },
+  };
+  const copyOf = (of: ReceivedMessage, headers: Record<string, string> = {}): OutgoingMessage => {
+    const read = fromSqs(of);
+    return toSqs({ ...read, headers: { ...read.headers, ...headers } }, 'melange', false, typesOf(of));
+  };
+
+  test('are seen as text: digits as they came, bytes as base64', () => {
+    const seen = { weight: '12345678901234567890.5', image: '/wA=', labelled: 'k', plain: 'p' };
+    expect(fromSqs(foreign).headers).toEqual(seen);
+    const envelope = {
+      Type: 'Notification',
+      TopicArn: 'arn:aws:sns:us-east-1:1:t',
+      Message: 'x',
+      MessageAttributes: {
+        weight: { Type: 'Number', Value: seen.weight },
+        image: { Type: 'Binary', Value: '/wA=' },
+      },
+    };
+    const enclosed = { MessageId: 'broker-id', Body: JSON.stringify(envelope) };
+    expect(fromSqs(enclosed).headers).toEqual({ weight: seen.weight, image: '/wA=' });
+    expect(JSON.parse(JSON.stringify(copyOf(enclosed).attributes))).toMatchObject({
+      weight: { DataType: 'Number', StringValue: seen.weight },
+      image: { DataType: 'Binary', BinaryValue: '/wA=' },
+    });
+  });
+
+  test('keep their types in a copy, as bytes in the SDK and as base64 in JSON', () => {
+    const { attributes, bytes } = copyOf(foreign);
+    const { message_id, ...others } = attributes;
+    expect(JSON.parse(JSON.stringify(others))).toEqual({
+      weight: { DataType: 'Number', StringValue: '12345678901234567890.5' },
+      image: { DataType: 'Binary.png', BinaryValue: '/wA=' },
+      labelled: { DataType: 'String.kind', StringValue: 'k' },
+      plain: { DataType: 'String', StringValue: 'p' },
+    });
+    expect(attributes.image?.BinaryValue).toBeInstanceOf(Uint8Array);
+    expect([...(attributes.image?.BinaryValue ?? [])]).toEqual([0xff, 0]);
+    const without = copyOf({ ...foreign, MessageAttributes: { ...foreign.MessageAttributes, image: {} } });
+    expect(bytes - without.bytes).toBe('image'.length + 'Binary.png'.length + 2);
+  });
+
+  test('keep them where they have to be packed, also in the copy of a copy', () => {
+    const many = Object.fromEntries(
+      Array.from({ length: 9 }, (_, index) => [`n${index}`, { DataType: 'Number', StringValue: `${index}` }]),
+    );
+    const full = { ...foreign, MessageAttributes: { ...many, ...foreign.MessageAttributes } };
+    const copy = copyOf(full, { melange_reason: 'test' });
+    expect(Object.keys(copy.attributes)).toHaveLength(10);
+    expect(fromSqs(received(copy)).headers).toEqual({ ...fromSqs(full).headers, melange_reason: 'test' });
+    expect(typesOf(received(copy))).toEqual(typesOf(full));
+    expect(typesOf(received(copyOf(received(copy))))).toEqual(typesOf(full));
+  });
+});
+
+describe('an empty id', () => {
+  test('is none: the message has the id that SNS gave it, or SQS', () => {
+    const attributes = { message_id: { DataType: 'String', StringValue: '' } };
+    const packed = { melange_headers: { DataType: 'String', StringValue: '{"message_id":""}' } };
+    for (const MessageAttributes of [attributes, packed]) {
+      const Attributes = { MessageGroupId: 'g' };
+      const read = fromSqs({ MessageId: 'broker-id', Body: 'x', MessageAttributes, Attributes });
+      expect(read).toMatchObject({ id: 'broker-id', key: 'g' });
+    }
+    const ours = toSqs(message('x', { id: '' }), 'melange');
+    expect(fromSqs(enveloped(ours)).id).toBe('sns-id');
+  });
+});
+
+describe('JSON to a topic for the Python library', () => {
+  test('has the characters that SNS refuses escaped, and means the same', () => {
+    const value = { odd: '\uFFFE \uFFFF 🐎', lone: '\uD800' };
+    const sent = message(JSON.stringify(value));
+    const { content } = withCarriableContent(sent);
+    const outgoing = toSqs(withCarriableContent(sent), 'melange');
+    expect(outgoing.attributes.melange_encoding).toBeUndefined();
+    expect(outgoing.body).toBe(content);
+    expect(outgoing.body).toMatch(/^[\x20-\x7e]+$/);
+    expect(JSON.parse(outgoing.body)).toEqual(value);
+  });
+
+  test('is as it is where SNS takes it; what is no JSON, or binary, is encoded', () => {
+    const plain = message('{"a":"ž🐎"}');
+    expect(withCarriableContent(plain)).toBe(plain);
+    const text = message('\uFFFE', { serializerId: 77 });
+    expect(withCarriableContent(text)).toBe(text);
+    const bytes = message(Uint8Array.of(1));
+    expect(withCarriableContent(bytes)).toBe(bytes);
+  });
+});
+
+describe('the place of a message in its group', () => {
+  const numbered = (SequenceNumber?: string): ReceivedMessage => ({
+    Attributes: { ...(SequenceNumber !== undefined && { SequenceNumber }) },
+  });
+
+  test('is that of its number, however many digits it has', () => {
+    expect(isBefore(numbered('99'), numbered('18849496460467696128'))).toBe(true);
+    expect(isBefore(numbered('18849496460467696128'), numbered('18849496460467696129'))).toBe(true);
+    expect(isBefore(numbered('18849496460467696129'), numbered('18849496460467696128'))).toBe(false);
+    expect(isBefore(numbered('5'), numbered('5'))).toBe(false);
+  });
+
+  test('is not known without one', () => {
+    for (const [one, other] of [
+      [undefined, '1'],
+      ['1', undefined],
+      ['x', '1'],
+      ['', ''],
+    ] as const)
+      expect(isBefore(numbered(one), numbered(other))).toBe(false);
   });
 });
 
