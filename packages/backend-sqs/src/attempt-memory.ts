@@ -10,10 +10,10 @@ export interface Counts {
 
 /**
  * What is told at most of the receives that this process knows nothing of: enough for the dispatcher to run the message
- * alone. Some of them may have been failures elsewhere, which `attempt` counts already: more of them would have the
- * message taken for one that ends its process.
+ * alone, after those that it suspects less. Some of them may have been failures elsewhere, which `attempt` counts
+ * already: more than this would have a message that only fails taken for one that ends its process.
  */
-const maxRedeliveries = 3;
+const maxRedeliveries = 10;
 
 /** Most messages that one queue's memory knows. */
 const maxMessages = 20_000;

@@ -178,7 +178,7 @@ describe.skipIf(isMissing)('FIFO queues (skipped without SQS_URL)', () => {
     const { deliveries } = await receive(backend, queue, {}, (delivery) => delivery.acknowledge());
     await eventually(() => expect(deliveries).toHaveLength(5));
     expect(deliveries.map(({ attempt, redeliveries }) => [attempt, redeliveries])).toEqual([
-      [5, 3],
+      [5, 4],
       ...[1, 2, 3, 4].map(() => [1, 0]),
     ]);
   });
