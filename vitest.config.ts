@@ -50,8 +50,6 @@ const config: ViteUserConfig = defineConfig({
     // Files share the brokers of the run, each with queues of its own, and mostly wait for them: one more than the two
     // cores that are always there. What stops, restarts or fills up a broker starts one for itself.
     maxWorkers: 3,
-    // Said by every process that makes a client, it hides what tests say.
-    env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
     sequence: { sequencer: LongestFirst },
     // Long, for a busy machine: what they end hangs.
     testTimeout: 60_000,
