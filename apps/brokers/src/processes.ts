@@ -77,8 +77,11 @@ export function isAlive(pid: number): boolean {
 export async function isRunning(pid: number, commandLinePart: string): Promise<boolean> {
   if (!isAlive(pid)) return false;
   if (existsSync('/proc/self/cmdline')) {
-    // Empty for a process that has ended and waits for its parent to notice.
-    return (await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes(commandLinePart);
+    const commandLine = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '');
+    if (commandLine !== '') return commandLine.includes(commandLinePart);
+    // Empty for a process that has ended and waits for its parent to notice, and for one that becomes another program.
+    const status = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+    return status !== '' && !/\) [ZX] /.test(status);
   }
   return run('ps', ['-p', String(pid), '-o', 'args=']).then(
     ({ stdout }) => stdout.includes(commandLinePart),

@@ -183,6 +183,7 @@ const advice: readonly (readonly [string, string])[] = [
   ['WRONGPASS', 'Correct the user name and the password.'],
   ['NOAUTH', 'Configure the password.'],
   ['NOPERM', rights],
-  // From within a script Redis 7 refuses in other words.
+  // From within a script Redis 7 refuses in other words, and Redis 7.2 and later in others again.
   ['user executing the script', rights],
+  ['ACL failure in script', rights],
 ];
