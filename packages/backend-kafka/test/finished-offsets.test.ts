@@ -22,6 +22,31 @@ describe('finished offsets in the metadata of a commit', () => {
     expect(back).toEqual(everySecond.slice(0, back.length));
   });
 
+  test('a run that does not fit ends them: what comes after it would be taken for finished elsewhere', () => {
+    // A short run follows where the long one has no room any more.
+    const finished = [1, 3, 100_000_000, 100_000_002];
+    for (let longest = 0; longest < 40; longest += 1) {
+      const back = [...finishedBeyond(describeFinished(0, finished, longest), 0)];
+      expect(back).toEqual(finished.slice(0, back.length));
+    }
+    const short = describeFinished(0, [1, 3]).length;
+    expect([...finishedBeyond(describeFinished(0, finished, short + 5), 0)]).toEqual([1, 3]);
+  });
+
+  test('a run as long as its number allows is followed by another one', () => {
+    const length = 36 ** 4 + 10;
+    function* all(): Generator<number> {
+      for (let offset = 5; offset < 5 + length; offset += 1) yield offset;
+    }
+    const finished = finishedBeyond(describeFinished(0, all()), 0);
+    expect([finished.size, finished.has(4), finished.has(5), finished.has(4 + length)]).toEqual([
+      length,
+      false,
+      true,
+      true,
+    ]);
+  });
+
   test.each(['', 'somebody else wrote this', 'melange1:', 'melange1:x.y.z,', 'melange1:1'])(
     'what is not ours means nothing: %j',
     (text) => expect([...finishedBeyond(text, 3)]).toEqual([]),

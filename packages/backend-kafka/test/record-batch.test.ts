@@ -161,6 +161,35 @@ describe('record batches', () => {
     expect(fetched.lastOffset).toBe(28);
   });
 
+  test('of an aborted transaction of one record are left out, alone or at the end of what was fetched', async () => {
+    const one = (firstOffset: number) =>
+      batchOf({
+        firstOffset,
+        producerId: 7,
+        transactional: true,
+        records: [{ key: null, value: text(`${firstOffset}`) }],
+      });
+    const aborted = [{ producerId: 7, firstOffset: 10 }];
+    for (const bytes of [[await one(10)], [await one(10), await markerOf(11, 7, true)]]) {
+      const fetched = await read(bytes, aborted);
+      expect(values(fetched)).toEqual([]);
+      expect(fetched.lastOffset).toBe(9 + bytes.length);
+    }
+    // What the same producer commits after it, and had committed before.
+    const rest = await Promise.all([one(8), markerOf(9, 7, false), one(10), markerOf(11, 7, true), one(12)]);
+    expect(values(await read(rest, aborted))).toEqual(['8', '12']);
+  });
+
+  test('say when their records were published, or when the broker took them where the topic wants that', async () => {
+    const bytes = await batchOf({ records: manyRecords });
+    bytes.writeBigInt64BE(1_700_000_000_000n, 27);
+    bytes.writeBigInt64BE(1_800_000_000_000n, 35);
+    const timesOf = ({ records }: FetchedRecords) => records.slice(0, 3).map(({ timestamp }) => timestamp);
+    expect(timesOf(await read([bytes]))).toEqual([1_700_000_000_000, 1_700_001_000_000, 1_700_002_000_000]);
+    bytes[22] = (bytes[22] as number) | 0x08;
+    expect(timesOf(await read([bytes]))).toEqual(Array(3).fill(1_800_000_000_000));
+  });
+
   test('of another format are told, and bytes that are none are an error', async () => {
     const none = async (): Promise<Buffer> => Buffer.alloc(0);
     const fetched = { topic: 'orders', partition: 0, bytes: olderFormat('before') };
