@@ -61,9 +61,14 @@ export class Assignment {
     return this.#bytes;
   }
 
-  /** Whether as many records are at hand, or records of as many bytes. */
+  /** Those of them that need not wait for their keys: a key that stands still must not stop the others. */
+  get ready(): number {
+    return this.buffered - this.#keys.waiting;
+  }
+
+  /** Whether as many records are ready, or records of as many bytes are at hand. */
   holds({ records, bytes }: Limit): boolean {
-    return this.buffered >= records || this.#bytes >= bytes;
+    return this.ready >= records || this.#bytes >= bytes;
   }
 
   /** Entries that wait for their time. */

@@ -58,8 +58,8 @@ export class Backpressure {
 
   /** To be called when records arrived, and when some were finished. */
   apply(assignment: Assignment): void {
-    const { buffered, bufferedBytes } = assignment;
-    const little = buffered <= most.records / 2 && bufferedBytes <= most.bytes / 2;
+    const { ready, bufferedBytes } = assignment;
+    const little = ready <= most.records / 2 && bufferedBytes <= most.bytes / 2;
     for (const tracker of assignment.trackers.values()) {
       const { topic, partition, isPaused, size } = tracker;
       if (!isPaused && size >= this.#maxTrackedOffsets) {
@@ -86,7 +86,7 @@ export class Backpressure {
 
   /** Each round writes all of them again: the more rounds there were, the longer it is to the next one. */
   #postponeInTime(assignment: Assignment, tracker: PartitionTracker): void {
-    const now = Date.now();
+    const now = performance.now();
     const last = this.#rounds.get(tracker);
     const isFirst = last === undefined || now - last.at > last.pauseMs * 2;
     const at = isFirst ? now : Math.max(now, last.at + last.pauseMs);

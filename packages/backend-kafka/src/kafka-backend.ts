@@ -82,7 +82,8 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     for (const topic of [...(options.topics ?? []), ...(options.removeTopics ?? [])]) checkTopicName(topic);
     if (options.partitions !== undefined) checkWholeNumber('partitions', options.partitions, 1);
     const isChanged = await this.#asking(this.#topology.declareQueue(name, options));
-    if (isChanged) await this.#consumers.get(name)?.reread();
+    const consumer = this.#consumers.get(name);
+    if (isChanged || consumer?.isGone === true) await consumer?.reread();
   }
 
   publishToQueue(
@@ -137,8 +138,11 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
 
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
-    await this.#consumers.get(name)?.abandon(new QueueNotFoundError(name));
-    await this.#asking(this.#topology.deleteQueue(name));
+    const deletion = () => this.#asking(this.#topology.deleteQueue(name));
+    const consumer = this.#consumers.get(name);
+    await (consumer === undefined || consumer.closing !== undefined
+      ? deletion()
+      : consumer.whileGone(deletion));
   }
 
   async deleteTopic(name: string): Promise<void> {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Logger } from '@melange/core';
+import { reconnectDelayMs } from '@melange/backend-kit';
+import { type Logger, MelangeError } from '@melange/core';
 import { Assignment } from './assignment.ts';
 import { CommitLoop } from './commit-loop.ts';
 import type { GroupListener, GroupMember, KafkaClient } from './kafka-client/index.ts';
@@ -24,11 +25,12 @@ export interface MembershipContext {
   readonly room: (assignment: Assignment, tracker: PartitionTracker) => Promise<void>;
   /** Records arrived. */
   readonly onArrived: (assignment: Assignment) => void;
+  /** The queue was not there when the group was to be joined. */
+  readonly onGone: (error: MelangeError) => void;
   /** The partitions of an assignment are somebody else's now. */
   readonly onLost: (assignment: Assignment) => void;
 }
 
-const longestPauseMs = 10_000;
 const longestWaitForCopiesMs = 5_000;
 const longestWaitForCommitMs = 2_000;
 const watchEveryMs = 1_000;
@@ -116,7 +118,20 @@ export class Membership implements GroupListener {
     const layout = await this.#context.topology.layoutOf(this.#context.queue);
     const before = this.#layout.topics;
     this.#layout = layout;
+    if (this.#member === undefined && !this.#isLeaving) await this.#inTurn(() => this.#joinAgain(undefined));
     if (layout.topics.join() !== before.join()) await this.#inTurn(() => this.#replace());
+  }
+
+  /** The queue is about to be deleted: the group is left until `gone` is told, and then joined as soon as there is a queue again. */
+  async standDown(): Promise<void> {
+    await this.#inTurn(async () => {
+      const member = this.#member;
+      this.#member = undefined;
+      clearTimeout(this.#restarting);
+      if (this.#assignment !== undefined)
+        this.#lose(this.#assignment, 'connection-lost', 'The queue was deleted.');
+      await member?.stop();
+    });
   }
 
   /** Hands nothing over any more, waits for what is settled to be safe, commits, and leaves the group. */
@@ -234,10 +249,11 @@ export class Membership implements GroupListener {
       this.#lose(this.#assignment, 'connection-lost', 'The connection to Kafka was lost.');
     if (this.#isLeaving) return;
     const reason = error instanceof Error ? error.message : String(error);
-    progress.failed(reason);
+    if (progress.failed(reason)) logger.warn('Stopped receiving; joining the group again', { queue, reason });
+    if (MelangeError.is(error, 'QUEUE_NOT_FOUND')) this.#context.onGone(error);
     this.#failures += 1;
-    const delayMs = Math.min(longestPauseMs, 250 * 2 ** this.#failures) * (0.5 + Math.random() / 2);
-    logger.warn('Stopped receiving; joining the group again', { queue, reason, delayMs });
+    const delayMs = reconnectDelayMs(this.#failures);
+    logger.debug('Joining the group again', { queue, reason, delayMs });
     clearTimeout(this.#restarting);
     this.#restarting = setTimeout(() => void this.#inTurn(() => this.#joinAgain(member)), delayMs);
   }
@@ -245,7 +261,9 @@ export class Membership implements GroupListener {
   /** To be joined is not enough: what it crashes of may come with the first fetch. */
   #works(): void {
     this.#context.progress.isAlive();
-    if (this.#assignedAt <= performance.now()) this.#context.progress.recovered();
+    const { progress, logger, queue } = this.#context;
+    if (this.#assignedAt <= performance.now() && progress.recovered())
+      logger.info('Receives again', { queue });
   }
 
   // ---- the member and its partitions

@@ -1,4 +1,11 @@
-import { type Delivery, type Health, type Logger, MelangeError, type RetryOptions } from '@melange/core';
+import {
+  type Delivery,
+  type Health,
+  type Logger,
+  MelangeError,
+  QueueNotFoundError,
+  type RetryOptions,
+} from '@melange/core';
 import type { Assignment } from './assignment.ts';
 import { Backpressure } from './backpressure.ts';
 import type { Copies } from './copies.ts';
@@ -58,6 +65,7 @@ export class QueueConsumer implements Settlements {
       onReady: () => this.#schedulePump(),
       room: (assignment, tracker) => this.#backpressure.room(assignment, tracker),
       onArrived: (assignment) => this.#madeRoom(assignment),
+      onGone: (error) => this.#endThoseUntilEmpty(error),
       onLost: (assignment) => this.#backpressure.release(assignment),
     });
     this.#copies = context.copies(() => this.#membership.layout);
@@ -78,6 +86,11 @@ export class QueueConsumer implements Settlements {
   /** Whether it takes no more subscriptions. */
   get closing(): Promise<void> | undefined {
     return this.#closing;
+  }
+
+  /** Whether it waits to join the group. */
+  get isGone(): boolean {
+    return this.#membership.member === undefined;
   }
 
   get unsettled(): number {
@@ -124,12 +137,27 @@ export class QueueConsumer implements Settlements {
     return this.#closing;
   }
 
+  /** Deletes the queue. Subscriptions wait for it to be declared again, but for those that end when it is empty. */
+  async whileGone(deletion: () => Promise<void>): Promise<void> {
+    await this.#membership.standDown();
+    const error = new QueueNotFoundError(this.queue);
+    try {
+      await deletion();
+    } finally {
+      this.#membership.onCrash(error);
+    }
+  }
+
+  #endThoseUntilEmpty(error: MelangeError): void {
+    for (const subscription of [...this.#subscriptions]) if (subscription.untilEmpty) subscription.end(error);
+  }
+
   /** As `close`, without waiting for handlers; ends the subscriptions. */
-  async abandon(error?: Error): Promise<void> {
+  async abandon(): Promise<void> {
     const { assignment } = this.#membership;
     const subscriptions = [...this.#subscriptions];
     const closed = this.close();
-    for (const subscription of subscriptions) subscription.end(error);
+    for (const subscription of subscriptions) subscription.end();
     for (const delivery of assignment?.busy.all() ?? [])
       if (delivery.lose('shutdown', 'The backend was closed.')) this.#leaveBusy(delivery);
     await closed;

@@ -55,6 +55,7 @@ function scene(commit: () => Promise<void> = async () => undefined) {
     onReady: () => undefined,
     room: async () => undefined,
     onArrived: () => undefined,
+    onGone: () => undefined,
     onLost: () => {
       told.lost += 1;
     },
