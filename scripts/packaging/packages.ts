@@ -35,10 +35,15 @@ export function publicPackages(root: string = repository): readonly PublicPackag
   return found.filter(({ manifest }) => manifest.private !== true);
 }
 
+/** Builds what has changed since it was built last. */
+export async function buildAll(): Promise<void> {
+  await pnpm('build');
+}
+
 /** Builds and packs every published package; resolves with the path of each tarball, by name of the package. */
 export async function packAll(destination: string): Promise<ReadonlyMap<string, string>> {
   const packages = publicPackages();
-  await pnpm('build');
+  await buildAll();
   await pnpm('--recursive', '--filter', './packages/*', 'pack', '--pack-destination', destination);
   return new Map(
     packages.map(({ manifest: { name, version } }) => {

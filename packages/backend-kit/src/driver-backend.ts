@@ -17,13 +17,13 @@ import {
   systemClock,
   unfailingLogger,
 } from '@melange/core';
-import type { BackendDefinition, BackendOptions } from './backend.ts';
 import { checkName, checkSubscribeOptions } from './checks.ts';
 import { Connection, pause } from './connection.ts';
 import { PullInflow } from './consume/pull-inflow.ts';
 import { PushInflow } from './consume/push-inflow.ts';
 import { KitSubscription } from './consume/subscription.ts';
 import { Declared } from './declared.ts';
+import type { BackendDefinition, BackendOptions } from './definition.ts';
 import type { Driver, Fault, Received } from './driver.ts';
 import { explainWith } from './explain.ts';
 import { Troubles } from './health/troubles.ts';

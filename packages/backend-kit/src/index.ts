@@ -1,11 +1,6 @@
-export {
-  type Backend,
-  type BackendClass,
-  type BackendDefinition,
-  type BackendOptions,
-  defineBackend,
-} from './backend.ts';
+export { type Backend, type BackendClass, defineBackend } from './backend.ts';
 export { checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
+export type { BackendDefinition, BackendOptions } from './definition.ts';
 export type {
   Again,
   BatchAnswer,

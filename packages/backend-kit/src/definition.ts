@@ -1,0 +1,39 @@
+import type { Capabilities, Clock, Logger, QueueOptions } from '@melange/core';
+import type { Driver, DriverContext, Received } from './driver.ts';
+
+/** Options that every backend takes. */
+export interface BackendOptions {
+  /** Longest wait for the broker to confirm a publish, in ms. Default: 30,000. */
+  readonly publishTimeoutMs?: number;
+  /** Longest wait for an answer about a queue or topic, in ms. Default: 10,000. */
+  readonly requestTimeoutMs?: number;
+  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
+  readonly logger?: Logger;
+  /** Time of deadlines, leases and pauses. Default: the machine's. */
+  readonly clock?: Clock;
+  /** Source of jitter, from 0 (inclusive) to 1 (exclusive). Default: `Math.random`. */
+  readonly random?: () => number;
+}
+
+/** What an adapter is. */
+export interface BackendDefinition<
+  Settings extends BackendOptions,
+  Features extends Capabilities,
+  Options extends QueueOptions,
+  Encoded,
+  Taken extends Received,
+  Methods extends object,
+> {
+  /** Technology, for logs and tables: `nats`. */
+  readonly name: string;
+  /** What this broker can do. */
+  readonly capabilities: Features;
+  /**
+   * Makes the driver. Must not connect.
+   *
+   * @throws MelangeError `CONFIGURATION` when an option makes no sense.
+   */
+  driver(settings: Settings, context: DriverContext): Driver<Options, Encoded, Taken>;
+  /** What the backend can do besides `MessagingBackend`. Default: nothing. */
+  methods?(driver: Driver<Options, Encoded, Taken>): Methods;
+}

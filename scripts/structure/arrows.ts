@@ -1,0 +1,59 @@
+/** One room of a package, and the rooms of the same package that its files may import. A name is a folder of `src/`, or a file there. */
+export type Arrows = Readonly<Record<string, readonly string[]>>;
+
+/** The core: its dispatcher and its publishers do not know each other, its contract knows nobody. */
+const core: Arrows = {
+  contract: ['errors'],
+  messages: ['contract', 'errors'],
+  dispatch: ['contract', 'messages', 'errors'],
+  publish: ['contract', 'messages', 'errors'],
+  errors: [],
+};
+
+/** An adapter: its wire is pure and knows nobody, its client alone knows the client library. */
+const backend: Arrows = {
+  backend: ['publish', 'consume', 'topology', 'wire', 'client', 'options', 'capabilities', 'errors'],
+  publish: ['topology', 'wire', 'client', 'options', 'errors'],
+  consume: ['topology', 'wire', 'client', 'options', 'errors'],
+  topology: ['wire', 'client', 'options', 'errors'],
+  wire: ['errors', 'options'],
+  client: ['options', 'errors'],
+  options: [],
+  capabilities: [],
+  errors: [],
+};
+
+const kit: Arrows = {
+  backend: ['driver-backend', 'definition', 'driver'],
+  definition: ['driver'],
+  'driver-backend': [
+    'definition',
+    'publish',
+    'consume',
+    'connection',
+    'requests',
+    'declared',
+    'checks',
+    'health',
+    'explain',
+    'driver',
+    'options',
+  ],
+  publish: ['driver', 'health', 'reconnect-delay'],
+  consume: ['driver', 'health', 'reconnect-delay', 'connection', 'explain'],
+  requests: ['driver', 'connection', 'reconnect-delay'],
+  connection: ['driver', 'health', 'explain', 'reconnect-delay'],
+  declared: ['driver'],
+  explain: ['driver'],
+  driver: ['checks', 'health'],
+  health: [],
+  checks: [],
+  'reconnect-delay': [],
+};
+
+/** Which arrows a package may have between its rooms; a package that is not here has one room. */
+export function arrowsOf(folder: string): Arrows | undefined {
+  if (folder === 'core') return core;
+  if (folder === 'backend-kit') return kit;
+  return folder.startsWith('backend-') ? backend : undefined;
+}
