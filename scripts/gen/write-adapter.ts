@@ -12,7 +12,8 @@ const ending = '.template';
 /** Writes the package, its changeset and its place in the root's package.json; resolves with the files. */
 export async function writeAdapter(name: AdapterName, root: string): Promise<readonly string[]> {
   const values = { ...name, identifier: String(await nextIdentifier(root)) };
-  const written: string[] = [];
+  const written = new Set<string>();
+  // A role may bring a file of its own in place of one that every package has.
   for (const set of ['package', name.role]) {
     for (const entry of await readdir(join(templates, set), { recursive: true, withFileTypes: true })) {
       if (!entry.isFile()) continue;
@@ -21,7 +22,7 @@ export async function writeAdapter(name: AdapterName, root: string): Promise<rea
       const target = join(root, 'packages', name.folder, path);
       await mkdir(dirname(target), { recursive: true });
       await writeFile(target, filled(await readFile(source, 'utf8'), values));
-      written.push(relative(root, target));
+      written.add(relative(root, target));
     }
   }
   const changeset = `.changeset/${name.folder}.md`;
@@ -31,7 +32,7 @@ export async function writeAdapter(name: AdapterName, root: string): Promise<rea
   );
   await addToRoot(name, root);
   await run(process.execPath, [formatter, 'format', '--write', `packages/${name.folder}`], { cwd: root });
-  return [...written.sort(), changeset, 'package.json'];
+  return [...[...written].sort(), changeset, 'package.json'];
 }
 
 function filled(text: string, values: Readonly<Record<string, string>>): string {

@@ -47,6 +47,7 @@ const kit: Arrows = {
   explain: ['driver'],
   driver: ['checks', 'health'],
   health: [],
+  wire: ['driver'],
   checks: [],
   'reconnect-delay': [],
 };

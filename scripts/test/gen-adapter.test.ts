@@ -15,7 +15,7 @@ let copy: string;
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), 'melange-gen-'));
   const files = ['package.json', '.changeset', '.gitignore', 'biome.json', 'tsconfig.base.json'];
-  const packages = ['core', 'conformance', 'serializer-json', 'serializer-protobuf'].map(
+  const packages = ['core', 'backend-kit', 'conformance', 'serializer-json', 'serializer-protobuf'].map(
     (name) => `packages/${name}`,
   );
   for (const file of [...files, ...packages]) {
@@ -30,7 +30,7 @@ beforeAll(async () => {
     if (name !== '@melange')
       await symlink(join(repository, 'node_modules', name), join(copy, 'node_modules', name));
   }
-  for (const name of ['core', 'conformance']) {
+  for (const name of ['core', 'backend-kit', 'conformance']) {
     await symlink(join(copy, 'packages', name), join(copy, 'node_modules/@melange', name));
   }
   await run('git', ['init', '--quiet'], { cwd: copy });
@@ -88,13 +88,12 @@ describe('the conformance test', () => {
   }, 120_000);
 
   it.each([
-    ['backend', 'declareQueue'],
-    ['backend', 'declareTopic'],
+    ['backend', 'connect'],
     ['serializer', 'serialize'],
     ['dedup', 'claim'],
   ])('of a %s says that %s is left to do', (role, method) => {
     const failures = results.get(`packages/${role}-slow-post/test/conformance.test.ts`)?.failed ?? [];
-    expect(failures.filter((failure) => failure.includes(`.${method} is left to do`)).length).toBeGreaterThan(
+    expect(failures.filter((failure) => failure.includes(`${method} is left to do`)).length).toBeGreaterThan(
       0,
     );
   });
@@ -111,9 +110,9 @@ describe('the conformance test', () => {
     },
   );
 
-  it('leaves the mapper of a backend tested', () => {
-    const mapper = results.get('packages/backend-slow-post/test/slow-post-message-mapper.test.ts');
-    expect(mapper).toEqual({ failed: [], passed: 5 });
+  it('leaves the wire of a backend tested', () => {
+    const wire = results.get('packages/backend-slow-post/test/wire.test.ts');
+    expect(wire).toEqual({ failed: [], passed: 6 });
   });
 });
 

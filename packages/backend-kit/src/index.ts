@@ -26,3 +26,4 @@ export type {
 } from './driver.ts';
 export { Troubles, type TroublesOptions } from './health/troubles.ts';
 export { reconnectDelayMs } from './reconnect-delay.ts';
+export { contentHeader, type Envelope, fromEnvelope, toEnvelope } from './wire/envelope.ts';
