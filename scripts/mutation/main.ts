@@ -29,7 +29,8 @@ async function main(parameters: readonly string[]): Promise<number> {
     const sources = subject.sources.filter((source) => source.includes(given.part));
     if (sources.length === 0) continue;
     console.log(`mutation: ${subject.name}`);
-    results.push(resultOf(subject.name, await mutate(subject, sources, given.concurrency)));
+    const mutants = await mutate(subject, sources, given.concurrency);
+    results.push(...sources.map((source) => resultOf(source, mutants)));
   }
   if (results.length === 0) {
     console.error(`no source of scripts/mutation/subjects.ts has "${given.part}" in its path`);

@@ -1,8 +1,9 @@
 import { equivalents } from './equivalents.ts';
 import type { Mutant } from './stryker.ts';
 
-/** What became of the mutants of a subject. */
+/** What became of the mutants of a source. */
 export interface Result {
+  /** Path of the source. */
   readonly name: string;
   readonly killed: number;
   readonly survivors: readonly Mutant[];
@@ -10,7 +11,8 @@ export interface Result {
 }
 
 /** Killed: a test failed, or did not end. What does not compile or runs only when a module is loaded does not count. */
-export function resultOf(name: string, mutants: readonly Mutant[]): Result {
+export function resultOf(name: string, all: readonly Mutant[]): Result {
+  const mutants = all.filter(({ source }) => source === name);
   const alive = mutants.filter(({ status }) => status === 'Survived' || status === 'NoCoverage');
   const judged = alive.map((mutant) => ({ ...mutant, reason: reasonOf(mutant) }));
   return {

@@ -36,3 +36,13 @@ test('fixedDelays makes one attempt more than it has delays', () => {
   expect([1, 2, 3].map((attempt) => policy.delayMs(attempt, 0.5))).toEqual([10, 50, 50]);
   expect(fixedDelays([]).delayMs(1, 0)).toBe(0);
 });
+
+test('what is no factor and no share is refused with its bounds; the bounds themselves are taken', () => {
+  expect(() => exponentialBackoff({ factor: 0.9 })).toThrow(
+    'factor must be a finite number of at least 1, not 0.9.',
+  );
+  expect(() => exponentialBackoff({ jitter: 1.1 })).toThrow('jitter must be from 0 to 1, not 1.1.');
+  expect(() => exponentialBackoff({ jitter: Number.NaN })).toThrow('jitter must be from 0 to 1, not NaN.');
+  exponentialBackoff({ factor: 1, jitter: 0 });
+  exponentialBackoff({ factor: Number.MAX_VALUE, jitter: 1 });
+});
