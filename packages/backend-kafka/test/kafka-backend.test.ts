@@ -243,7 +243,7 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
 
 test.each([
   [{ brokers: [] }, /at least one broker/],
-  [{ brokers: ['localhost:9092'], partitions: 0 }, /partitions must be at least 1/],
+  [{ brokers: ['localhost:9092'], partitions: 0 }, /partitions must be a whole number of at least 1/],
   [{ brokers: ['localhost:9092'], revocationDeadlineMs: 30_000 }, /below sessionTimeoutMs/],
 ])('options that make no sense are refused: %j', async (options, expected) => {
   const { KafkaBackend } = await import('../src/index.ts');
