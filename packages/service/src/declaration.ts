@@ -78,6 +78,8 @@ export interface QueueDeclaration {
   readonly middleware?: readonly Middleware[];
   /** What happens to messages without a handler. Default: that of `MessageDispatcher`. */
   readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
+  /** So often a message may be handed out without ever being settled. Default: that of `MessageDispatcher`. */
+  readonly maxRedeliveries?: number;
   /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
   readonly handlerTimeoutMs?: number;
   /** Acknowledge whatever the handlers did. Default: false. */

@@ -13,7 +13,7 @@ import { consoleLogger } from './console-logger.ts';
 import type { ServiceDeclaration } from './declaration.ts';
 import { type AnyBatchHandler, type AnyHandler, ServiceDefinition } from './definition.ts';
 import { ServiceInstance } from './instance.ts';
-import type { ServicePlan } from './plan.ts';
+import { planOf, type ServicePlan } from './plan.ts';
 import { type RunOptions, runUntilStopped } from './run.ts';
 import type {
   AnyService,
@@ -73,11 +73,11 @@ class DefinedService implements AnyService {
   }
 
   get plan(): ServicePlan {
-    return this.#definition.plan();
+    return planOf(this.#definition);
   }
 
   get serializers(): SerializerRegistry {
-    return this.#definition.serializers;
+    return this.#definition.messages.registry;
   }
 
   get backends(): Readonly<Record<string, MessagingBackend>> {

@@ -1,17 +1,11 @@
 import {
-  type Consumer,
-  liftsOf,
   type MaybePromise,
   MelangeError,
   type MessageClass,
   type MessagingBackend,
-  manifestOf,
   manifestsOf,
   type QueueOptions,
-  type Serializer,
-  SerializerRegistry,
 } from '@melange/core';
-import { JsonSerializer } from '@melange/serializer-json';
 import { type BatchAnswer, Batcher, type BatchOptions } from './batch/batcher.ts';
 import type {
   BoundSend,
@@ -21,7 +15,7 @@ import type {
   ServiceDeclaration,
   TopicDeclaration,
 } from './declaration.ts';
-import type { DestinationPlan, QueuePlan, ServicePlan } from './plan.ts';
+import { MessageClasses } from './message-classes.ts';
 import type { HandlerContext, ServiceBatchContext } from './service.ts';
 
 /** A handler of `on`, whatever its type. */
@@ -42,24 +36,16 @@ const defaultConcurrency = 10;
 export class ServiceDefinition {
   readonly declaration: ServiceDeclaration;
   readonly backends: Readonly<Record<string, MessagingBackend>>;
-  readonly serializers: SerializerRegistry;
-  readonly #serializersByName: Readonly<Record<string, Serializer>>;
+  readonly messages: MessageClasses;
   readonly #handlers = new Map<string, Map<MessageClass, AnyHandler | AnyBatchHandler>>();
   #isFixed = false;
 
   /** @throws MelangeError `CONFIGURATION` for what does not fit together. */
   constructor(declaration: ServiceDeclaration) {
     this.declaration = declaration;
-    const { backend, messages, serializers = {}, bindings = [] } = declaration;
+    const { backend } = declaration;
     this.backends = isBackend(backend) ? { [onlyBackend]: backend } : backend;
-    const isJson = (type: MessageClass): boolean => bindingOf(type, bindings) === 'json';
-    const json = serializers.json ?? new JsonSerializer(messages.filter(isJson));
-    this.#serializersByName = { ...serializers, json };
-    this.serializers = new SerializerRegistry({
-      serializers: this.#serializersByName,
-      bindings,
-      default: 'json',
-    });
+    this.messages = new MessageClasses(declaration);
     this.#check();
   }
 
@@ -71,6 +57,16 @@ export class ServiceDefinition {
     return Object.keys(this.declaration.queues ?? {});
   }
 
+  /** Those that it publishes to. */
+  get topics(): readonly string[] {
+    return Object.keys(this.declaration.publishes ?? {});
+  }
+
+  /** Queues that it sends to. */
+  get sends(): readonly string[] {
+    return Object.keys(this.declaration.sends ?? {});
+  }
+
   /** @throws MelangeError `CONFIGURATION` as `Service.on` does. */
   on(queue: string, type: MessageClass, handler: AnyHandler | AnyBatchHandler): void {
     const { ordering } = this.queue(queue);
@@ -78,7 +74,7 @@ export class ServiceDefinition {
     if (this.#isFixed)
       throw this.#error(`it was started: give "${queue}" its handler for ${type.name} before.`);
     if (handlers.has(type)) throw this.#error(`"${queue}" has a handler for ${type.name} already.`);
-    if (this.#readBy(type).length === 0)
+    if (this.messages.extending(type).length === 0)
       throw this.#error(`${type.name}, handled on "${queue}", is not among its messages: add it there.`);
     if (typeof handler === 'object') {
       if (ordering === 'queue')
@@ -152,12 +148,9 @@ export class ServiceDefinition {
     return { messages, backends: [this.#placeOf(name, backend, 'queue')] };
   }
 
-  /** The topics that live on a backend: those that it publishes to, and those of its queues. */
+  /** The topics on a backend that it publishes to. Those of its queues are declared with the queues. */
   topicsOn(backend: string): readonly string[] {
-    const published = Object.keys(this.declaration.publishes ?? {}).filter((topic) =>
-      this.topic(topic).backends.includes(backend),
-    );
-    return [...new Set(published)];
+    return this.topics.filter((topic) => this.topic(topic).backends.includes(backend));
   }
 
   queuesOn(backend: string): readonly string[] {
@@ -184,75 +177,18 @@ export class ServiceDefinition {
       return [
         ...new Set(
           filter.flatMap((entry) =>
-            typeof entry === 'string' ? [entry] : (this.#manifests(entry) ?? manifestsOf(entry)),
+            typeof entry === 'string' ? [entry] : (this.messages.manifestsOf(entry) ?? manifestsOf(entry)),
           ),
         ),
       ];
     }
     const handled = [...this.handlersOf(name).keys()];
     if (consumers.length > 0 || handled.length === 0) return undefined;
-    const wanted = handled.flatMap((type) => this.#readBy(type)).map((type) => this.#manifests(type));
+    const wanted = handled
+      .flatMap((type) => this.messages.extending(type))
+      .map((type) => this.messages.manifestsOf(type));
     // Whose manifest nobody knows would be filtered away.
     return wanted.includes(undefined) ? undefined : [...new Set(wanted.flat() as string[])];
-  }
-
-  /** What is handed out as data. */
-  plan(): ServicePlan {
-    const manifests = (types: readonly MessageClass[]): readonly string[] =>
-      types.map((type) => this.#manifests(type)?.[0] ?? manifestOf(type));
-    const queues = this.queues.map((name): QueuePlan => {
-      const { topics = [], deadLetterQueue, ordering = 'none', consumers = [] } = this.queue(name);
-      const handled = [...this.handlersOf(name).keys()];
-      return {
-        name,
-        backend: this.backendOf(name),
-        topics,
-        filter: this.filterOf(name),
-        deadLetterQueue,
-        concurrency: this.concurrencyOf(name),
-        ordering,
-        handles: manifests(handled),
-        consumers: [
-          ...(handled.length > 0 ? [this.name] : []),
-          ...consumers.map((consumer: Consumer) => consumer.name),
-        ],
-      };
-    });
-    const destination = (
-      name: string,
-      { messages, backends }: ReturnType<typeof this.topic>,
-    ): DestinationPlan => ({
-      name,
-      backends,
-      manifests: manifests(messages),
-    });
-    return {
-      name: this.name,
-      backends: Object.fromEntries(
-        Object.entries(this.backends).map(([name, backend]) => [name, backend.name]),
-      ),
-      queues,
-      topics: Object.keys(this.declaration.publishes ?? {}).map((name) =>
-        destination(name, this.topic(name)),
-      ),
-      sends: Object.keys(this.declaration.sends ?? {}).map((name) => destination(name, this.send(name))),
-    };
-  }
-
-  /** The service's messages that are of the class. */
-  #readBy(type: MessageClass): readonly MessageClass[] {
-    return this.declaration.messages.filter((message) => isOrExtends(message, type));
-  }
-
-  /** Every manifest under which messages of a class arrive, its own first; `undefined` where its serializer does not tell. */
-  #manifests(type: MessageClass): readonly string[] | undefined {
-    const serializer = this.#serializersByName[bindingOf(type, this.declaration.bindings ?? [])];
-    try {
-      const manifest = serializer?.manifest(Object.create(type.prototype as object));
-      return manifest === undefined ? undefined : [manifest, ...liftsOf(type).map((lift) => lift.manifest)];
-    } catch {
-      return undefined;
-    }
   }
 
   #placeOf(name: string, given: string | undefined, what: string): string {
@@ -274,12 +210,12 @@ export class ServiceDefinition {
         if (name === this.name)
           throw this.#error(`a consumer of "${queue}" has the service's own name: give it another one.`);
     }
-    const published = Object.keys(this.declaration.publishes ?? {}).map(
-      (name) => [name, this.topic(name)] as const,
-    );
-    const sent = Object.keys(this.declaration.sends ?? {}).map((name) => [name, this.send(name)] as const);
-    for (const [name, { messages }] of [...published, ...sent]) {
-      const unknown = messages.find((type) => !this.declaration.messages.includes(type));
+    const destinations = [
+      ...this.topics.map((name) => ({ name, ...this.topic(name) })),
+      ...this.sends.map((name) => ({ name, ...this.send(name) })),
+    ];
+    for (const { name, messages } of destinations) {
+      const unknown = messages.find((type) => !this.messages.all.includes(type));
       if (unknown !== undefined)
         throw this.#error(
           `${unknown.name}, published to "${name}", is not among its messages: add it there.`,
@@ -304,21 +240,4 @@ function entryOf<Entry extends readonly MessageClass[] | Bound, Bound extends ob
   entry: Entry | Bound,
 ): Bound {
   return (Array.isArray(entry) ? { messages: entry } : entry) as Bound;
-}
-
-/** Name of the serializer of a class: that of the nearest class above it that is bound. */
-function bindingOf(type: MessageClass, bindings: NonNullable<ServiceDeclaration['bindings']>): string {
-  for (
-    let prototype: object | null = type.prototype as object;
-    prototype !== null;
-    prototype = Object.getPrototypeOf(prototype) as object | null
-  ) {
-    const binding = bindings.find(([bound]) => bound.prototype === prototype);
-    if (binding !== undefined) return binding[1];
-  }
-  return 'json';
-}
-
-function isOrExtends(type: MessageClass, ancestor: MessageClass): boolean {
-  return type === ancestor || type.prototype instanceof (ancestor as never);
 }

@@ -1,48 +1,18 @@
 import {
-  type Clock,
-  type ConsumeContext,
-  type ConsumeOptions,
   combineHealth,
-  type DeduplicationCache,
   type DispatcherCounters,
-  type Handler,
   type Health,
-  type Logger,
   MelangeError,
-  MessageDispatcher,
+  type MessageDispatcher,
   type MessageDispatcherOptions,
   type MessagingBackend,
-  SingleDispatchConsumer,
-  systemClock,
 } from '@melange/core';
-import { Batcher, type Wait } from './batch/batcher.ts';
-import { MessagesContext } from './batch/service-batch-context.ts';
-import type { AnyBatchHandler, AnyHandler, ServiceDefinition } from './definition.ts';
-import type { FlowControl, FlowEnvironment, StartedFlowControl } from './flow/flow-control.ts';
-import { MessageContext } from './handler-context.ts';
+import type { ServiceDefinition } from './definition.ts';
+import type { Environment } from './environment.ts';
+import { Processing } from './processing.ts';
 import { Publishing } from './publishing.ts';
 import type { ServiceHealth, StartOptions } from './service.ts';
 import { untilThere } from './until-there.ts';
-
-/** What a definition is run on: the declared backends, or those of a test. */
-export interface Environment {
-  readonly backends: Readonly<Record<string, MessagingBackend>>;
-  readonly cache: DeduplicationCache | undefined;
-  readonly logger: Logger;
-  readonly clock: Clock;
-  /** What flow control is given besides. */
-  readonly flow?: Pick<FlowEnvironment, 'limiter' | 'onHeld'>;
-  /** How batches wait for more messages. Default: the machine's time. */
-  readonly wait?: Wait;
-  /** What every dispatcher is given besides. */
-  readonly dispatcherOptions?: Partial<MessageDispatcherOptions>;
-  /** What accompanies every consumption. */
-  readonly consumeOptions?: Pick<ConsumeOptions, 'onException' | 'afterConsume'>;
-  /** How long running handlers are waited for, in ms. */
-  readonly deadlineMs: number;
-  /** Whether backends and cache are closed with it. */
-  readonly closesResources: boolean;
-}
 
 type State = 'defined' | 'starting' | 'running' | 'stopping' | 'stopped';
 
@@ -54,8 +24,7 @@ export class ServiceInstance {
   readonly #environment: Environment;
   readonly #dispatchers = new Map<string, MessageDispatcher>();
   readonly #loops: Promise<void>[] = [];
-  /** Begun once, also where several queues share it. */
-  readonly #flow = new Map<FlowControl, StartedFlowControl>();
+  readonly #processing: Processing;
   readonly #stopping = new AbortController();
   #state: State = 'defined';
   #starting: Promise<void> | undefined;
@@ -67,6 +36,7 @@ export class ServiceInstance {
     this.#definition = definition;
     this.#environment = environment;
     this.publishing = new Publishing(definition, environment.backends, environment.clock);
+    this.#processing = new Processing(definition, environment, this.publishing, this.#stopping.signal);
     this.ended = new Promise((resolve, reject) => {
       this.#resolveEnded = resolve;
       this.#rejectEnded = reject;
@@ -87,75 +57,13 @@ export class ServiceInstance {
   }
 
   /** @throws MelangeError `CONFIGURATION` for a queue that is not declared. */
-  dispatcherFor(queue: string, options: Partial<MessageDispatcherOptions> = {}): MessageDispatcher {
-    const definition = this.#definition;
-    const { declaration } = definition;
-    const { consumers = [], deduplication, retry, middleware = [], ...declared } = definition.queue(queue);
-    const { cache, logger, clock, dispatcherOptions } = this.#environment;
-    const dispatcher = new MessageDispatcher({
-      ...given({
-        unhandled: declared.unhandled,
-        handlerTimeoutMs: declared.handlerTimeoutMs,
-        alwaysAck: declared.alwaysAck,
-        earlyAck: declared.earlyAck,
-        ordering: declared.ordering,
-        cache,
-        deduplication: deduplication ?? declaration.deduplication,
-        retry: retry ?? declaration.retry,
-      }),
-      serializers: definition.serializers,
-      backend: this.#environment.backends[definition.backendOf(queue)] as MessagingBackend,
-      concurrency: definition.concurrencyOf(queue),
-      middleware: [
-        ...this.#flowOf(queue).map((flow) => flow.middleware),
-        ...(declaration.middleware ?? []),
-        ...middleware,
-      ],
-      logger,
-      clock,
-      ...dispatcherOptions,
-      ...options,
-    });
-    const handlers = definition.handlersOf(queue);
-    if (handlers.size > 0) {
-      const consumer = new SingleDispatchConsumer(definition.name);
-      for (const [type, handler] of handlers) consumer.on(type, this.#handlerOf(queue, handler));
-      dispatcher.attachConsumer(consumer);
-    }
-    for (const consumer of consumers) dispatcher.attachConsumer(consumer);
-    return dispatcher;
-  }
-
-  /** Outermost first: what waits for its rate is not what tries whether a circuit may close. */
-  #flowOf(queue: string): readonly StartedFlowControl[] {
-    const { rateLimit, circuitBreaker } = this.#definition.queue(queue);
-    return [rateLimit, circuitBreaker].flatMap((flow) => (flow === undefined ? [] : [this.#started(flow)]));
-  }
-
-  #started(flow: FlowControl): StartedFlowControl {
-    const { clock, logger, flow: more } = this.#environment;
-    const { signal } = this.#stopping;
-    const started = this.#flow.get(flow) ?? flow.start({ clock, logger, signal, ...more });
-    this.#flow.set(flow, started);
-    return started;
-  }
-
-  #handlerOf(queue: string, handler: AnyHandler | AnyBatchHandler): Handler<object> {
-    const { publishing } = this;
-    const { logger, wait = systemClock.schedule } = this.#environment;
-    const contextOf = (context: ConsumeContext) => new MessageContext(queue, context, publishing, logger);
-    if (typeof handler === 'function')
-      return (message, context) => handler(message as never, contextOf(context));
-    const batcher = new Batcher(handler.options, wait, (messages, contexts) =>
-      handler.handle(messages, new MessagesContext(queue, contexts.map(contextOf), publishing, logger)),
-    );
-    return (message, context) => batcher.add(message as never, context);
+  dispatcherFor(queue: string, options?: Partial<MessageDispatcherOptions>): MessageDispatcher {
+    return this.#processing.dispatcherFor(queue, options);
   }
 
   /** Messages that are processed at this moment, without those that flow control holds. */
   get running(): number {
-    let running = 0;
-    for (const { held } of this.#flow.values()) running -= held;
+    let running = -this.#processing.held;
     for (const dispatcher of this.#dispatchers.values()) running += dispatcher.running;
     return running;
   }
@@ -171,25 +79,16 @@ export class ServiceInstance {
     const [ofBackends, ofQueues] = await Promise.all([
       healthOfEach(Object.entries(backends)),
       healthOfEach(
-        [...this.#dispatchers].map(([queue, dispatcher]) => [queue, this.#partsOf(queue, dispatcher)]),
+        [...this.#dispatchers].map(([queue, dispatcher]) => [
+          queue,
+          { health: () => this.#processing.healthOf(queue, dispatcher) },
+        ]),
       ),
     ]);
     const parts: Record<string, Health> = { service: this.#healthOfState() };
     for (const [name, health] of Object.entries(ofBackends)) parts[`backend "${name}"`] = health;
     for (const [name, health] of Object.entries(ofQueues)) parts[`queue "${name}"`] = health;
     return { ...combineHealth(parts), queues: ofQueues, backends: ofBackends };
-  }
-
-  #partsOf(queue: string, dispatcher: MessageDispatcher): { health(): Promise<Health> } {
-    const health = async (): Promise<Health> => {
-      const { rateLimit, circuitBreaker } = this.#definition.queue(queue);
-      return combineHealth({
-        dispatcher: await dispatcher.health(),
-        ...(rateLimit && { 'rate limit': this.#started(rateLimit).health() }),
-        ...(circuitBreaker && { 'circuit breaker': this.#started(circuitBreaker).health() }),
-      });
-    };
-    return { health };
   }
 
   #healthOfState(): Health {
@@ -299,13 +198,6 @@ export class ServiceInstance {
     await Promise.all(Object.entries(backends).map(([name, backend]) => close(`backend "${name}"`, backend)));
     await close('the cache', cache);
   }
-}
-
-/** The options that are given; none that is undefined. */
-function given<Options extends object>(
-  options: Options,
-): { [Name in keyof Options]: Exclude<Options[Name], undefined> } {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as never;
 }
 
 async function healthOfEach(

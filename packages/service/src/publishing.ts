@@ -44,7 +44,7 @@ export class Publishing {
     clock: Clock,
   ) {
     this.#definition = definition;
-    const { serializers } = definition;
+    const serializers = definition.messages.registry;
     const each = (make: (backend: MessagingBackend) => Publisher): Readonly<Record<string, Publisher>> =>
       Object.fromEntries(Object.entries(backends).map(([name, backend]) => [name, make(backend)]));
     this.#topicPublishers = each(

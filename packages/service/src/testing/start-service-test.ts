@@ -43,7 +43,7 @@ class MemoryTest implements ServiceTest {
   constructor(definition: ServiceDefinition, { logger = silentLogger }: ServiceTestOptions) {
     const clock = this.#clock;
     this.#definition = definition;
-    this.#recorder = new Recorder(definition.serializers);
+    this.#recorder = new Recorder(definition.messages.registry);
     const names = Object.keys(definition.backends);
     this.#brokers = Object.fromEntries(names.map((name) => [name, new MemoryBackend({ clock, logger })]));
     const backends: Record<string, MessagingBackend> = {};
@@ -75,7 +75,7 @@ class MemoryTest implements ServiceTest {
 
   async start(): Promise<void> {
     // Queues of other services: what is sent there stays there.
-    for (const queue of Object.keys(this.#definition.declaration.sends ?? {})) {
+    for (const queue of this.#definition.sends) {
       if (this.#definition.queues.includes(queue)) continue;
       for (const backend of this.#definition.send(queue).backends)
         await this.#broker(backend).declareQueue(queue);
@@ -172,7 +172,7 @@ class MemoryTest implements ServiceTest {
   }
 
   #deliver(queue: string, batch: readonly OutgoingMessage<object>[]): Promise<string[]> {
-    const { serializers } = this.#definition;
+    const serializers = this.#definition.messages.registry;
     const backend = this.#broker(this.#definition.backendOf(queue));
     const publisher = new QueuePublisher({ backend, serializers, clock: this.#clock });
     return this.#untilSettled(() => publisher.publishBatch(queue, batch));
@@ -189,7 +189,7 @@ class MemoryTest implements ServiceTest {
   }
 
   #topicPublisher(backend: string): TopicPublisher {
-    const { serializers } = this.#definition;
+    const serializers = this.#definition.messages.registry;
     return new TopicPublisher({ backend: this.#broker(backend), serializers, clock: this.#clock });
   }
 
