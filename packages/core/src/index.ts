@@ -67,6 +67,7 @@ export type {
   MessageDispatcherOptions,
 } from './message-dispatcher-options.ts';
 export { type IdSource, type RandomBytes, uuidVersion7Source } from './message-id.ts';
+export { type LimitedPublisher, limitPublisher, type MessagePublisher } from './message-publisher.ts';
 export {
   defineMessage,
   type Lift,

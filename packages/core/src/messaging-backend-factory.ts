@@ -2,18 +2,21 @@ import type { MessagingBackend, QueueOptions } from './backend.ts';
 import { BackendManager } from './backend-manager.ts';
 import { type MessageClass, manifestsOf } from './message-type.ts';
 
-/** As `QueueOptions`, with message classes beside manifests in the filter. */
-export interface InitQueueOptions extends Omit<QueueOptions, 'filter'> {
+/** As the options of the backend's own `declareQueue`, with message classes beside manifests in the filter. */
+export type InitQueueOptions<Options extends QueueOptions = QueueOptions> = Omit<Options, 'filter'> & {
   /** Manifests or message classes, with the earlier forms that they read, that the queue wants from its topics. Default: all. */
   readonly filter?: readonly (string | MessageClass)[];
-}
+};
+
+/** What a backend takes to declare a queue: its own settings included. */
+type QueueOptionsOf<Backend extends MessagingBackend> = NonNullable<Parameters<Backend['declareQueue']>[1]>;
 
 /** Makes an application's topology at startup. Everything is idempotent. */
-export class MessagingBackendFactory {
+export class MessagingBackendFactory<Backend extends MessagingBackend = MessagingBackend> {
   readonly #backend: MessagingBackend;
 
   /** @param backend default: that of `BackendManager`. */
-  constructor(backend?: MessagingBackend) {
+  constructor(backend?: Backend) {
     this.#backend = backend ?? BackendManager.getDefaultBackend();
   }
 
@@ -23,8 +26,11 @@ export class MessagingBackendFactory {
   }
 
   /** Makes a queue with its topics and its dead-letter queue. */
-  async initQueue(name: string, options: InitQueueOptions = {}): Promise<void> {
-    const { filter, ...settings } = options;
+  async initQueue(
+    name: string,
+    options: InitQueueOptions<QueueOptionsOf<Backend>> = {} as InitQueueOptions<QueueOptionsOf<Backend>>,
+  ): Promise<void> {
+    const { filter, ...settings } = options as InitQueueOptions;
     await this.#backend.declareQueue(
       name,
       filter === undefined

@@ -7,6 +7,7 @@ import { MelangeError } from './errors.ts';
 import { channels, isObserved, type PublishTrace, traced } from './instrumentation.ts';
 import { CorrelationHeader, isReservedHeader, type Message, type MessageHeaders } from './message.ts';
 import { type IdSource, uuidVersion7Source } from './message-id.ts';
+import type { MessagePublisher } from './message-publisher.ts';
 import type { SerializedValue, SerializerRegistry } from './serializer-registry.ts';
 
 /** What a publisher is made of. */
@@ -53,7 +54,9 @@ export type Publishable<Value> = Value extends PromiseLike<unknown> | ((...param
 const none: Readonly<Record<string, never>> = Object.freeze({});
 
 /** Publishes to queues. */
-export class QueuePublisher<Features extends Capabilities = Capabilities> {
+export class QueuePublisher<Features extends Capabilities = Capabilities>
+  implements MessagePublisher<PublishToQueueOptions<Features>>
+{
   readonly #envelopes: Envelopes;
   readonly #backend: MessagingBackend<Features>;
 
@@ -106,7 +109,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities> {
 }
 
 /** Publishes to topics. */
-export class TopicPublisher<Features extends Capabilities = Capabilities> {
+export class TopicPublisher<Features extends Capabilities = Capabilities> implements MessagePublisher {
   readonly #envelopes: Envelopes;
   readonly #backend: MessagingBackend<Features>;
 

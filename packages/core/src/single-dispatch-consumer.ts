@@ -27,6 +27,7 @@ export class SingleDispatchConsumer implements Consumer {
   /** @param name stable across deployments, unique within a dispatcher. */
   constructor(name: string) {
     this.name = name;
+    for (const [type, method] of decoratedMethods(this)) this.on(type, method.bind(this));
   }
 
   /**
@@ -66,19 +67,47 @@ export class SingleDispatchConsumer implements Consumer {
   }
 }
 
+/** What legacy decorators were told of the methods of a class, by its prototype: a constructor calls none of them. */
+const decorated = new WeakMap<object, DecoratedMethod[]>();
+
+type DecoratedMethod = readonly [type: MessageClass, method: Handler<object>];
+
+/** Of the class of `instance` and of those that it extends. */
+function decoratedMethods(instance: object): DecoratedMethod[] {
+  const found: DecoratedMethod[] = [];
+  for (let one = Object.getPrototypeOf(instance); one !== null; one = Object.getPrototypeOf(one))
+    found.push(...(decorated.get(one as object) ?? []));
+  return found;
+}
+
+/** A method that `consumer` decorates, as a standard decorator or a legacy one. */
+export interface ConsumerDecorator<Instance extends object> {
+  /** TC39 standard decorators. */
+  <This extends SingleDispatchConsumer>(
+    method: (this: This, message: Instance, context: ConsumeContext) => MaybePromise<void>,
+    context: ClassMethodDecoratorContext<This>,
+  ): void;
+  /** TypeScript's own, of `experimentalDecorators`. */
+  (
+    prototype: SingleDispatchConsumer,
+    method: string | symbol,
+    descriptor: { value?: ((message: Instance, context: ConsumeContext) => MaybePromise<void>) | undefined },
+  ): void;
+}
+
 /**
- * Makes a method of a `SingleDispatchConsumer` the handler of a type: `@consumer(OrderPlaced)`. A TC39
- * standard decorator, the same as `this.on(type, method)` in the constructor.
+ * Makes a method of a `SingleDispatchConsumer` the handler of a type: `@consumer(OrderPlaced)`, the same as
+ * `this.on(type, method)` in the constructor. A TC39 standard decorator, and one of `experimentalDecorators`.
  */
-export function consumer<Instance extends object>(
-  type: MessageClass<Instance>,
-): <This extends SingleDispatchConsumer>(
-  method: (this: This, message: Instance, context: ConsumeContext) => MaybePromise<void>,
-  context: ClassMethodDecoratorContext<This>,
-) => void {
-  return (method, context) => {
-    context.addInitializer(function () {
-      this.on(type, method.bind(this));
-    });
+export function consumer<Instance extends object>(type: MessageClass<Instance>): ConsumerDecorator<Instance> {
+  return (method: unknown, context: unknown, descriptor?: PropertyDescriptor): void => {
+    if (typeof context === 'object') {
+      (context as ClassMethodDecoratorContext<SingleDispatchConsumer>).addInitializer(function () {
+        this.on(type, (method as Handler<Instance>).bind(this));
+      });
+      return;
+    }
+    const prototype = method as object;
+    decorated.set(prototype, [...(decorated.get(prototype) ?? []), [type, descriptor?.value]]);
   };
 }

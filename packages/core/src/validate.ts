@@ -19,10 +19,10 @@ export function validate(schema: StandardSchema, value: unknown, manifest: strin
   } catch (cause) {
     throw schemaFailed(cause, manifest);
   }
-  if (!isPromise(result)) return outputOf(result, manifest);
+  if (!isPromise(result)) return outputOf(result, value, manifest);
   // A promise of our own, for some are of another realm.
   return Promise.resolve(result).then(
-    (settled) => outputOf(settled, manifest),
+    (settled) => outputOf(settled, value, manifest),
     (cause: unknown) => {
       throw schemaFailed(cause, manifest);
     },
@@ -34,17 +34,29 @@ function schemaFailed(cause: unknown, manifest: string): SerializationError {
   return new SerializationError(`The schema of "${shortened(manifest)}" threw.`, { cause });
 }
 
-function outputOf(result: SchemaResult<unknown>, manifest: string): unknown {
+function outputOf(result: SchemaResult<unknown>, value: unknown, manifest: string): unknown {
   if (result.issues === undefined) return result.value;
   const paths = result.issues.map(keysOf);
-  const told = result.issues
-    .slice(0, mostIssuesTold)
-    .map(({ message }, index) => `${pathText(paths[index] ?? [])}: ${shortened(message)}`);
+  const told = result.issues.slice(0, mostIssuesTold).map(({ message }, index) => {
+    const path = paths[index] ?? [];
+    return `${pathText(path)}: ${shortened(message)}${isTextForDate(message, value, path) ? textForDate : ''}`;
+  });
   const untold = result.issues.length - told.length;
   if (untold > 0) told.push(`and ${untold} more`);
   throw new SerializationError(`"${shortened(manifest)}" is not valid: ${told.join('; ')}`, {
     path: paths[0] ?? [],
   });
+}
+
+const textForDate =
+  ' (JSON carries a date as text, and schemas see it so: have the schema make a Date of the text, as z.coerce.date() does)';
+
+/** A schema that takes nothing but a Date refuses every message, its own included. */
+function isTextForDate(message: string, value: unknown, path: readonly PropertyKey[]): boolean {
+  if (!/date/i.test(message)) return false;
+  let at = value;
+  for (const key of path) at = (at as Record<PropertyKey, unknown> | null | undefined)?.[key];
+  return typeof at === 'string' && !Number.isNaN(Date.parse(at));
 }
 
 function keysOf(issue: SchemaIssue): PropertyKey[] {

@@ -1,4 +1,5 @@
 import { MemoryBackend } from '@melange/backend-memory';
+import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import {
   type Capabilities,
   type ConsumeContext,
@@ -6,12 +7,15 @@ import {
   defineMessage,
   isReplayable,
   lift,
+  limitPublisher,
   type MessagingBackend,
+  MessagingBackendFactory,
   QueuePublisher,
   type ReplayableBackend,
   SerializerRegistry,
   SingleDispatchConsumer,
   type StandardSchema,
+  TopicPublisher,
 } from '@melange/core';
 import { JsonSerializer } from '@melange/serializer-json';
 import { type } from 'arktype';
@@ -118,3 +122,27 @@ export const plain: OrderPlaced = { orderId: '1' };
 export const copy: OrderPlaced = { ...placed };
 // @ts-expect-error another message with the same fields
 export const shipped: OrderShipped = placed;
+
+// A publisher that is limited to the messages of its topic.
+export async function limited(): Promise<void> {
+  const topics = new TopicPublisher({ backend: new MemoryBackend(), serializers });
+  const events = limitPublisher(topics, 'order-events', [OrderPlaced, Payment]);
+  await events.publish(new OrderPlaced({ orderId: '1' }), { key: '1' });
+  // @ts-expect-error a copy, which is a plain object
+  await events.publish({ ...new OrderPlaced({ orderId: '1' }) });
+  // @ts-expect-error a topic delays nothing
+  await events.publish(new Payment(), { delayMs: 1 });
+  const undelayed = limitPublisher(new QueuePublisher({ backend: withoutDelay, serializers }), 'orders', [
+    Payment,
+  ]);
+  // @ts-expect-error this broker cannot delay
+  await undelayed.publish(new Payment(), { delayMs: 1 });
+}
+
+// `initQueue` takes the backend's own settings as well.
+export async function settings(): Promise<void> {
+  const rabbit = new MessagingBackendFactory(new RabbitMqBackend({ url: '' }));
+  await rabbit.initQueue('orders', { filter: [OrderPlaced], type: 'quorum' });
+  // @ts-expect-error a setting that memory does not have
+  await new MessagingBackendFactory(new MemoryBackend()).initQueue('orders', { type: 'quorum' });
+}

@@ -1,6 +1,7 @@
 import { runInNewContext } from 'node:vm';
 import type { StandardSchema } from '@melange/core';
 import { expect, test } from 'vitest';
+import { z } from 'zod';
 import { validate } from '../src/validate.ts';
 
 /** A schema that answers with a promise made by another realm, as one does that runs in a sandbox. */
@@ -18,4 +19,20 @@ test('a schema of another realm is waited for: what it refuses is refused, what 
   const giving = validate(answering({ value: { orderId: '4711' } }), {}, 'OrderPlaced');
   expect(giving).toBeInstanceOf(Promise);
   expect(await giving).toEqual({ orderId: '4711' });
+});
+
+test('a schema that wants a Date, where JSON has text, is told what to do; others are not', () => {
+  const order = { at: '2026-11-29T01:00:00.000Z', by: 'tomorrow', lines: [{ at: '2026-11-29' }] };
+  const schema = z.object({ at: z.date(), by: z.date(), lines: z.array(z.object({ at: z.date() })) });
+  const refused = (): unknown => validate(schema, order, 'OrderPlaced');
+  const hint = 'JSON carries a date as text, and schemas see it so';
+  expect(refused).toThrow(`at: Invalid input: expected date, received string (${hint}`);
+  expect(refused).toThrow(`by: Invalid input: expected date, received string; lines`);
+  expect(refused).toThrow(`lines[0].at: Invalid input: expected date, received string (${hint}`);
+  expect(() => validate(z.object({ at: z.number() }), order, 'OrderPlaced')).not.toThrow(hint);
+});
+
+test('a schema that makes a Date of the text takes it', () => {
+  const schema = z.object({ at: z.coerce.date() });
+  expect(validate(schema, { at: '2026-11-29' }, 'OrderPlaced')).toEqual({ at: new Date('2026-11-29') });
 });
