@@ -15,12 +15,12 @@ export const roles: Readonly<
   },
   serializer: {
     does: 'turns values into content and back',
-    guide: 'packages/core/src/serializer.ts',
+    guide: 'packages/core/src/contract/serializer.ts',
     model: 'packages/serializer-json',
   },
   dedup: {
     does: 'remembers what was processed',
-    guide: 'packages/core/src/deduplication-cache.ts',
+    guide: 'packages/core/src/contract/cache.ts',
     model: 'packages/dedup-memory',
   },
 };

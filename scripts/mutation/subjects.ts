@@ -25,18 +25,38 @@ function testsOf(folder: string, ...names: string[]): string[] {
 export const subjects: readonly Subject[] = [
   {
     name: 'core: what becomes of a message',
-    sources: core('process-message', 'run', 'settle', 'router', 'retry-policy', 'retry-later', 'thrown'),
+    sources: core(
+      'dispatch/process-message',
+      'dispatch/run',
+      'dispatch/settle',
+      'dispatch/router',
+      'dispatch/retry',
+      'dispatch/retry-later',
+      'errors',
+    ),
     tests: coreTests,
   },
   {
     name: 'core: concurrency, order, stopping',
-    sources: core('consume-loop', 'lanes', 'slots', 'work', 'message-dispatcher'),
+    sources: core(
+      'dispatch/loop',
+      'dispatch/lanes',
+      'dispatch/slots',
+      'dispatch/work',
+      'dispatch/dispatcher',
+    ),
     tests: coreTests,
   },
-  { name: 'core: claims', sources: core('claim-keeper'), tests: coreTests },
+  { name: 'core: claims', sources: core('dispatch/claims'), tests: coreTests },
   {
     name: 'core: messages and classes',
-    sources: core('message-types', 'hidden-content', 'validate', 'serializer-registry', 'check-number'),
+    sources: core(
+      'messages/types',
+      'messages/hidden-content',
+      'messages/validate',
+      'messages/registry',
+      'contract/check-number',
+    ),
     tests: [...coreTests, 'packages/serializer-json/test/message-types.test.ts'],
   },
   {

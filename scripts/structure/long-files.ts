@@ -10,7 +10,7 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-redis-streams/src/redis-streams-subscription.ts':
     'the states of one subscription, which share all fields',
-  'packages/core/src/consume-loop.ts': 'the states of one loop, which share all fields',
+  'packages/core/src/dispatch/loop.ts': 'the states of one loop, which share all fields',
   'packages/conformance/test/support/mutant-backends.ts': 'one entry for each defect',
   'packages/core/test/parking.test.ts': 'one case for each way in which a key stands still',
   'packages/dedup-redis/test/outages.test.ts': 'one case for each way in which Redis can be away',

@@ -11,7 +11,7 @@ test('a page keeps its place, what it links to becomes a page, and a dead link s
   const links = [
     '[page](docs/operating.md#health)',
     '[folder of a page](packages/core)',
-    '[source](packages/core/src/backend.ts)',
+    '[source](packages/core/src/contract/backend.ts)',
     '[folder](packages/core/src)',
     '![picture](docs/data-flow.svg)',
     '[dead](docs/nowhere.md)',
@@ -27,14 +27,16 @@ test('a page keeps its place, what it links to becomes a page, and a dead link s
   expect((await staged('index.md')).trim().split('\n').slice(2)).toEqual([
     '[page](/docs/operating.md#health)',
     '[folder of a page](/packages/core/index.md)',
-    '[source](/packages/core/src/backend.ts.md)',
+    '[source](/packages/core/src/contract/backend.ts.md)',
     '[folder](/packages/core/src/)',
     '![picture](docs/data-flow.svg)',
     '[dead](docs/nowhere.md)',
     '[elsewhere](https://example.org/docs)',
   ]);
   expect(await staged('docs/operating.md')).toContain('[home](/index.md)');
-  expect(await staged('packages/core/src/backend.ts.md')).toContain('export interface MessagingBackend');
-  expect(await staged('packages/core/src/index.md')).toContain('(/packages/core/src/backend.ts.md)');
+  expect(await staged('packages/core/src/contract/backend.ts.md')).toContain(
+    'export interface MessagingBackend',
+  );
+  expect(await staged('packages/core/src/index.md')).toContain('(/packages/core/src/errors.ts.md)');
   expect(await staged('docs/data-flow.svg')).toContain('<svg');
 });

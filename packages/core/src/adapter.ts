@@ -1,3 +1,3 @@
-export { checkDelayMs, checkWholeNumber } from './check-number.ts';
-export { hiddenContent, isPlain } from './hidden-content.ts';
-export { describeThrown, type ThrownDescription, thrownText } from './thrown.ts';
+export { checkDelayMs, checkWholeNumber } from './contract/check-number.ts';
+export { describeThrown, type ThrownDescription, thrownText } from './errors.ts';
+export { hiddenContent, isPlain } from './messages/hidden-content.ts';

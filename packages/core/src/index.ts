@@ -14,22 +14,59 @@ export {
   type RetryOptions,
   type SubscribeOptions,
   type Subscription,
-} from './backend.ts';
-export { BackendManager } from './backend-manager.ts';
-export type { DeduplicationOptions } from './claim-keeper.ts';
-export { type Clock, systemClock } from './clock.ts';
-export { consumeContext, correlationIdOf } from './consume-context.ts';
-export type { Ordering } from './consume-loop.ts';
-export type { ConsumeContext, Consumer } from './consumer.ts';
-export { type DeadLetterOptions, deadLetterCopy } from './dead-letter.ts';
+} from './contract/backend.ts';
+export { BackendManager } from './contract/backend-manager.ts';
 export {
   type Claim,
   type ClaimToken,
   type DeduplicationCache,
   deduplicationKey,
-  type MaybePromise,
   NullCache,
-} from './deduplication-cache.ts';
+} from './contract/cache.ts';
+export { type Clock, systemClock } from './contract/clock.ts';
+export { consumeContext, correlationIdOf } from './contract/consume-context.ts';
+export type { ConsumeContext, Consumer } from './contract/consumer.ts';
+export { type DeadLetterOptions, deadLetterCopy } from './contract/dead-letter.ts';
+export { combineHealth, type Health, type HealthStatus } from './contract/health.ts';
+export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './contract/instrumentation.ts';
+export { type Logger, silentLogger, unfailingLogger, warningLogger } from './contract/logger.ts';
+export type { MaybePromise } from './contract/maybe-promise.ts';
+export {
+  CorrelationHeader,
+  DeadLetterHeader,
+  isReservedHeader,
+  type Message,
+  type MessageContent,
+  type MessageHeaders,
+  WireHeader,
+  wireNumber,
+} from './contract/message.ts';
+export type { Middleware, MiddlewareContext } from './contract/middleware.ts';
+export { pathText } from './contract/path-text.ts';
+export type { Serializer } from './contract/serializer.ts';
+export { shortened } from './contract/shortened.ts';
+export type { DeduplicationOptions } from './dispatch/claims.ts';
+export { MessageDispatcher } from './dispatch/dispatcher.ts';
+export type { Ordering } from './dispatch/loop.ts';
+export type {
+  ConsumeOptions,
+  DispatcherCounters,
+  ExceptionContext,
+  LoopHealth,
+  MessageDispatcherOptions,
+} from './dispatch/options.ts';
+export type { Outcome } from './dispatch/outcome.ts';
+export {
+  type ExponentialBackoffOptions,
+  exponentialBackoff,
+  fixedDelays,
+  type RetryPolicy,
+} from './dispatch/retry.ts';
+export { RetryLater } from './dispatch/retry-later.ts';
+export { SimpleMessageDispatcher } from './dispatch/simple-dispatcher.ts';
+export { consumer, type Handler, SingleDispatchConsumer } from './dispatch/single-dispatch-consumer.ts';
+export { Slots, type Slotted } from './dispatch/slots.ts';
+export type { Standing } from './dispatch/standing-keys.ts';
 export {
   type AbortReason,
   BrokerUnavailableError,
@@ -45,29 +82,6 @@ export {
   TopicNotFoundError,
   TopologyConflictError,
 } from './errors.ts';
-export { combineHealth, type Health, type HealthStatus } from './health.ts';
-export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './instrumentation.ts';
-export { type Logger, silentLogger, unfailingLogger, warningLogger } from './logger.ts';
-export {
-  CorrelationHeader,
-  DeadLetterHeader,
-  isReservedHeader,
-  type Message,
-  type MessageContent,
-  type MessageHeaders,
-  WireHeader,
-  wireNumber,
-} from './message.ts';
-export { MessageDispatcher } from './message-dispatcher.ts';
-export type {
-  ConsumeOptions,
-  DispatcherCounters,
-  ExceptionContext,
-  LoopHealth,
-  MessageDispatcherOptions,
-} from './message-dispatcher-options.ts';
-export { type IdSource, type RandomBytes, uuidVersion7Source } from './message-id.ts';
-export { type LimitedPublisher, limitPublisher, type MessagePublisher } from './message-publisher.ts';
 export {
   defineMessage,
   type Lift,
@@ -80,42 +94,26 @@ export {
   manifestOf,
   manifestsOf,
   schemaOf,
-} from './message-type.ts';
-export { MessageTypes } from './message-types.ts';
-export { type InitQueueOptions, MessagingBackendFactory } from './messaging-backend-factory.ts';
-export type { Middleware, MiddlewareContext } from './middleware.ts';
-export type { Outcome } from './outcome.ts';
-export { pathText } from './path-text.ts';
-export {
-  type EnvelopeOptions,
-  type OutgoingMessage,
-  type Publishable,
-  type PublisherOptions,
-  QueuePublisher,
-  TopicPublisher,
-} from './publisher.ts';
-export { RetryLater } from './retry-later.ts';
-export {
-  type ExponentialBackoffOptions,
-  exponentialBackoff,
-  fixedDelays,
-  type RetryPolicy,
-} from './retry-policy.ts';
-export type { Serializer } from './serializer.ts';
+} from './messages/message-type.ts';
+export { type InitQueueOptions, MessagingBackendFactory } from './messages/messaging-backend-factory.ts';
 export {
   type SerializedValue,
   SerializerRegistry,
   type SerializerRegistryOptions,
-} from './serializer-registry.ts';
-export { shortened } from './shortened.ts';
-export { SimpleMessageDispatcher } from './simple-message-dispatcher.ts';
-export { consumer, type Handler, SingleDispatchConsumer } from './single-dispatch-consumer.ts';
-export { Slots, type Slotted } from './slots.ts';
+} from './messages/registry.ts';
 export type {
   SchemaInput,
   SchemaIssue,
   SchemaOutput,
   SchemaResult,
   StandardSchema,
-} from './standard-schema.ts';
-export type { Standing } from './standing-keys.ts';
+} from './messages/schema.ts';
+export { MessageTypes } from './messages/types.ts';
+export type { EnvelopeOptions, OutgoingMessage, Publishable } from './publish/envelope.ts';
+export { type IdSource, type RandomBytes, uuidVersion7Source } from './publish/message-id.ts';
+export { type LimitedPublisher, limitPublisher, type MessagePublisher } from './publish/message-publisher.ts';
+export {
+  type PublisherOptions,
+  QueuePublisher,
+  TopicPublisher,
+} from './publish/publishers.ts';

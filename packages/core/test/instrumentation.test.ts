@@ -1,6 +1,6 @@
 import { tracingChannel } from 'node:diagnostics_channel';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { channels, traced } from '../src/instrumentation.ts';
+import { channels, traced } from '../src/contract/instrumentation.ts';
 import { Scene } from './support/scene.ts';
 
 let scene: Scene;

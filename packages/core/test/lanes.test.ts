@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Lanes, type Linked } from '../src/lanes.ts';
+import { Lanes, type Linked } from '../src/dispatch/lanes.ts';
 
 interface Item extends Linked<Item> {
   readonly name: string;

@@ -1,8 +1,8 @@
 import type { DeduplicationCache, MelangeError } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { describe, expect, test } from 'vitest';
-import { CacheOutage } from '../src/cache-outage.ts';
-import { ClaimKeeper } from '../src/claim-keeper.ts';
+import { CacheOutage } from '../src/dispatch/cache-outage.ts';
+import { ClaimKeeper } from '../src/dispatch/claims.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
 import { consumer, start } from './support/processing.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { Router } from '../src/dispatch/router.ts';
 import type { Consumer } from '../src/index.ts';
 import { SingleDispatchConsumer } from '../src/index.ts';
-import { Router } from '../src/router.ts';
 
 class Animal {}
 class Dog extends Animal {}

@@ -1,7 +1,7 @@
 import { runInNewContext } from 'node:vm';
 import { deadLetterCopy, MelangeError, type Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
-import { describeThrown, thrownText } from '../src/thrown.ts';
+import { describeThrown, thrownText } from '../src/errors.ts';
 
 const revoked = (): unknown => {
   const { proxy, revoke } = Proxy.revocable({}, {});

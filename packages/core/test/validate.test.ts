@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm';
 import type { StandardSchema } from '@melange/core';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { validate } from '../src/validate.ts';
+import { validate } from '../src/messages/validate.ts';
 
 /** A schema that answers with a promise made by another realm, as one does that runs in a sandbox. */
 function answering(result: object): StandardSchema {

@@ -1,4 +1,4 @@
-import { warningLogger } from '../../src/logger.ts';
+import { warningLogger } from '../../src/contract/logger.ts';
 
 warningLogger.debug('at debug');
 warningLogger.info('at info');

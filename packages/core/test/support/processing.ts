@@ -1,10 +1,10 @@
 import { type Consumer, type DeduplicationCache, fixedDelays, type Message } from '@melange/core';
-import { CacheOutage } from '../../src/cache-outage.ts';
-import { ClaimKeeper, type DeduplicationOptions } from '../../src/claim-keeper.ts';
-import type { Outcome } from '../../src/outcome.ts';
-import { type ProcessingRules, processMessage } from '../../src/process-message.ts';
-import { Router } from '../../src/router.ts';
-import { Work } from '../../src/work.ts';
+import { CacheOutage } from '../../src/dispatch/cache-outage.ts';
+import { ClaimKeeper, type DeduplicationOptions } from '../../src/dispatch/claims.ts';
+import type { Outcome } from '../../src/dispatch/outcome.ts';
+import { type ProcessingRules, processMessage } from '../../src/dispatch/process-message.ts';
+import { Router } from '../../src/dispatch/router.ts';
+import { Work } from '../../src/dispatch/work.ts';
 import { ManualClock } from './manual-clock.ts';
 import { RecordingDelivery } from './recording-delivery.ts';
 import { serializers } from './text-serializer.ts';

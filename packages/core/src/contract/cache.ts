@@ -1,0 +1,80 @@
+import type { Consumer } from './consumer.ts';
+import type { Health } from './health.ts';
+import type { MaybePromise } from './maybe-promise.ts';
+
+/** Proof of a claim. Opaque: only the cache that gave it reads `fence`. */
+export interface ClaimToken {
+  /** What was claimed. */
+  readonly key: string;
+  /** Differs for every claim, so that a late holder cannot touch its successor's. */
+  readonly fence: string;
+}
+
+/**
+ * Answer to a claim: ours to process, processed before, or being processed elsewhere. `remainingMs`, where the
+ * cache tells it: how long that stays so if nobody renews it, by the store's clock.
+ */
+export type Claim =
+  | { readonly status: 'claimed'; readonly token: ClaimToken }
+  | { readonly status: 'done'; readonly remainingMs?: number }
+  | { readonly status: 'held'; readonly remainingMs?: number };
+
+/**
+ * Remembers which consumer has processed which message: claim before the work, confirm after it.
+ *
+ * Every method is atomic among all users of the same store, and answers or rejects in bounded time. The
+ * claimed state ends with its lease, the done state with the cache's own `ttlMs`; neither shortens the other.
+ */
+export interface DeduplicationCache {
+  /** Takes the right to process `key` for `leaseMs`, unless it is done or held. Of many callers one is told `claimed`. */
+  claim(key: string, options: { readonly leaseMs: number }): MaybePromise<Claim>;
+  /** Renews the lease. False when the claim is no longer this token's: stop working. */
+  extend(token: ClaimToken, options: { readonly leaseMs: number }): MaybePromise<boolean>;
+  /** Marks the key done. False, changing nothing, when the claim is no longer this token's. */
+  confirm(token: ClaimToken): MaybePromise<boolean>;
+  /** Gives the claim up after a failure, so that the next delivery may try at once. A token that lost its claim changes nothing. */
+  release(token: ClaimToken): MaybePromise<void>;
+  /** Whether the store answers. */
+  health(): MaybePromise<Health>;
+  /** Frees what the cache itself opened. Idempotent. */
+  close(): MaybePromise<void>;
+}
+
+/**
+ * The key of a consumer's work on a message: `<queue>:<consumer name>:<message id>`, or `<deduplicationName>:<message id>`
+ * for a consumer that has a `deduplicationName`. In each part a colon is `%3A` and a percent sign `%25`, else the keys
+ * of `a` on `b:c` and of `a:b` on `c` would be one.
+ */
+export function deduplicationKey(
+  queue: string,
+  consumer: Pick<Consumer, 'name' | 'deduplicationName'>,
+  messageId: string,
+): string {
+  const { name, deduplicationName } = consumer;
+  const worker =
+    deduplicationName === undefined ? `${escaped(queue)}:${escaped(name)}` : escaped(deduplicationName);
+  return `${worker}:${escaped(messageId)}`;
+}
+
+/** Most parts have neither: to look for them costs less than any pattern. */
+function escaped(part: string): string {
+  return part.includes(':') || part.includes('%') ? part.replace(/[%:]/g, encodeURIComponent) : part;
+}
+
+/** Remembers nothing: every delivery is processed. The default of the dispatcher. */
+export class NullCache implements DeduplicationCache {
+  claim(key: string): Claim {
+    return { status: 'claimed', token: { key, fence: '' } };
+  }
+  extend(): boolean {
+    return true;
+  }
+  confirm(): boolean {
+    return true;
+  }
+  release(): void {}
+  health(): Health {
+    return { status: 'healthy' };
+  }
+  close(): void {}
+}

@@ -1,0 +1,127 @@
+import type { Clock } from '../contract/clock.ts';
+import type { Health } from '../contract/health.ts';
+import type { Logger } from '../contract/logger.ts';
+import { describeThrown } from '../errors.ts';
+import type { Work } from './work.ts';
+
+/** Pauses between questions to a cache that does not answer, in ms: the first one, and the longest. */
+const firstPauseMs = 100;
+const maxPauseMs = 5_000;
+/** An outage of this age is `unhealthy`. */
+const unhealthyAfterMs = 30_000;
+
+/**
+ * Whether the deduplication cache can be reached at present, and who waits until it can. While it cannot, one message at
+ * a time asks it, with growing pauses; the others wait in hand, for nothing that a broker counts happens to them.
+ */
+export class CacheOutage {
+  readonly #clock: Clock;
+  readonly #onBegin: (error: unknown) => void;
+  readonly #onEnd: (afterMs: number) => void;
+  /** In the order of their arrival; called with whether they may ask the cache now. */
+  readonly #waiting = new Set<(mayAsk: boolean) => void>();
+  #present: { readonly error: unknown; readonly since: number } | undefined;
+  #pauseMs = firstPauseMs;
+  /** Ends the pause, while there is one. */
+  #endPause: (() => void) | undefined;
+
+  /** The two are called once for each outage. */
+  constructor(clock: Clock, onBegin: (error: unknown) => void, onEnd: (afterMs: number) => void) {
+    this.#clock = clock;
+    this.#onBegin = onBegin;
+    this.#onEnd = onEnd;
+  }
+
+  /** The failure that began the outage; `undefined` while there is none. */
+  get error(): unknown {
+    return this.#present?.error;
+  }
+
+  /** The cache failed. */
+  failed(error: unknown): void {
+    if (this.#present === undefined) {
+      this.#present = { error, since: this.#clock.monotonicNow() };
+      this.#pauseMs = firstPauseMs;
+      this.#onBegin(error);
+    }
+    if (this.#endPause === undefined) this.#pause();
+  }
+
+  /** The cache answered: everybody may ask it. */
+  answered(): void {
+    if (this.#present === undefined) return;
+    const { since } = this.#present;
+    this.#present = undefined;
+    this.#endPause?.();
+    this.#endPause = undefined;
+    this.#onEnd(this.#clock.monotonicNow() - since);
+    for (const proceed of [...this.#waiting]) proceed(true);
+  }
+
+  /** Whether the caller may ask the cache: always, but for an outage, in which one may after each pause. */
+  mayAsk(): boolean {
+    if (this.#present === undefined) return true;
+    if (this.#endPause !== undefined) return false;
+    this.#pause();
+    return true;
+  }
+
+  /** Resolves when the message's turn has come to ask the cache; with false when its wait was ended before. */
+  turn(work: Work): Promise<boolean> {
+    if (this.mayAsk()) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const { signal } = work.delivery;
+      const proceed = (mayAsk: boolean): void => {
+        this.#waiting.delete(proceed);
+        signal.removeEventListener('abort', giveUp);
+        work.endWait = undefined;
+        work.waitedUntil = this.#clock.monotonicNow();
+        resolve(mayAsk);
+      };
+      const giveUp = (): void => proceed(false);
+      if (signal.aborted) {
+        resolve(false);
+        return;
+      }
+      signal.addEventListener('abort', giveUp, { once: true });
+      work.endWait = giveUp;
+      this.#waiting.add(proceed);
+    });
+  }
+
+  health(): Health {
+    if (this.#present === undefined) return { status: 'healthy' };
+    const ageMs = this.#clock.monotonicNow() - this.#present.since;
+    const { message } = describeThrown(this.#present.error);
+    return {
+      status: ageMs >= unhealthyAfterMs ? 'unhealthy' : 'degraded',
+      detail: `deduplication cache unreachable for ${Math.round(ageMs / 1_000)} s: ${message}`,
+    };
+  }
+
+  #pause(): void {
+    this.#endPause = this.#clock.schedule(() => {
+      this.#endPause = undefined;
+      const [first] = this.#waiting;
+      if (first === undefined) return;
+      this.#pause();
+      first(true);
+    }, this.#pauseMs);
+    this.#pauseMs = Math.min(this.#pauseMs * 2, maxPauseMs);
+  }
+}
+
+/** One that has a log line at its beginning and one at its end. */
+export function loggedOutage(
+  logger: Logger,
+  clock: Clock,
+  onUnavailable: 'retry' | 'process' = 'retry',
+): CacheOutage {
+  const messages = onUnavailable === 'retry' ? 'wait in hand' : 'are processed without it';
+  const beginning = `the deduplication cache does not answer: messages ${messages} until it does`;
+  return new CacheOutage(
+    clock,
+    (error) => logger.warn(beginning, { error }),
+    (afterMs) => logger.info('the deduplication cache answers again', { afterMs: Math.round(afterMs) }),
+  );
+}

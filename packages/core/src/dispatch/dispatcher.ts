@@ -1,0 +1,298 @@
+import type { MessagingBackend } from '../contract/backend.ts';
+import { BackendManager } from '../contract/backend-manager.ts';
+import { NullCache } from '../contract/cache.ts';
+import { checkDelayMs, checkWholeNumber } from '../contract/check-number.ts';
+import { type Clock, systemClock } from '../contract/clock.ts';
+import type { Consumer } from '../contract/consumer.ts';
+import type { Health } from '../contract/health.ts';
+import { type Logger, unfailingLogger } from '../contract/logger.ts';
+import { describeThrown, MelangeError } from '../errors.ts';
+import { loggedOutage } from './cache-outage.ts';
+import { callApplication } from './call-application.ts';
+import { ClaimKeeper } from './claims.ts';
+import { countOutcome, newCounters } from './counters.ts';
+import { logFailures } from './failure-log.ts';
+import { standstill, worstOf } from './health-of-loops.ts';
+import { ConsumeLoop } from './loop.ts';
+import type {
+  ConsumeOptions,
+  DispatcherCounters,
+  ExceptionContext,
+  LoopHealth,
+  MessageDispatcherOptions,
+} from './options.ts';
+import type { ProcessingRules } from './process-message.ts';
+import { checkRetryPolicy, exponentialBackoff, type RetryPolicy } from './retry.ts';
+import { Router } from './router.ts';
+import { whicheverFirst } from './whichever-first.ts';
+import type { Work } from './work.ts';
+
+const defaultConcurrency = 10;
+const defaultDeadlineMs = 30_000;
+const defaultMaxRedeliveries = 20;
+/** Attempts that are never taken for crashes, where the broker counts as one whatever it hands out. */
+const minAttemptsHandedOut = 3;
+/** Longest period of Node's timers. */
+const longestTimerMs = 2_147_483_647;
+
+/** Consumes queues and gives each message to the consumers that accept it. */
+export class MessageDispatcher {
+  readonly #options: MessageDispatcherOptions;
+  readonly #backend: MessagingBackend;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #claims: ClaimKeeper | undefined;
+  readonly #retry: RetryPolicy;
+  readonly #counters = newCounters();
+  readonly #loops = new Map<ConsumeLoop, Promise<void>>();
+  readonly #failed = new Map<string, string>();
+  readonly #closing = new AbortController();
+  #consumers: readonly Consumer[] = [];
+  #router = new Router([]);
+  #deadlineMs: number | undefined;
+
+  /** @throws MelangeError `CONFIGURATION` for a number that makes no sense, or when there is no backend. */
+  constructor(options: MessageDispatcherOptions) {
+    const { concurrency = defaultConcurrency, cache, clock = systemClock, logger } = options;
+    checkWholeNumber('concurrency', concurrency, 1);
+    if (options.maxRedeliveries !== undefined)
+      checkWholeNumber('maxRedeliveries', options.maxRedeliveries, 0);
+    if (options.handlerTimeoutMs !== undefined) checkDelayMs('handlerTimeoutMs', options.handlerTimeoutMs);
+    this.#options = options;
+    this.#backend = options.backend ?? BackendManager.getDefaultBackend();
+    this.#clock = clock;
+    this.#logger = unfailingLogger(logger);
+    this.#retry = checkRetryPolicy(options.retry ?? exponentialBackoff());
+    if (cache !== undefined && !(cache instanceof NullCache)) {
+      const deduplication = options.deduplication ?? {};
+      this.#claims = new ClaimKeeper(
+        cache,
+        clock,
+        deduplication,
+        loggedOutage(this.#logger, clock, deduplication.onUnavailable),
+      );
+    }
+  }
+
+  /** What was done so far; a live view. */
+  get counters(): DispatcherCounters {
+    return this.#counters;
+  }
+
+  /** Messages that are processed at this moment: decoded, with their consumers, or being settled. */
+  get running(): number {
+    let running = 0;
+    for (const loop of this.#loops.keys()) running += loop.running;
+    return running;
+  }
+
+  /**
+   * Gives the consumer the messages that it accepts from now on.
+   *
+   * @throws MelangeError `CONSUMER_DUPLICATE` when another consumer of that name is attached: the two would
+   * share their deduplication keys.
+   */
+  attachConsumer(consumer: Consumer): void {
+    if (this.#consumers.includes(consumer)) return;
+    if (this.#consumers.some(({ name }) => name === consumer.name)) {
+      throw new MelangeError(
+        'CONSUMER_DUPLICATE',
+        `A consumer named "${consumer.name}" is attached already.`,
+      );
+    }
+    this.#setConsumers([...this.#consumers, consumer]);
+  }
+
+  /** Takes the consumer out; messages that it is processing go on. */
+  unattachConsumer(consumer: Consumer): void {
+    this.#setConsumers(this.#consumers.filter((attached) => attached !== consumer));
+  }
+
+  /**
+   * Consumes the queue until `signal` is aborted or the dispatcher is closed, then stops intake at once,
+   * waits for running handlers up to the deadline, aborts their signals, gives unfinished messages back, and
+   * resolves. Nothing is acknowledged that did not finish (but for `earlyAck`).
+   *
+   * @throws QueueNotFoundError, BrokerUnavailableError at the start, and what makes the backend give up.
+   */
+  consumeLoop(queue: string, options: ConsumeOptions = {}): Promise<void> {
+    return this.#consume(queue, options, false);
+  }
+
+  /** Consumes what is in the queue now, then resolves. Messages that wait for a retry stay. Throws as `consumeLoop`. */
+  consumeEvent(queue: string, options: ConsumeOptions = {}): Promise<void> {
+    return this.#consume(queue, options, true);
+  }
+
+  /** Stops every loop as an aborted signal would, with one deadline (in ms, default 30,000) for all. Idempotent. */
+  async close(options: { readonly deadlineMs?: number } = {}): Promise<void> {
+    const { deadlineMs } = options;
+    if (deadlineMs !== undefined) this.#deadlineMs = checkDelayMs('deadlineMs', deadlineMs);
+    this.#closing.abort();
+    this.#sayWhatIsWaitedFor();
+    await Promise.allSettled(this.#loops.values());
+  }
+
+  /** `close()`, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /**
+   * The worst of backend, cache and loops. A loop that ended in an error is unhealthy until it is started again; a key
+   * that has stood still for 30 s is degraded.
+   */
+  async health(): Promise<Health & { readonly loops: readonly LoopHealth[] }> {
+    const loops: LoopHealth[] = [...this.#loops.keys()].map(({ queue, inFlight, standing }) => ({
+      queue,
+      inFlight,
+      ...(standing && { standing }),
+    }));
+    for (const [queue, failed] of this.#failed) loops.push({ queue, inFlight: 0, failed });
+    const parts: readonly Health[] = await Promise.all([
+      this.#backend.health(),
+      this.#cacheHealth(),
+      this.#claims?.health() ?? ({ status: 'healthy' } as const),
+      ...this.#failures(),
+      ...loops.map(standstill),
+    ]);
+    return { ...worstOf(parts), loops };
+  }
+
+  /** A handler that awaits `close()` waits for itself: whoever wonders why nothing goes on finds this line. */
+  #sayWhatIsWaitedFor(): void {
+    for (const { queue, running, deadlineMs } of this.#loops.keys()) {
+      if (running === 0) continue;
+      const until = new Date(this.#clock.now() + deadlineMs).toISOString();
+      const fields = { queue, running, until, deadlineMs };
+      this.#logger.warn('closing waits for handlers; one that awaits close() itself waits in vain', fields);
+    }
+  }
+
+  #setConsumers(consumers: readonly Consumer[]): void {
+    this.#consumers = consumers;
+    this.#router = new Router(consumers);
+  }
+
+  async #cacheHealth(): Promise<Health> {
+    try {
+      return (await this.#options.cache?.health()) ?? { status: 'healthy' };
+    } catch (error) {
+      return { status: 'unhealthy', detail: `deduplication cache: ${describeThrown(error).message}` };
+    }
+  }
+
+  #failures(): Health[] {
+    return [...this.#failed].map(([queue, text]) => ({
+      status: 'unhealthy',
+      detail: `queue "${queue}": ${text}`,
+    }));
+  }
+
+  async #consume(queue: string, options: ConsumeOptions, untilEmpty: boolean): Promise<void> {
+    if (this.#closing.signal.aborted) throw new MelangeError('CLOSED', 'The dispatcher is closed.');
+    if (options.deadlineMs !== undefined) checkDelayMs('deadlineMs', options.deadlineMs);
+    // A loop of a backend that waits on nothing of its own, as memory, would be given up by Node as never to end.
+    const keepingAlive = setInterval(() => undefined, longestTimerMs);
+    const stop = whicheverFirst(this.#closing.signal, options.signal);
+    const loop = this.#loopOf(queue, options);
+    this.#failed.delete(queue);
+    const running = loop.run(stop.signal, untilEmpty);
+    this.#loops.set(loop, running);
+    try {
+      await running;
+    } catch (error) {
+      this.#failed.set(queue, describeThrown(error).message);
+      this.#logger.error('a consume loop ended in an error', { queue, error });
+      throw error;
+    } finally {
+      clearInterval(keepingAlive);
+      stop.release();
+      this.#loops.delete(loop);
+    }
+  }
+
+  #loopOf(queue: string, options: ConsumeOptions): ConsumeLoop {
+    const { concurrency = defaultConcurrency, ordering = 'none', handlerTimeoutMs } = this.#options;
+    const tell = (error: unknown, work: Work | undefined, consumer?: string): void => {
+      const messageId = work?.delivery.message.id;
+      const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
+      callApplication(this.#logger, () => options.onException?.(error, context));
+    };
+    const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
+      if (work === undefined) this.#logger.error('consuming a queue failed', { queue, error });
+      else {
+        work.failures ??= [];
+        work.failures.push({ error, consumer });
+      }
+      tell(error, work, consumer);
+    };
+    let rules: ProcessingRules;
+    return new ConsumeLoop(queue, {
+      backend: this.#backend,
+      clock: this.#clock,
+      concurrency: ordering === 'queue' ? 1 : concurrency,
+      ordering,
+      handlerTimeoutMs,
+      deadlineMs: () => this.#deadlineMs ?? options.deadlineMs ?? defaultDeadlineMs,
+      longestDelayMs: this.#retry.longestDelayMs,
+      rules: (deadLetterQueue) => {
+        rules = this.#rules(queue, deadLetterQueue, {
+          report: (error, consumer, work) => report(error, work, consumer),
+          onUnclaimed: (error, consumer, work) => tell(error, work, consumer),
+        });
+        return rules;
+      },
+      report,
+      onReceived: () => {
+        this.#counters.received += 1;
+      },
+      onOutcome: (outcome, work) => {
+        const { deadLetterQueue, retry } = rules;
+        const { attempt } = work;
+        logFailures(this.#logger, queue, work, outcome, {
+          attempt,
+          maxAttempts: retry.maxAttempts,
+          deadLetterQueue,
+        });
+        if (outcome === undefined || outcome.kind === 'release') return;
+        countOutcome(this.#counters, outcome);
+        callApplication(this.#logger, options.afterConsume);
+      },
+    });
+  }
+
+  #rules(
+    queue: string,
+    deadLetterQueue: string | undefined,
+    told: Pick<ProcessingRules, 'report' | 'onUnclaimed'>,
+  ): ProcessingRules {
+    const { serializers, middleware = [], earlyAck = false, alwaysAck = false } = this.#options;
+    const countsHandingOut = !this.#backend.capabilities.releaseKeepsAttempt && deadLetterQueue !== undefined;
+    const router = (): Router => this.#router;
+    return {
+      queue,
+      deadLetterQueue,
+      // Those that are attached when a message is processed.
+      get router() {
+        return router();
+      },
+      serializers,
+      claims: this.#claims,
+      retry: this.#retry,
+      maxRedeliveries: this.#options.maxRedeliveries ?? defaultMaxRedeliveries,
+      maxAttemptsHandedOut: countsHandingOut
+        ? Math.max(this.#retry.maxAttempts, minAttemptsHandedOut)
+        : Number.POSITIVE_INFINITY,
+      middleware,
+      earlyAck,
+      alwaysAck,
+      unhandled: this.#options.unhandled ?? 'dead-letter',
+      random: this.#options.random ?? Math.random,
+      ...told,
+      onDuplicate: () => {
+        this.#counters.duplicates += 1;
+      },
+    };
+  }
+}

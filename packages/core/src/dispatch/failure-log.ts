@@ -1,0 +1,49 @@
+import type { Logger } from '../contract/logger.ts';
+import { MelangeError } from '../errors.ts';
+import { type Outcome, type OutcomeCircumstances, outcomeText } from './outcome.ts';
+import type { Work } from './work.ts';
+
+/**
+ * Writes one line for each error of an attempt, once it is known what becomes of its message.
+ *
+ * @param outcome `undefined` when the broker could not be told.
+ */
+export function logFailures(
+  logger: Logger,
+  queue: string,
+  work: Work,
+  outcome: Outcome | undefined,
+  circumstances: OutcomeCircumstances,
+): void {
+  const { failures } = work;
+  if (failures === undefined) return;
+  work.failures = undefined;
+  const text =
+    outcome === undefined
+      ? 'message comes again: its broker could not be told what became of it'
+      : outcomeText(outcome, circumstances);
+  const { attempt } = circumstances;
+  const messageId = work.delivery.message.id;
+  for (const { error, consumer } of failures)
+    logger[levelOf(error, outcome, circumstances)](text, { queue, messageId, attempt, consumer, error });
+}
+
+/** `info` for a wait that was asked for, `warn` for what Melange goes on with by itself, `error` where somebody has to look. */
+function levelOf(
+  error: unknown,
+  outcome: Outcome | undefined,
+  { attempt, maxAttempts }: OutcomeCircumstances,
+): 'info' | 'warn' | 'error' {
+  switch (outcome?.kind) {
+    case 'retry':
+      if (MelangeError.is(error, 'RETRY_LATER') || MelangeError.is(error, 'CLAIM_HELD')) return 'info';
+      if (MelangeError.is(error, 'CRASHED')) return 'error';
+      return outcome.because !== 'failed' || attempt < maxAttempts ? 'warn' : 'error';
+    case 'acknowledge':
+      return outcome.because === 'unhandled' || outcome.because === 'always-ack' ? 'warn' : 'error';
+    case 'release':
+      return 'warn';
+    default:
+      return 'error';
+  }
+}

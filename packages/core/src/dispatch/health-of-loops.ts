@@ -1,0 +1,24 @@
+import type { Health, HealthStatus } from '../contract/health.ts';
+import type { LoopHealth } from './options.ts';
+
+/** A key that stands still for longer is no passing trouble. */
+const standsStillAfterMs = 30_000;
+
+/** A key in trouble is its messages' own: the others go on, and restarting the process would not help. */
+export function standstill({ queue, standing }: LoopHealth): Health {
+  if (standing === undefined || standing.forMs < standsStillAfterMs) return { status: 'healthy' };
+  const { key, forMs, keys, parked } = standing;
+  const others = keys > 1 ? `, ${keys} keys in all` : '';
+  const seconds = Math.round(forMs / 1_000);
+  return {
+    status: 'degraded',
+    detail: `queue "${queue}": key "${key}" stands still for ${seconds} s${others}, ${parked} messages are parked`,
+  };
+}
+
+const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
+
+/** The first of the worst. */
+export function worstOf(parts: readonly Health[]): Health {
+  return parts.reduce((left, right) => (severity[right.status] > severity[left.status] ? right : left));
+}

@@ -1,0 +1,181 @@
+import type { RetryCause } from '../contract/backend.ts';
+import type { Clock } from '../contract/clock.ts';
+import type { Lane, Lanes } from './lanes.ts';
+import { ParkedKey, type Place } from './parked-key.ts';
+import type { Work } from './work.ts';
+
+/** What parking needs of its loop. */
+export interface ParkingSettings {
+  readonly clock: Clock;
+  readonly lanes: Lanes<Work>;
+  /** The wait of a lane's first message for its retry, which ends by this; nothing while it runs. */
+  readonly endWait: (lane: Lane<Work>) => Wait | undefined;
+  /** When the wait of a lane's first message is over, by the monotonic clock; nothing while it runs. */
+  readonly waitsUntil: (lane: Lane<Work>) => number | undefined;
+  /** Whether handlers are idle although the window is full. */
+  readonly isStarved: () => boolean;
+  /** Runs what may run. */
+  readonly pump: () => void;
+  /** The delivery is not at hand any more. */
+  readonly onLeft: (work: Work) => void;
+  readonly report: (error: unknown, work: Work) => void;
+}
+
+/** The wait of a message for its retry. */
+export interface Wait {
+  /** By the monotonic clock. */
+  readonly until: number;
+  readonly because: RetryCause;
+}
+
+/** A key whose first message has stood, or will stand, for so many ms gives its room to others. */
+const standsAfterMs = 500;
+
+/** While a key is parked, or the window is full, it is looked at again after so many ms. */
+const lookAgainMs = 250;
+
+/** Delays of what is parked behind others, in ms. Few, as some brokers keep a queue for each delay. */
+const delaysMs: readonly number[] = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000];
+
+/** The delay of what waits behind a handler that runs on doubles up to the one of this index. */
+const lastIndexBehindHandler = 4;
+
+/**
+ * Keeps keys that stand still from filling the window: when handlers are idle for want of messages that may run, what
+ * stands is sent back to the broker to come again later, unrun, and its order is remembered. What comes of such a
+ * key runs in that order, however it comes.
+ */
+export class Parking {
+  readonly #settings: ParkingSettings;
+  readonly #keys = new Map<string, ParkedKey>();
+  /** Since when a key has been seen to stand with the same message in front, by the monotonic clock. */
+  readonly #seen = new Map<string, { readonly first: Work | undefined; readonly at: number }>();
+  #cancelLook: (() => void) | undefined;
+
+  constructor(settings: ParkingSettings) {
+    this.#settings = settings;
+  }
+
+  /** Messages that wait behind others of a key that was parked: at hand and at the broker. */
+  get size(): number {
+    let size = 0;
+    for (const parked of this.#keys.values()) size += parked.size;
+    return size;
+  }
+
+  /** Lets a delivery into its lane, in the order of its key. */
+  enter(work: Work, key: string | undefined): void {
+    const { lanes, clock } = this.#settings;
+    const parked = key === undefined ? undefined : this.#keys.get(key);
+    if (key === undefined || parked === undefined) {
+      lanes.enter(work, key);
+      return;
+    }
+    if (lanes.enterBehindSame(key, work, (older) => isSame(older, work))) return;
+    const older = parked.arrive(work, clock.monotonicNow());
+    if (older !== undefined) this.#settings.onLeft(older);
+    this.#moveUp(key, parked);
+  }
+
+  /** Called when no message at hand may run: makes room if the window is full of keys that stand still. */
+  relieve(): void {
+    if (!this.#settings.isStarved()) return;
+    const { lanes, clock } = this.#settings;
+    const now = clock.monotonicNow();
+    for (const lane of lanes.withKeys()) {
+      const standsUntil = this.#settings.waitsUntil(lane) ?? now;
+      if (standsUntil - this.#seenSince(lane.key, lane.first, now) >= standsAfterMs)
+        this.#parkLane(lane, now);
+    }
+    for (const [key, parked] of this.#keys) {
+      const { firstDueAt } = parked;
+      if (firstDueAt === undefined || lanes.has(key)) continue;
+      if (Math.max(firstDueAt, now) - this.#seenSince(key, undefined, now) >= standsAfterMs)
+        this.#parkAtHand(parked, firstDueAt, now);
+    }
+    this.#lookAgain();
+  }
+
+  /** Deliveries at hand that are in no lane. */
+  *atHand(): IterableIterator<Work> {
+    for (const parked of this.#keys.values()) yield* parked;
+  }
+
+  /** Nothing is parked from now on. */
+  stop(): void {
+    this.#cancelLook?.();
+    this.#cancelLook = undefined;
+  }
+
+  #seenSince(key: string, first: Work | undefined, now: number): number {
+    const seen = this.#seen.get(key);
+    if (seen !== undefined && seen.first === first) return seen.at;
+    this.#seen.set(key, { first, at: now });
+    return now;
+  }
+
+  #moveUp(key: string, parked: ParkedKey): void {
+    for (let work = parked.moveUp(); work !== undefined; work = parked.moveUp())
+      this.#settings.lanes.enter(work, key);
+    if (parked.size === 0) this.#keys.delete(key);
+  }
+
+  #parkLane(lane: Lane<Work> & { readonly key: string }, now: number): void {
+    const { lanes, endWait } = this.#settings;
+    const wait = endWait(lane);
+    const works = wait === undefined ? lanes.takeFollowers(lane) : lanes.takeAll(lane);
+    if (works.length === 0 && !this.#keys.has(lane.key)) return;
+    const parked = this.#keys.get(lane.key) ?? new ParkedKey();
+    this.#keys.set(lane.key, parked);
+    parked.putFirst(works, now);
+    this.#parkAtHand(parked, wait?.until, now, wait?.because);
+  }
+
+  /**
+   * @param until when the message comes that they wait for; nothing when that is a handler that runs.
+   * @param headBecause why that message comes again, where it is the first one at hand.
+   */
+  #parkAtHand(parked: ParkedKey, until: number | undefined, now: number, headBecause?: RetryCause): void {
+    const least = until === undefined ? 0 : until - now;
+    const round = until === undefined ? Math.min(parked.rounds, lastIndexBehindHandler) : 0;
+    parked.rounds += 1;
+    const delayMs = delaysMs.find((delay, index) => index >= round && delay >= least) ?? delaysMs.at(-1) ?? 0;
+    // In one turn, so that they arrive there in their order; what does not is put right when it comes back.
+    for (const [index, place] of parked.takeAtHand().entries()) {
+      if (index === 0 && headBecause !== undefined) this.#send(place, Math.max(0, least), headBecause, now);
+      else this.#send(place, delayMs, 'not-run', now);
+    }
+  }
+
+  #send(place: Place, delayMs: number, because: RetryCause, now: number): void {
+    const { work } = place;
+    if (work === undefined) return;
+    const { onLeft, report } = this.#settings;
+    place.work = undefined;
+    place.dueAt = now + delayMs;
+    place.attempt = work.attempt;
+    work.delivery
+      .retry({ delayMs, because })
+      .catch((error: unknown) => report(error, work))
+      .finally(() => onLeft(work));
+  }
+
+  #lookAgain(): void {
+    this.#cancelLook ??= this.#settings.clock.schedule(() => {
+      this.#cancelLook = undefined;
+      const now = this.#settings.clock.monotonicNow();
+      for (const [key, parked] of this.#keys) {
+        parked.forgetGone(now);
+        this.#moveUp(key, parked);
+      }
+      this.#settings.pump();
+      if (this.#keys.size > 0) this.#lookAgain();
+      else if (this.#cancelLook === undefined) this.#seen.clear();
+    }, lookAgainMs);
+  }
+}
+
+/** Whether it is another delivery of the same message, lost to a reconnect. */
+function isSame(older: Work, work: Work): boolean {
+  return older.delivery.message.id === work.delivery.message.id && older.isLost;
+}

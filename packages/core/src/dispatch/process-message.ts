@@ -1,0 +1,296 @@
+import type { RetryCause } from '../contract/backend.ts';
+import { deduplicationKey } from '../contract/cache.ts';
+import { checkDelayMs } from '../contract/check-number.ts';
+import type { Consumer } from '../contract/consumer.ts';
+import { channels, isObserved, traced } from '../contract/instrumentation.ts';
+import { isPromise, type MaybePromise } from '../contract/maybe-promise.ts';
+import type { Message, MessageContent } from '../contract/message.ts';
+import type { Middleware } from '../contract/middleware.ts';
+import { shortened } from '../contract/shortened.ts';
+import { DeliveryAbortedError, MelangeError, Reject } from '../errors.ts';
+import type { SerializerRegistry } from '../messages/registry.ts';
+import type { ClaimAnswer, ClaimKeeper } from './claims.ts';
+import type { Outcome } from './outcome.ts';
+import type { RetryPolicy } from './retry.ts';
+import type { RetryLater } from './retry-later.ts';
+import type { Router } from './router.ts';
+import { Run } from './run.ts';
+import type { Work } from './work.ts';
+
+/** What processing needs to know besides the message. */
+export interface ProcessingRules {
+  readonly queue: string;
+  /** `undefined` when nothing can be dead-lettered. */
+  readonly deadLetterQueue: string | undefined;
+  readonly router: Router;
+  readonly serializers: SerializerRegistry;
+  /** `undefined` when nothing is deduplicated. */
+  readonly claims: ClaimKeeper | undefined;
+  readonly retry: RetryPolicy;
+  /** So often a message may be handed out and not settled before it counts as one that ends its process. */
+  readonly maxRedeliveries: number;
+  /** The same for attempts, where the broker counts as one whatever it hands out; else Infinity. */
+  readonly maxAttemptsHandedOut: number;
+  readonly middleware: readonly Middleware[];
+  readonly earlyAck: boolean;
+  readonly alwaysAck: boolean;
+  readonly unhandled: 'acknowledge' | 'dead-letter' | 'retry';
+  /** 0 to 1, for jitter. */
+  readonly random: () => number;
+  /** Every error that something becomes of the message by. Must not throw. */
+  readonly report: (error: unknown, consumer: string | undefined, work: Work) => void;
+  /** A claim that the cache did not answer: it is told to the application, and logged once for all. Must not throw. */
+  readonly onUnclaimed: (error: unknown, consumer: string, work: Work) => void;
+  /** Called for a consumer that the cache knows to be done. */
+  readonly onDuplicate: (consumer: string) => void;
+}
+
+interface Failure {
+  readonly error: unknown;
+  readonly consumer: string | undefined;
+}
+
+/**
+ * One message from decode to outcome: the heart of Melange, in the order of its table of outcomes.
+ * Never rejects for what a message, serializer, consumer or cache does.
+ */
+export function processMessage(work: Work, rules: ProcessingRules): Promise<Outcome> {
+  if (rules.earlyAck) return decideAcknowledged(work, rules);
+  if (work.redeliveries > rules.maxRedeliveries || work.attempt > rules.maxAttemptsHandedOut)
+    return Promise.resolve(crashed(work, rules));
+  return decide(work, rules);
+}
+
+async function decideAcknowledged(work: Work, rules: ProcessingRules): Promise<Outcome> {
+  await work.delivery.acknowledge();
+  await decide(work, rules);
+  return { kind: 'acknowledged-early' };
+}
+
+async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
+  const { message } = work.delivery;
+
+  let value: unknown;
+  try {
+    // Here and below: what is at hand is not waited for, as each wait costs a turn of the queue of promises.
+    const decoded = decode(message, rules.serializers);
+    value = isPromise(decoded) ? await decoded : decoded;
+  } catch (error) {
+    return undecodable(error, work, rules);
+  }
+
+  let accepted = 0;
+  let rejection: Failure | undefined;
+  let failure: Failure | undefined;
+  const candidates = rules.router.candidatesFor(value);
+  for (let index = 0; index < candidates.length; index += 1) {
+    const consumer = candidates[index] as Consumer;
+    let error: unknown;
+    try {
+      if (!consumer.accepts(value, message)) continue;
+      const { claims } = rules;
+      if (claims === undefined) {
+        const running = run(consumer, value, work, rules);
+        if (running !== undefined) await running;
+      } else error = await runOnce(consumer, value, work, rules, claims);
+    } catch (thrown) {
+      error = thrown ?? threwNothing();
+    }
+    accepted += 1;
+    if (error === undefined) continue;
+    // The wait of this one for the cache, and so that of the consumers after it, was ended.
+    if (error === waitEnded) return { kind: 'release' };
+    rules.report(error, consumer.name, work);
+    if (MelangeError.is(error, 'REJECTED')) rejection ??= { error, consumer: consumer.name };
+    else if (failure === undefined || causeOf(failure.error) !== 'failed') {
+      failure = { error, consumer: consumer.name };
+    }
+  }
+
+  if (accepted === 0) return unhandled(value, work, rules);
+  if (rules.alwaysAck) return { kind: 'acknowledge', because: 'always-ack' };
+  if (rejection !== undefined) return rejected(rejection, rules);
+  if (failure !== undefined) return retried(failure, work, rules);
+  return { kind: 'acknowledge', because: 'processed' };
+}
+
+function decode(message: Message, serializers: SerializerRegistry): unknown {
+  // A tombstone has nothing to decode: it reaches the consumers as null.
+  return message.content === null
+    ? null
+    : serializers.deserialize(message as Message & { content: MessageContent });
+}
+
+function crashed(work: Work, rules: ProcessingRules): Outcome {
+  const { redeliveries, attempt, delivery } = work;
+  const handedOut = Math.max(redeliveries + 1, attempt);
+  const error = new MelangeError(
+    'CRASHED',
+    `Message ${delivery.message.id} was handed out ${handedOut} times without an outcome: it seems to end the process that handles it. It was not run again.`,
+  );
+  rules.report(error, undefined, work);
+  if (rules.deadLetterQueue !== undefined)
+    return { kind: 'dead-letter', reason: 'crashed', error, consumer: undefined };
+  return { kind: 'retry', delayMs: rules.retry.longestDelayMs, because: 'not-run' };
+}
+
+function undecodable(error: unknown, work: Work, rules: ProcessingRules): Outcome {
+  rules.report(error, undefined, work);
+  if (rules.deadLetterQueue !== undefined)
+    return { kind: 'dead-letter', reason: 'undecodable', error, consumer: undefined };
+  return { kind: 'acknowledge', because: 'undecodable' };
+}
+
+function unhandled(value: unknown, work: Work, rules: ProcessingRules): Outcome {
+  if (rules.unhandled === 'acknowledge') return { kind: 'acknowledge', because: 'unhandled' };
+  const error = new Reject(unhandledText(value, work.delivery.message));
+  rules.report(error, undefined, work);
+  if (rules.unhandled === 'retry') return retried({ error, consumer: undefined }, work, rules);
+  if (rules.deadLetterQueue !== undefined)
+    return { kind: 'dead-letter', reason: 'unhandled', error, consumer: undefined };
+  return { kind: 'acknowledge', because: 'unhandled' };
+}
+
+function unhandledText(value: unknown, { manifest = '' }: Message): string {
+  const isPlain = typeof value === 'object' && value !== null && value.constructor === Object;
+  const hint = isPlain ? ' (read as a plain object: the serializer was given no class for it)' : '';
+  return `No consumer accepts the manifest "${shortened(manifest)}"${hint}`;
+}
+
+function rejected({ error, consumer }: Failure, rules: ProcessingRules): Outcome {
+  if (rules.deadLetterQueue !== undefined)
+    return { kind: 'dead-letter', reason: 'rejected', error, consumer };
+  return { kind: 'acknowledge', because: 'rejected' };
+}
+
+function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRules): Outcome {
+  const { retry } = rules;
+  const because = causeOf(error);
+  if (because === 'deferred') return { kind: 'retry', delayMs: (error as RetryLater).delayMs, because };
+  if (because === 'failed' && work.attempt >= retry.maxAttempts) {
+    if (rules.deadLetterQueue !== undefined)
+      return { kind: 'dead-letter', reason: 'attempts exhausted', error, consumer };
+    return { kind: 'retry', delayMs: retry.longestDelayMs, because };
+  }
+  const delayMs = retry.delayMs(work.attempt, rules.random());
+  return { kind: 'retry', delayMs: checkDelayMs("the retry policy's delay", delayMs), because };
+}
+
+/**
+ * Only a run that failed is an attempt. An outage of the cache, a claim that a dead worker left behind, and a wait that
+ * the handler asked for say nothing against the message, and use up none.
+ */
+function causeOf(error: unknown): RetryCause {
+  if (MelangeError.is(error, 'RETRY_LATER')) return 'deferred';
+  const cause = MelangeError.is(error, 'DELIVERY_ABORTED') ? error.cause : error;
+  if (MelangeError.is(cause, 'CACHE_UNAVAILABLE') || MelangeError.is(cause, 'CLAIM_HELD')) return 'not-run';
+  return 'failed';
+}
+
+/** Answer of `runOnce` when its wait for the cache was ended. */
+const waitEnded = Symbol('wait ended');
+
+/**
+ * Claim, process, confirm. Answers what went wrong, `waitEnded`, or `undefined` when the consumer is done with the
+ * message.
+ */
+async function runOnce(
+  consumer: Consumer,
+  value: unknown,
+  work: Work,
+  rules: ProcessingRules,
+  claims: ClaimKeeper,
+): Promise<unknown> {
+  const { id } = work.delivery.message;
+  const key = deduplicationKey(rules.queue, consumer, id);
+  let claim: ClaimAnswer | undefined;
+  try {
+    const claiming = claims.claim(key);
+    claim = isPromise(claiming) ? await claiming : claiming;
+  } catch (unavailable) {
+    rules.onUnclaimed(unavailable, consumer.name, work);
+    if (claims.onUnavailable === 'process') return failureOf(consumer, value, work, rules);
+    claim = await claims.claimOnceAnswered(key, work);
+    if (claim === undefined) return waitEnded;
+  }
+  if (claim.status === 'done') {
+    rules.onDuplicate(consumer.name);
+    return undefined;
+  }
+  if (claim.status === 'held') {
+    return new MelangeError(
+      'CLAIM_HELD',
+      `Message ${id} is being processed elsewhere by "${consumer.name}".`,
+    );
+  }
+
+  let lost: DeliveryAbortedError | undefined;
+  const stopKeeping = claims.keep(claim, (unanswered) => {
+    lost = claimLost(consumer, id, unanswered);
+    work.abortRun(lost);
+  });
+  const error = await failureOf(consumer, value, work, rules);
+  stopKeeping();
+  if (error !== undefined) {
+    await claims.release(claim.token);
+    if (lost === undefined) return error;
+    // A late Reject is not its to give: somebody else may be at work on the message.
+    if (error !== lost) rules.report(error, consumer.name, work);
+    return lost;
+  }
+  try {
+    const confirming = claims.confirm(claim.token);
+    const isOurs = isPromise(confirming) ? await confirming : confirming;
+    return isOurs ? undefined : (lost ?? claimLost(consumer, id));
+  } catch (unconfirmed) {
+    // The work is done, and trying again would surely do it twice: say so and go on.
+    if (lost !== undefined) rules.report(lost, consumer.name, work);
+    rules.report(unconfirmed, consumer.name, work);
+    return undefined;
+  }
+}
+
+/** Made when it happens, for an error with its stack costs more than all else of a message. */
+function claimLost({ name }: Consumer, id: string, cause?: unknown): DeliveryAbortedError {
+  return new DeliveryAbortedError('lease-lost', `The claim of "${name}" on message ${id} was lost.`, {
+    cause,
+  });
+}
+
+/** Runs the consumer. Answers what it threw, or `undefined` when it succeeded. */
+async function failureOf(
+  consumer: Consumer,
+  message: unknown,
+  work: Work,
+  rules: ProcessingRules,
+): Promise<unknown> {
+  try {
+    await run(consumer, message, work, rules);
+    return undefined;
+  } catch (error) {
+    return error ?? threwNothing();
+  }
+}
+
+function threwNothing(): Error {
+  return new Error('The consumer threw nothing (undefined or null).');
+}
+
+/** Runs the consumer, with all that surrounds a run. */
+function run(consumer: Consumer, message: unknown, work: Work, rules: ProcessingRules): MaybePromise<void> {
+  const context = new Run(work, consumer.name, message);
+  if (rules.middleware.length === 0 && !isObserved(channels.process))
+    return consumer.process(message, context);
+  let next = async (): Promise<void> => consumer.process(message, context);
+  for (let index = rules.middleware.length - 1; index >= 0; index -= 1) {
+    const middleware = rules.middleware[index] as Middleware;
+    const inner = next;
+    next = () => middleware(context, inner);
+  }
+  const { delivery, attempt } = work;
+  return traced(
+    channels.process,
+    () => ({ queue: rules.queue, message: delivery.message, consumer: consumer.name, attempt }),
+    next,
+  );
+}

@@ -1,0 +1,64 @@
+import { correlationIdOf } from '../contract/consume-context.ts';
+import type { ConsumeContext } from '../contract/consumer.ts';
+import type { Message } from '../contract/message.ts';
+import type { DeliveryAbortedError } from '../errors.ts';
+import type { Abortable, Work } from './work.ts';
+
+/** One run of a consumer: what it is told of the message, and a signal that no other run shares. */
+export class Run implements ConsumeContext, Abortable {
+  readonly consumer: string;
+  readonly message: unknown;
+  readonly messageId: string;
+  readonly manifest: string | undefined;
+  readonly attempt: number;
+  readonly headers: Message['headers'];
+  readonly key: string | undefined;
+  readonly #delivery: Work['delivery'];
+  #reason: DeliveryAbortedError | undefined;
+  #controller: AbortController | undefined;
+  #stopListening: (() => void) | undefined;
+
+  constructor(work: Work, consumer: string, message: unknown) {
+    const received = work.delivery.message;
+    this.consumer = consumer;
+    this.message = message;
+    this.messageId = received.id;
+    this.manifest = received.manifest;
+    this.attempt = work.attempt;
+    this.headers = received.headers;
+    this.key = received.key;
+    this.#delivery = work.delivery;
+    this.#reason = work.begin(this);
+  }
+
+  get correlationId(): string {
+    return correlationIdOf(this.#delivery.message);
+  }
+
+  /** The delivery's own signal, joined by the dispatcher's reasons. Made when a handler looks at it, for most never do. */
+  get signal(): AbortSignal {
+    if (this.#controller !== undefined) return this.#controller.signal;
+    const controller = new AbortController();
+    this.#controller = controller;
+    const upstream = this.#delivery.signal;
+    if (this.#reason !== undefined) controller.abort(this.#reason);
+    else if (upstream.aborted) controller.abort(upstream.reason);
+    else {
+      const abort = (): void => controller.abort(upstream.reason);
+      upstream.addEventListener('abort', abort, { once: true });
+      this.#stopListening = () => upstream.removeEventListener('abort', abort);
+    }
+    return controller.signal;
+  }
+
+  /** Only the first reason counts. */
+  abort(reason: DeliveryAbortedError): void {
+    this.#reason ??= reason;
+    this.#controller?.abort(this.#reason);
+  }
+
+  /** The consumer is done. The delivery may see many more runs, and must not keep them all. */
+  end(): void {
+    this.#stopListening?.();
+  }
+}

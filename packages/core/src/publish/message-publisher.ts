@@ -1,0 +1,62 @@
+import type { PublishOptions } from '../contract/backend.ts';
+import { MelangeError } from '../errors.ts';
+import type { MessageClass } from '../messages/message-type.ts';
+import type { EnvelopeOptions, OutgoingMessage, Publishable } from './envelope.ts';
+
+/**
+ * What publishers are to those who use one: `QueuePublisher` and `TopicPublisher` are such, a fake of a test or one that
+ * publishes to several brokers is another.
+ */
+export interface MessagePublisher<Options extends object = PublishOptions> {
+  /** Resolves with the message's id when it is safely taken. */
+  publish<Value>(
+    destination: string,
+    value: Publishable<Value>,
+    options?: EnvelopeOptions & Options,
+  ): Promise<string>;
+  /** Publishes in order; resolves with the ids when all are safely taken. */
+  publishBatch<Value>(
+    destination: string,
+    batch: readonly OutgoingMessage<Publishable<Value>>[],
+    options?: Options,
+  ): Promise<string[]>;
+}
+
+/** Publishes messages of some classes to one destination. */
+export interface LimitedPublisher<Instance extends object, Options extends object = PublishOptions> {
+  /** As the publisher that it was made of. */
+  publish(message: Instance, options?: EnvelopeOptions & Options): Promise<string>;
+  /** As the publisher that it was made of. */
+  publishBatch(batch: readonly OutgoingMessage<Instance>[], options?: Options): Promise<string[]>;
+}
+
+/**
+ * A publisher to one topic or queue, of messages that it carries and no others: a plain object of the same fields would travel
+ * as untyped JSON, and be filtered away.
+ *
+ * Its methods reject with `MESSAGE_INVALID` what is of none of the classes.
+ */
+export function limitPublisher<Type extends MessageClass, Options extends object>(
+  publisher: MessagePublisher<Options>,
+  destination: string,
+  types: readonly Type[],
+): LimitedPublisher<InstanceType<Type>, Options> {
+  const check = (message: object): void => {
+    if (types.some((type) => message instanceof type)) return;
+    const names = types.map(({ name }) => name).join(', ');
+    throw new MelangeError(
+      'MESSAGE_INVALID',
+      `"${destination}" carries instances of ${names}, and nothing else.`,
+    );
+  };
+  return {
+    async publish(message, options) {
+      check(message);
+      return publisher.publish<unknown>(destination, message, options);
+    },
+    async publishBatch(batch, options) {
+      for (const { value } of batch) check(value);
+      return publisher.publishBatch<unknown>(destination, batch, options);
+    },
+  };
+}

@@ -1,0 +1,138 @@
+import type {
+  Capabilities,
+  MessagingBackend,
+  PublishOptions,
+  PublishToQueueOptions,
+} from '../contract/backend.ts';
+import { BackendManager } from '../contract/backend-manager.ts';
+import { checkDelayMs } from '../contract/check-number.ts';
+import type { Clock } from '../contract/clock.ts';
+import { channels, isObserved, type PublishTrace, traced } from '../contract/instrumentation.ts';
+import { isPromise } from '../contract/maybe-promise.ts';
+import type { Message } from '../contract/message.ts';
+import type { SerializerRegistry } from '../messages/registry.ts';
+import { type EnvelopeOptions, Envelopes, none, type OutgoingMessage, type Publishable } from './envelope.ts';
+import type { IdSource } from './message-id.ts';
+import type { MessagePublisher } from './message-publisher.ts';
+
+/** What a publisher is made of. */
+export interface PublisherOptions<Features extends Capabilities> {
+  /** Turns values into content. */
+  readonly serializers: SerializerRegistry;
+  /** Default: that of `BackendManager`. */
+  readonly backend?: MessagingBackend<Features>;
+  /** Time of `publishedAt`. Default: the machine's. */
+  readonly clock?: Clock;
+  /** Maker of message ids. Default: UUIDv7. */
+  readonly ids?: IdSource;
+}
+
+/** Publishes to queues. */
+export class QueuePublisher<Features extends Capabilities = Capabilities>
+  implements MessagePublisher<PublishToQueueOptions<Features>>
+{
+  readonly #envelopes: Envelopes;
+  readonly #backend: MessagingBackend<Features>;
+
+  constructor(options: PublisherOptions<Features>) {
+    this.#envelopes = new Envelopes(options);
+    this.#backend = options.backend ?? (BackendManager.getDefaultBackend() as MessagingBackend<Features>);
+  }
+
+  /**
+   * Resolves with the message's id when the broker has safely taken it.
+   *
+   * @throws SerializationError, QueueNotFoundError, PublishError.
+   */
+  async publish<Value>(
+    queue: string,
+    value: Publishable<Value>,
+    options: EnvelopeOptions & PublishToQueueOptions<Features> = none as EnvelopeOptions &
+      PublishToQueueOptions<Features>,
+  ): Promise<string> {
+    const sealing = this.#envelopes.seal(value, options);
+    const message = isPromise(sealing) ? await sealing : sealing;
+    await this.#send(queue, [message], options);
+    return message.id;
+  }
+
+  /**
+   * Publishes in order; resolves with the ids when the broker has safely taken all. Nothing is sent when
+   * one of them cannot be serialized.
+   */
+  async publishBatch<Value>(
+    queue: string,
+    batch: readonly OutgoingMessage<Publishable<Value>>[],
+    options: PublishToQueueOptions<Features> = none as PublishToQueueOptions<Features>,
+  ): Promise<string[]> {
+    const messages = await this.#envelopes.sealAll(batch);
+    await this.#send(queue, messages, options);
+    return messages.map(({ id }) => id);
+  }
+
+  #send(queue: string, messages: Message[], options: PublishToQueueOptions<Features>): Promise<void> {
+    const backend = this.#backend;
+    checkBounds(options);
+    if (!isObserved(channels.publish)) return backend.publishToQueue(queue, messages, options);
+    return traced(
+      channels.publish,
+      (): PublishTrace => ({ backend: backend.name, destination: queue, kind: 'queue', messages }),
+      () => backend.publishToQueue(queue, messages, options),
+    );
+  }
+}
+
+/** Publishes to topics. */
+export class TopicPublisher<Features extends Capabilities = Capabilities> implements MessagePublisher {
+  readonly #envelopes: Envelopes;
+  readonly #backend: MessagingBackend<Features>;
+
+  constructor(options: PublisherOptions<Features>) {
+    this.#envelopes = new Envelopes(options);
+    this.#backend = options.backend ?? (BackendManager.getDefaultBackend() as MessagingBackend<Features>);
+  }
+
+  /**
+   * Resolves with the message's id when the broker has safely taken it for every bound queue.
+   *
+   * @throws SerializationError, TopicNotFoundError, PublishError.
+   */
+  async publish<Value>(
+    topic: string,
+    value: Publishable<Value>,
+    options: EnvelopeOptions & PublishOptions = none,
+  ): Promise<string> {
+    const sealing = this.#envelopes.seal(value, options);
+    const message = isPromise(sealing) ? await sealing : sealing;
+    await this.#send(topic, [message], options);
+    return message.id;
+  }
+
+  /** As `QueuePublisher.publishBatch`. */
+  async publishBatch<Value>(
+    topic: string,
+    batch: readonly OutgoingMessage<Publishable<Value>>[],
+    options: PublishOptions = none,
+  ): Promise<string[]> {
+    const messages = await this.#envelopes.sealAll(batch);
+    await this.#send(topic, messages, options);
+    return messages.map(({ id }) => id);
+  }
+
+  #send(topic: string, messages: Message[], options: PublishOptions): Promise<void> {
+    const backend = this.#backend;
+    checkBounds(options);
+    if (!isObserved(channels.publish)) return backend.publishToTopic(topic, messages, options);
+    return traced(
+      channels.publish,
+      (): PublishTrace => ({ backend: backend.name, destination: topic, kind: 'topic', messages }),
+      () => backend.publishToTopic(topic, messages, options),
+    );
+  }
+}
+
+/** @throws MelangeError `CONFIGURATION` for times that make no sense. */
+function checkBounds({ deadlineMs, delayMs }: PublishOptions & { readonly delayMs?: number }): void {
+  if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
+  if (delayMs !== undefined) checkDelayMs('delayMs', delayMs);
+}
