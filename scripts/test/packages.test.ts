@@ -78,8 +78,8 @@ describe('in an empty project', () => {
   let project: Stranger;
 
   beforeAll(async () => {
-    project = await stranger([...tarballs.values(), 'vitest@4', 'typescript@5.9', '@types/node@20']);
-    const example = await readmeExample();
+    project = await stranger([...tarballs.values(), 'vitest@4', 'typescript@5.9', '@types/node@20', 'zod@4']);
+    const example = `${endsByItself}\n${await readmeExample()}`;
     await project.write('example.ts', example);
     await project.write('example.js', (await transform(example, { loader: 'ts', target: 'es2022' })).code);
     const imports = packages.map(({ manifest }, index) => `import * as p${index} from '${manifest.name}';`);
@@ -142,11 +142,21 @@ describeBackend({
 });
 `;
 
-/** The first TypeScript in the README that uses the core. */
+/** As an orchestrator ends a service: once it has handled its message. */
+const endsByItself = `
+const print = console.log;
+console.log = (line: string) => {
+  print(line);
+  process.kill(process.pid, 'SIGTERM');
+};
+`;
+
+/** The first TypeScript in the README that uses the service. */
 async function readmeExample(): Promise<string> {
   const readme = await readFile(join(repository, 'README.md'), 'utf8');
   const blocks = [...readme.matchAll(/^```ts[^\n]*\n(.*?)^```$/gms)].map(([, block]) => block as string);
-  const example = blocks.find((block) => block.includes("from '@melange/core'"));
-  if (example === undefined) throw new Error('README.md has no TypeScript example that uses @melange/core');
+  const example = blocks.find((block) => block.includes("from '@melange/service'"));
+  if (example === undefined)
+    throw new Error('README.md has no TypeScript example that uses @melange/service');
   return example;
 }

@@ -1,3 +1,4 @@
+export { defineMessage, Reject, RetryLater } from '@melange/core';
 export { BatchConsumer, type BatchContext, type BatchHandler } from './batch/batch-consumer.ts';
 export type { BatchAnswer, BatchOptions, BatchResult } from './batch/batcher.ts';
 export type {
