@@ -30,8 +30,6 @@ import type { Work } from './work.ts';
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
 const defaultMaxRedeliveries = 20;
-/** Attempts that are never taken for crashes, where the broker counts as one whatever it hands out. */
-const minAttemptsHandedOut = 3;
 /** Longest period of Node's timers. */
 const longestTimerMs = 2_147_483_647;
 
@@ -269,6 +267,7 @@ export class MessageDispatcher {
   ): ProcessingRules {
     const { serializers, middleware = [], earlyAck = false, alwaysAck = false } = this.#options;
     const countsHandingOut = !this.#backend.capabilities.releaseKeepsAttempt && deadLetterQueue !== undefined;
+    const maxRedeliveries = this.#options.maxRedeliveries ?? defaultMaxRedeliveries;
     const router = (): Router => this.#router;
     return {
       queue,
@@ -280,9 +279,10 @@ export class MessageDispatcher {
       serializers,
       claims: this.#claims,
       retry: this.#retry,
-      maxRedeliveries: this.#options.maxRedeliveries ?? defaultMaxRedeliveries,
+      maxRedeliveries,
+      // A policy of few attempts must not cut short the runs alone in which the innocent ones beside a killer finish.
       maxAttemptsHandedOut: countsHandingOut
-        ? Math.max(this.#retry.maxAttempts, minAttemptsHandedOut)
+        ? Math.max(this.#retry.maxAttempts, maxRedeliveries + 1)
         : Number.POSITIVE_INFINITY,
       middleware,
       earlyAck,

@@ -36,7 +36,7 @@ export interface MessageDispatcherOptions {
    * dead-letter queue, retried at the longest delay and reported each time. From the third such redelivery on, the suspected
    * messages of a queue run one at a time, so that the innocent ones finish. A connection that was lost while this process
    * lived on does not count. Where the broker counts each handing out as an attempt (the capability `releaseKeepsAttempt` is
-   * false), a message that is handed out after its last attempt is `crashed` too. Default: 20.
+   * false), a message is `crashed` that is handed out more often than both this and the retry policy allow. Default: 20.
    */
   readonly maxRedeliveries?: number;
   /** Around each run of a consumer, the first outermost. Default: none. */
