@@ -1,4 +1,11 @@
-import { BackendManager, MessageDispatcher, NullCache, SimpleMessageDispatcher } from '@melange/core';
+import {
+  BackendManager,
+  MessageDispatcher,
+  type MessagingBackend,
+  NullCache,
+  QueueNotFoundError,
+  SimpleMessageDispatcher,
+} from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { settled } from './support/manual-clock.ts';
@@ -91,12 +98,25 @@ describe('consumption', () => {
   });
 
   test('a loop that its backend gives up ends in that error, which is reported and a health state', async () => {
-    const looking = scene.dispatcher(() => undefined);
+    let giveUp = (_: Error): void => undefined;
+    const { backend } = scene;
+    const subscribe: MessagingBackend['subscribe'] = async (...parameters) => {
+      const subscription = await backend.subscribe(...parameters);
+      const close = () => subscription.close();
+      return { close, ended: new Promise((_, reject) => (giveUp = reject)) };
+    };
+    const looking = scene.dispatcher(() => undefined, {
+      backend: Object.create(backend, {
+        describeQueue: { value: (name: string) => backend.describeQueue(name) },
+        health: { value: () => backend.health() },
+        subscribe: { value: subscribe },
+      }) as MessagingBackend,
+    });
     const reported: unknown[] = [];
     const running = looking.consumeLoop('orders', { onException: (error) => reported.push(error) });
     const ended = expect(running).rejects.toMatchObject({ code: 'QUEUE_NOT_FOUND' });
     await settled();
-    await scene.backend.deleteQueue('orders');
+    giveUp(new QueueNotFoundError('orders'));
     await ended;
     expect(reported).toMatchObject([{ code: 'QUEUE_NOT_FOUND' }]);
     expect(await looking.health()).toMatchObject({
