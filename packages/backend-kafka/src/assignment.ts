@@ -1,4 +1,5 @@
-import { type AbortReason, Slots } from '@melange/core';
+import type { AbortReason } from '@melange/core';
+import { Slots } from '@melange/core/adapter';
 import { BusyKeys } from './busy-keys.ts';
 import { Entry } from './entry.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';

@@ -1,4 +1,5 @@
-import { deadLetterCopy, MelangeError, type RetryOptions } from '@melange/core';
+import { MelangeError, type RetryOptions } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
 import type { Entry } from './entry.ts';
 import type { KafkaDelivery, Settlements } from './kafka-delivery.ts';
 import type { KafkaPublisher } from './kafka-publisher.ts';

@@ -16,9 +16,8 @@ import {
   type SubscribeOptions,
   type Subscription,
   TopicNotFoundError,
-  unfailingLogger,
 } from '@melange/core';
-import { checkWholeNumber } from '@melange/core/adapter';
+import { checkWholeNumber, unfailingLogger } from '@melange/core/adapter';
 import { copiesOf } from './copies.ts';
 import { kafkaCapabilities } from './kafka-capabilities.ts';
 import { KafkaClient, typeOf } from './kafka-client/index.ts';

@@ -7,8 +7,8 @@ import {
   MelangeError,
   type Message,
   type RetryOptions,
-  type Slotted,
 } from '@melange/core';
+import type { Slotted } from '@melange/core/adapter';
 import type { Assignment } from './assignment.ts';
 import type { Entry } from './entry.ts';
 import { Reading } from './kafka-message-mapper.ts';

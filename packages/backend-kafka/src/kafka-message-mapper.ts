@@ -4,8 +4,8 @@ import {
   type MessageContent,
   type MessageHeaders,
   WireHeader,
-  wireNumber,
 } from '@melange/core';
+import { wireNumber } from '@melange/core/adapter';
 import { numberAt, strictTextAt, textAt } from './text.ts';
 
 /** A record as it goes to Kafka. */

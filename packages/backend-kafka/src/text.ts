@@ -1,4 +1,4 @@
-import { wireNumber } from '@melange/core';
+import { wireNumber } from '@melange/core/adapter';
 
 /** Longer texts are seldom the same again. */
 const longestKnown = 24;

@@ -15,8 +15,8 @@ import {
   type SubscribeOptions,
   type Subscription,
   systemClock,
-  unfailingLogger,
 } from '@melange/core';
+import { unfailingLogger } from '@melange/core/adapter';
 import { checkName, checkSubscribeOptions } from './checks.ts';
 import { Connection, pause } from './connection.ts';
 import { PullInflow } from './consume/pull-inflow.ts';

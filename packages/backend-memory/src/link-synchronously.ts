@@ -2,11 +2,11 @@ import {
   type Consumer,
   consumeContext,
   type DeduplicationCache,
-  deduplicationKey,
   MelangeError,
   type Message,
   type SerializerRegistry,
 } from '@melange/core';
+import { deduplicationKey } from '@melange/core/adapter';
 import type { MemoryBackend } from './memory-backend.ts';
 
 /** Who processes the messages of a linked queue. */

@@ -19,9 +19,8 @@ import {
   systemClock,
   TopicNotFoundError,
   TopologyConflictError,
-  unfailingLogger,
 } from '@melange/core';
-import { checkDelayMs, checkWholeNumber } from '@melange/core/adapter';
+import { checkDelayMs, checkWholeNumber, unfailingLogger } from '@melange/core/adapter';
 import { type Kept, MemoryBindings } from './memory-bindings.ts';
 import { copyMessage } from './memory-message-mapper.ts';
 import type { MemoryBackendOptions } from './memory-options.ts';

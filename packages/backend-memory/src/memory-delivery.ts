@@ -3,13 +3,12 @@ import {
   type DeadLetterOptions,
   type Delivery,
   DeliveryAbortedError,
-  deadLetterCopy,
   type MaybePromise,
   MelangeError,
   type Message,
   type RetryOptions,
-  type Slotted,
 } from '@melange/core';
+import { deadLetterCopy, type Slotted } from '@melange/core/adapter';
 import type { Entry } from './entry-list.ts';
 import { copyMessage } from './memory-message-mapper.ts';
 import type { MemoryQueue } from './memory-queue.ts';

@@ -1,4 +1,5 @@
-import { type Clock, type Logger, type Message, Slots } from '@melange/core';
+import type { Clock, Logger, Message } from '@melange/core';
+import { Slots } from '@melange/core/adapter';
 import { type Entry, EntryList } from './entry-list.ts';
 import { MemoryDelivery } from './memory-delivery.ts';
 import { copyMessage } from './memory-message-mapper.ts';

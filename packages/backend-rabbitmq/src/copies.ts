@@ -1,5 +1,6 @@
 import type { Troubles } from '@melange/backend-kit';
-import { DeadLetterHeader, deadLetterCopy, type Logger, MelangeError, type Message } from '@melange/core';
+import { DeadLetterHeader, type Logger, MelangeError, type Message } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
 import { type CopyOf, droppedHeader, type OutgoingMessage, toAmqp } from './outgoing-message.ts';
 import type { Target } from './publish-frames.ts';
 import type { Copies } from './rabbitmq-delivery.ts';

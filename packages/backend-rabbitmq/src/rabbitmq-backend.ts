@@ -12,8 +12,8 @@ import {
   type SubscribeOptions,
   type Subscription,
   TopicNotFoundError,
-  unfailingLogger,
 } from '@melange/core';
+import { unfailingLogger } from '@melange/core/adapter';
 import { checkOptions } from './check-options.ts';
 import { copiesOf } from './copies.ts';
 import { GivenBack } from './given-back.ts';

@@ -5,8 +5,8 @@ import {
   MelangeError,
   type Message,
   type RetryOptions,
-  type Slotted,
 } from '@melange/core';
+import type { Slotted } from '@melange/core/adapter';
 import type { Acknowledger } from './acknowledger.ts';
 import type { GivenBack } from './given-back.ts';
 import { pause } from './rabbitmq-connection.ts';

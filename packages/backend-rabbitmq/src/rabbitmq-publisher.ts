@@ -1,12 +1,6 @@
 import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
-import {
-  type Logger,
-  MelangeError,
-  QueueNotFoundError,
-  Slots,
-  type Slotted,
-  TopicNotFoundError,
-} from '@melange/core';
+import { type Logger, MelangeError, QueueNotFoundError, TopicNotFoundError } from '@melange/core';
+import { Slots, type Slotted } from '@melange/core/adapter';
 import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
 import type { OutgoingMessage } from './outgoing-message.ts';
 import type { PublishCall } from './publish-calls.ts';

@@ -3,10 +3,10 @@ import {
   type Delivery,
   MelangeError,
   QueueNotFoundError,
-  Slots,
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
+import { Slots } from '@melange/core/adapter';
 import type { Message as AmqpMessage } from 'amqplib';
 import { Acknowledger } from './acknowledger.ts';
 import { ChangeSignal } from './change-signal.ts';

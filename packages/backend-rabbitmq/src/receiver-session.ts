@@ -1,5 +1,6 @@
 import type { Troubles } from '@melange/backend-kit';
-import type { Logger, Slots } from '@melange/core';
+import type { Logger } from '@melange/core';
+import type { Slots } from '@melange/core/adapter';
 import type { Channel } from 'amqplib';
 import type { Acknowledger } from './acknowledger.ts';
 import type { GivenBack } from './given-back.ts';

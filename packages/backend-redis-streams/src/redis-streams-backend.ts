@@ -15,9 +15,8 @@ import {
   type SubscribeOptions,
   type Subscription,
   TopologyConflictError,
-  unfailingLogger,
 } from '@melange/core';
-import { checkDelayMs } from '@melange/core/adapter';
+import { checkDelayMs, unfailingLogger } from '@melange/core/adapter';
 import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
 import { closedError, RedisStreamsConnection, type ScriptParameter } from './redis-streams-connection.ts';
 import { translated } from './redis-streams-errors.ts';

@@ -3,12 +3,11 @@ import {
   type DeadLetterOptions,
   type Delivery,
   DeliveryAbortedError,
-  deadLetterCopy,
   MelangeError,
   type Message,
   type RetryOptions,
 } from '@melange/core';
-import { checkDelayMs } from '@melange/core/adapter';
+import { checkDelayMs, deadLetterCopy } from '@melange/core/adapter';
 import {
   type EntryFields,
   fromEntry,

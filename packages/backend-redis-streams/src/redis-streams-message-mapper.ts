@@ -5,8 +5,8 @@ import {
   type MessageContent,
   MessageTooLargeError,
   WireHeader,
-  wireNumber,
 } from '@melange/core';
+import { wireNumber } from '@melange/core/adapter';
 import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
 
 /** Fields and values in turn, as `XADD` takes them and streams give them. */

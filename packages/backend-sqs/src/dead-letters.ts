@@ -1,12 +1,6 @@
 import type { Troubles } from '@melange/backend-kit';
-import {
-  type DeadLetterOptions,
-  deadLetterCopy,
-  type Logger,
-  MelangeError,
-  type Message,
-  PublishError,
-} from '@melange/core';
+import { type DeadLetterOptions, type Logger, MelangeError, type Message, PublishError } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
 import type { Held } from './held-messages.ts';
 import { copyAttributes } from './message-attributes.ts';
 import { isFifo } from './names.ts';

@@ -10,9 +10,8 @@ import {
   type QueueDescription,
   type SubscribeOptions,
   type Subscription,
-  unfailingLogger,
 } from '@melange/core';
-import { checkDelayMs } from '@melange/core/adapter';
+import { checkDelayMs, unfailingLogger } from '@melange/core/adapter';
 import { AttemptMemory } from './attempt-memory.ts';
 import { AwsClients } from './aws-clients.ts';
 import { DeadLetters } from './dead-letters.ts';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { MelangeError, type Message, WireHeader, wireNumber } from '@melange/core';
+import { MelangeError, type Message, WireHeader } from '@melange/core';
+import { wireNumber } from '@melange/core/adapter';
 import {
   type AttributeValue,
   fromAttributes,

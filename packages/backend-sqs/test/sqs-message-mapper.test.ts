@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { DeadLetterHeader, deadLetterCopy, type Message } from '@melange/core';
+import { DeadLetterHeader, type Message } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
 import { describe, expect, test } from 'vitest';
 import { withCarriableContent } from '../src/message-body.ts';
 import {

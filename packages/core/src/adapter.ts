@@ -1,3 +1,13 @@
+export { deduplicationKey } from './contract/cache.ts';
 export { checkDelayMs, checkWholeNumber } from './contract/check-number.ts';
+export { deadLetterCopy } from './contract/dead-letter.ts';
+export { unfailingLogger } from './contract/logger.ts';
+export { isPromise } from './contract/maybe-promise.ts';
+export { isReservedHeader, wireNumber } from './contract/message.ts';
+export { pathText } from './contract/path-text.ts';
+export { shortened } from './contract/shortened.ts';
+export { Slots, type Slotted } from './dispatch/slots.ts';
 export { describeThrown, type ThrownDescription, thrownText } from './errors.ts';
 export { hiddenContent, isPlain } from './messages/hidden-content.ts';
+export { liftsOf, schemaOf } from './messages/message-type.ts';
+export { MessageTypes } from './messages/types.ts';

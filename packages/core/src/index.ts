@@ -20,31 +20,26 @@ export {
   type Claim,
   type ClaimToken,
   type DeduplicationCache,
-  deduplicationKey,
   NullCache,
 } from './contract/cache.ts';
 export { type Clock, systemClock } from './contract/clock.ts';
 export { consumeContext, correlationIdOf } from './contract/consume-context.ts';
 export type { ConsumeContext, Consumer } from './contract/consumer.ts';
-export { type DeadLetterOptions, deadLetterCopy } from './contract/dead-letter.ts';
+export type { DeadLetterOptions } from './contract/dead-letter.ts';
 export { combineHealth, type Health, type HealthStatus } from './contract/health.ts';
 export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './contract/instrumentation.ts';
-export { type Logger, silentLogger, unfailingLogger, warningLogger } from './contract/logger.ts';
+export { type Logger, silentLogger, warningLogger } from './contract/logger.ts';
 export type { MaybePromise } from './contract/maybe-promise.ts';
 export {
   CorrelationHeader,
   DeadLetterHeader,
-  isReservedHeader,
   type Message,
   type MessageContent,
   type MessageHeaders,
   WireHeader,
-  wireNumber,
 } from './contract/message.ts';
 export type { Middleware, MiddlewareContext } from './contract/middleware.ts';
-export { pathText } from './contract/path-text.ts';
 export type { Serializer } from './contract/serializer.ts';
-export { shortened } from './contract/shortened.ts';
 export type { DeduplicationOptions } from './dispatch/claims.ts';
 export { MessageDispatcher } from './dispatch/dispatcher.ts';
 export type { Ordering } from './dispatch/loop.ts';
@@ -65,7 +60,6 @@ export {
 export { RetryLater } from './dispatch/retry-later.ts';
 export { SimpleMessageDispatcher } from './dispatch/simple-dispatcher.ts';
 export { consumer, type Handler, SingleDispatchConsumer } from './dispatch/single-dispatch-consumer.ts';
-export { Slots, type Slotted } from './dispatch/slots.ts';
 export type { Standing } from './dispatch/standing-keys.ts';
 export {
   type AbortReason,
@@ -86,14 +80,12 @@ export {
   defineMessage,
   type Lift,
   lift,
-  liftsOf,
   type MessageClass,
   type MessageInstance,
   type MessageType,
   type MessageTypeOptions,
   manifestOf,
   manifestsOf,
-  schemaOf,
 } from './messages/message-type.ts';
 export { type InitQueueOptions, MessagingBackendFactory } from './messages/messaging-backend-factory.ts';
 export {
@@ -108,7 +100,6 @@ export type {
   SchemaResult,
   StandardSchema,
 } from './messages/schema.ts';
-export { MessageTypes } from './messages/types.ts';
 export type { EnvelopeOptions, OutgoingMessage, Publishable } from './publish/envelope.ts';
 export { type IdSource, type RandomBytes, uuidVersion7Source } from './publish/message-id.ts';
 export { type LimitedPublisher, limitPublisher, type MessagePublisher } from './publish/message-publisher.ts';

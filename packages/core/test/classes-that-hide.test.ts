@@ -1,5 +1,5 @@
-import { type MessageClass, MessageTypes } from '@melange/core';
-import { hiddenContent } from '@melange/core/adapter';
+import type { MessageClass } from '@melange/core';
+import { hiddenContent, MessageTypes } from '@melange/core/adapter';
 import { describe, expect, test } from 'vitest';
 
 class Secret {

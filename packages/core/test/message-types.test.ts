@@ -1,4 +1,5 @@
-import { defineMessage, MessageTypes, type StandardSchema } from '@melange/core';
+import { defineMessage, type StandardSchema } from '@melange/core';
+import { MessageTypes } from '@melange/core/adapter';
 import { describe, expect, test } from 'vitest';
 
 class Plain {

@@ -1,5 +1,6 @@
 import { runInNewContext } from 'node:vm';
-import { deadLetterCopy, MelangeError, type Message } from '@melange/core';
+import { MelangeError, type Message } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
 import { describe, expect, test } from 'vitest';
 import { describeThrown, thrownText } from '../src/errors.ts';
 

@@ -1,4 +1,5 @@
-import { type Logger, unfailingLogger } from '@melange/core';
+import type { Logger } from '@melange/core';
+import { unfailingLogger } from '@melange/core/adapter';
 import type { Operation } from './deduplication-script.ts';
 import type { OutcomeObserver } from './operation-queue.ts';
 

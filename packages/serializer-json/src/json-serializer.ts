@@ -3,14 +3,11 @@ import {
   MelangeError,
   type MessageClass,
   type MessageContent,
-  MessageTypes,
   manifestOf,
-  pathText,
   SerializationError,
   type Serializer,
-  shortened,
 } from '@melange/core';
-import { isPlain } from '@melange/core/adapter';
+import { isPlain, MessageTypes, pathText, shortened } from '@melange/core/adapter';
 import type { JsonSerializerOptions } from './json-options.ts';
 import { parseLargeIntegers, pathToBigint, stringifyLargeIntegers } from './large-integers.ts';
 import { type LostValue, lostValue } from './lost-value.ts';

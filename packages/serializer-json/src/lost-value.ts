@@ -1,5 +1,4 @@
-import { shortened } from '@melange/core';
-import { hiddenContent, isPlain } from '@melange/core/adapter';
+import { hiddenContent, isPlain, shortened } from '@melange/core/adapter';
 import { isLarge } from './large-integers.ts';
 
 /** A value that JSON has nothing for, and the keys that lead to it. */

@@ -3,12 +3,11 @@ import {
   MelangeError,
   type MessageClass,
   type MessageContent,
-  MessageTypes,
   manifestOf,
   SerializationError,
   type Serializer,
-  shortened,
 } from '@melange/core';
+import { MessageTypes, shortened } from '@melange/core/adapter';
 import { BoundedReader } from './bounded-reader.ts';
 import { difference } from './difference.ts';
 import { ownFields } from './own-fields.ts';

@@ -6,8 +6,8 @@ import {
   type MessagingBackend,
   type SerializerRegistry,
   systemClock,
-  unfailingLogger,
 } from '@melange/core';
+import { unfailingLogger } from '@melange/core/adapter';
 import type { BatchOptions } from './batch/batcher.ts';
 import { consoleLogger } from './console-logger.ts';
 import type { ServiceDeclaration } from './declaration.ts';

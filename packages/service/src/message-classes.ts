@@ -1,4 +1,5 @@
-import { liftsOf, type MessageClass, manifestOf, type Serializer, SerializerRegistry } from '@melange/core';
+import { type MessageClass, manifestOf, type Serializer, SerializerRegistry } from '@melange/core';
+import { liftsOf } from '@melange/core/adapter';
 import { JsonSerializer } from '@melange/serializer-json';
 import type { ServiceDeclaration } from './declaration.ts';
 

@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
-import { type Logger, unfailingLogger } from '@melange/core';
+import type { Logger } from '@melange/core';
+import { unfailingLogger } from '@melange/core/adapter';
 import { type Endpoints, type Metrics, serveEndpoints } from './endpoints.ts';
 import type { AnyService, StartOptions, StopOptions } from './service.ts';
 import { summary } from './summary.ts';

@@ -7,8 +7,8 @@ import {
   MelangeError,
   type Message,
   type RetryOptions,
-  type Slotted,
 } from '@melange/core';
+import type { Slotted } from '@melange/core/adapter';
 import type { Received } from '../driver.ts';
 
 /** Who carries out what becomes of a delivery. */

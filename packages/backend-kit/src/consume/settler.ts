@@ -2,14 +2,13 @@ import {
   BrokerUnavailableError,
   type Clock,
   type DeadLetterOptions,
-  deadLetterCopy,
   type Logger,
   type MaybePromise,
   MelangeError,
   QueueNotFoundError,
   type RetryOptions,
 } from '@melange/core';
-import { checkDelayMs } from '@melange/core/adapter';
+import { checkDelayMs, deadLetterCopy } from '@melange/core/adapter';
 import { pause } from '../connection.ts';
 import type { Fault, Received, SettleDriver } from '../driver.ts';
 import { reasonOf } from '../explain.ts';

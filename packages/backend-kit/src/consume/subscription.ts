@@ -1,4 +1,5 @@
-import { type Delivery, Slots, type SubscribeOptions, type Subscription } from '@melange/core';
+import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
+import { Slots } from '@melange/core/adapter';
 import { pause } from '../connection.ts';
 import type { Received, SettleDriver } from '../driver.ts';
 import { type Settlements, TakenDelivery } from './delivery.ts';

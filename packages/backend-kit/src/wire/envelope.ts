@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { MelangeError, type Message, type MessageContent, WireHeader, wireNumber } from '@melange/core';
+import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
+import { wireNumber } from '@melange/core/adapter';
 import type { Again, Received } from '../driver.ts';
 
 /** Tells bytes (`bytes`) and tombstones (`none`) from text, which has no such header. */

@@ -1,12 +1,6 @@
 import assert from 'node:assert/strict';
-import {
-  type Consumer,
-  DeadLetterHeader,
-  deduplicationKey,
-  fixedDelays,
-  Reject,
-  RetryLater,
-} from '@melange/core';
+import { type Consumer, DeadLetterHeader, fixedDelays, Reject, RetryLater } from '@melange/core';
+import { deduplicationKey } from '@melange/core/adapter';
 import { behaviours } from '../behaviour.ts';
 import { type BackendBehaviour, type BackendContext, message } from './backend-context.ts';
 import { consumer, publishValues, running } from './dispatcher-running.ts';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { deduplicationKey } from '@melange/core';
+import { deduplicationKey } from '@melange/core/adapter';
 import { behaviours } from '../behaviour.ts';
 import type { CacheBehaviour, CacheContext } from './cache-context.ts';
 

@@ -7,9 +7,8 @@ import {
   type Middleware,
   RetryLater,
   systemClock,
-  unfailingLogger,
 } from '@melange/core';
-import { checkDelayMs, checkWholeNumber, describeThrown } from '@melange/core/adapter';
+import { checkDelayMs, checkWholeNumber, describeThrown, unfailingLogger } from '@melange/core/adapter';
 import {
   type CircuitBreakerPolicy,
   CircuitState,

@@ -6,9 +6,8 @@ import {
   type Middleware,
   RetryLater,
   systemClock,
-  unfailingLogger,
 } from '@melange/core';
-import { checkDelayMs, checkWholeNumber } from '@melange/core/adapter';
+import { checkDelayMs, checkWholeNumber, unfailingLogger } from '@melange/core/adapter';
 import { RateLimiterMemory } from 'rate-limiter-flexible';
 import type { FlowControl, FlowEnvironment, Limiter, StartedFlowControl } from './flow-control.ts';
 import { hold } from './hold.ts';
