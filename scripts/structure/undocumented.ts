@@ -35,6 +35,8 @@ function exportsOf(entry: string): readonly Exported[] {
       ts.isNamedExports(statement.exportClause)
     ) {
       const from = statement.moduleSpecifier as ts.StringLiteral;
+      // What another package has is described there.
+      if (!from.text.startsWith('.')) continue;
       const file = join(dirname(entry), from.text);
       for (const { propertyName, name } of statement.exportClause.elements) {
         found.push(...named(file, (propertyName ?? name).text));
