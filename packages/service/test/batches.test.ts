@@ -1,5 +1,6 @@
 import { MemoryBackend } from '@melange/backend-memory';
 import {
+  consumeContext,
   fixedDelays,
   QueuePublisher,
   Reject,
@@ -204,6 +205,20 @@ describe('a consumer of batches, for a dispatcher', () => {
     expect(batches).toEqual([['1', '2', '3'], ['4']]);
     expect(dispatcher.counters).toMatchObject({ acknowledged: 3, deadLettered: 1 });
     expect(consumer.accepts(new InvoicePaid({ orderId: '1' }))).toBe(false);
+  });
+
+  it('has a message alone that failed before, though others come with it', async () => {
+    const batches: string[][] = [];
+    const consumer = new BatchConsumer('billing', OrderPlaced, { maxMessages: 3, maxWaitMs: 0 }, (all) => {
+      batches.push(all.map(({ id }) => id));
+    });
+    const attempts = [2, 1, 3, 1];
+    await Promise.all(
+      orders(4).map((order, index) =>
+        consumer.process(order, consumeContext({ attempt: attempts[index] ?? 1 })),
+      ),
+    );
+    expect(batches.toSorted()).toEqual([['1'], ['2', '4'], ['3']]);
   });
 
   it('aborts its signal when every message is taken away, and each message’s own when that one is', async () => {

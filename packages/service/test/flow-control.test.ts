@@ -205,6 +205,15 @@ describe('a rate limit', () => {
     expect(state.runs.slice(3)).toEqual(['2#1', '3#1']);
   });
 
+  it('by key leaves room for other keys, however many messages of one are over it', async () => {
+    const limit = rateLimit({ messages: 1, perMs: 1_000, by: 'key' });
+    const { t, state } = await downstream({ rateLimit: limit, concurrency: 2 });
+    state.isDown = false;
+    await t.deliverAll('orders', orders(10), { key: 'a' });
+    await t.deliver('orders', new OrderPlaced({ id: 'other' }), { key: 'b' });
+    expect(state.runs).toEqual(['1#1', 'other#1']);
+  });
+
   it.each([
     [{ messages: 0, perMs: 1 }, 'messages'],
     [{ messages: 1, perMs: Number.NaN }, 'perMs'],
