@@ -62,6 +62,10 @@ export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabili
     );
   }
 
+  get address(): string {
+    return this.#consuming.host;
+  }
+
   async declareTopic(name: string): Promise<void> {
     this.#assertOpen();
     checkDestination('topic', name);

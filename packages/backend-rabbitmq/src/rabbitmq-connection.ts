@@ -191,7 +191,7 @@ export class RabbitMqConnection {
 
   /** Without `cause`: amqplib's errors may quote the address with its password. */
   #unavailable(reason: string): BrokerUnavailableError {
-    return new BrokerUnavailableError(`RabbitMQ at ${this.#printable()} cannot be reached: ${reason}.`);
+    return new BrokerUnavailableError(`RabbitMQ at ${this.host} cannot be reached: ${reason}.`);
   }
 
   #address(): RabbitMqBackendOptions['url'] {
@@ -202,7 +202,7 @@ export class RabbitMqConnection {
   }
 
   /** Host and port alone: the rest may hold credentials. */
-  #printable(): string {
+  get host(): string {
     const { url } = this.#options;
     if (typeof url !== 'string') return `${url.hostname ?? 'localhost'}:${url.port ?? 5672}`;
     try {
