@@ -8,7 +8,7 @@ export const rabbitMqCapabilities: {
   readonly queuesKeepTopicMessages: true;
   readonly tombstones: false;
   readonly durable: true;
-  readonly releaseKeepsAttempt: false;
+  readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: false;
   readonly maxMessageBytes: number;
 } = {
@@ -20,7 +20,7 @@ export const rabbitMqCapabilities: {
   queuesKeepTopicMessages: true,
   tombstones: false,
   durable: true,
-  releaseKeepsAttempt: false,
+  releaseKeepsAttempt: true,
   deliveriesOutliveConnections: false,
   maxMessageBytes: 16_777_216,
 };

@@ -121,9 +121,8 @@ describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL
     expect(await isEmpty()).toBe(true);
   });
 
-  // RabbitMQ counts all that was in hand when the process ended, also what waited behind the message that ended it.
   test.each(['quorum', 'classic'] as const)(
-    'a message that ends its process leaves its %s queue in the end: all others are processed, or dead-lettered with it',
+    'a message that ends its process is dead-lettered from its %s queue; all others are processed',
     { timeout: 240_000 },
     async (type) => {
       const { backend, dead, start, processed, publish, isEmpty } = await scene(type);
@@ -147,11 +146,10 @@ describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL
       };
       onTestFinished(() => stop());
       const supervising = supervisor();
-      const all = Array.from({ length: messages }, (_, n) => n);
       await vi.waitFor(
         async () => {
-          const done = new Set([...(await processed()), ...letters.keys()]);
-          expect([...done].sort((one, other) => one - other)).toEqual(all);
+          expect(letters.size).toBeGreaterThan(0);
+          expect(new Set(await processed()).size).toBe(messages - 1);
           expect(await isEmpty()).toBe(true);
         },
         { timeout: 200_000, interval: 200 },
@@ -159,11 +157,8 @@ describe.skipIf(url === '')('workers over RabbitMQ (skipped without RABBITMQ_URL
       stop();
       await supervising;
       expect(await processed()).not.toContain(500);
-      for (const { message } of letters.values()) {
-        expect(message.headers[DeadLetterHeader.reason]).toBe('crashed');
-      }
-      // Of what was in hand beside it, and no more.
-      expect(letters.size).toBeLessThanOrEqual(200);
+      const reasons = [...letters].map(([n, { message }]) => [n, message.headers[DeadLetterHeader.reason]]);
+      expect(reasons).toEqual([[500, 'crashed']]);
     },
   );
 

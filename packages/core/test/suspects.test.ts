@@ -1,119 +1,9 @@
 import { MemoryBackend } from '@melange/backend-memory';
-import {
-  type Consumer,
-  type Delivery,
-  MessageDispatcher,
-  QueuePublisher,
-  type SubscribeOptions,
-  silentLogger,
-} from '@melange/core';
+import { QueuePublisher, silentLogger } from '@melange/core';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ManualClock, settled } from './support/manual-clock.ts';
+import { settled } from './support/manual-clock.ts';
 import { gate, Scene } from './support/scene.ts';
 import { serializers } from './support/text-serializer.ts';
-
-/** Numbers that look random, the same in every run. */
-function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state * 48_271) % 2_147_483_647;
-    return state / 2_147_483_647;
-  };
-}
-
-/**
- * A worker that the message 0 ends, restarted each time: its deliveries are never settled, and the broker hands them out
- * again when their leases end.
- */
-async function supervised(random: () => number, options: { count: number; maxRedeliveries?: number }) {
-  const clock = new ManualClock();
-  const backend = new MemoryBackend({ clock, leaseMs: 10_000, logger: silentLogger });
-  await backend.declareQueue('orders', { deadLetterQueue: 'dead' });
-  await new QueuePublisher({ backend, serializers, clock }).publishBatch(
-    'orders',
-    Array.from({ length: options.count }, (_, n) => ({ value: { n } })),
-  );
-  const done = new Map<number, number>();
-  let crashes = 0;
-  for (; crashes < 100 && (await left(backend)) > 0; crashes += 1) {
-    let isDead = false;
-    // Of a process that has ended the broker hears nothing more.
-    const dying = Object.create(backend, {
-      describeQueue: { value: (name: string) => backend.describeQueue(name) },
-      subscribe: {
-        value: (queue: string, settings: SubscribeOptions, receive: (delivery: Delivery) => void) =>
-          backend.subscribe(queue, settings, (delivery) => {
-            const release = delivery.release.bind(delivery);
-            receive(Object.assign(delivery, { release: async () => (isDead ? undefined : release()) }));
-          }),
-      },
-    }) as MemoryBackend;
-    const never = new Promise<void>(() => undefined);
-    const worker: Consumer = {
-      name: 'worker',
-      accepts: () => true,
-      process: async (value) => {
-        const { n } = value as { n: number };
-        if (n === 0) isDead = true;
-        // So that a crash finds some of its messages at work.
-        for (let turn = 0; turn < 3; turn += 1) await settled();
-        if (isDead) return never;
-        done.set(n, (done.get(n) ?? 0) + 1);
-      },
-    };
-    const dispatcher = new MessageDispatcher({
-      backend: dying,
-      serializers,
-      clock,
-      random,
-      logger: silentLogger,
-      concurrency: 4,
-      ...(options.maxRedeliveries !== undefined && { maxRedeliveries: options.maxRedeliveries }),
-    });
-    dispatcher.attachConsumer(worker);
-    const stop = new AbortController();
-    // Ends when the leases of what it left have ended: they are lost to it then.
-    const running = dispatcher.consumeLoop('orders', { signal: stop.signal, deadlineMs: 10_000 });
-    for (let step = 0; step < 40 && !isDead; step += 1) await clock.advance(100);
-    stop.abort();
-    await settled();
-    await clock.advance(20_000);
-    await running;
-  }
-  const dead = await backend.describeQueue('dead');
-  const reasons: string[] = [];
-  const subscription = await backend.subscribe('dead', { maxInFlight: 100 }, ({ message }: Delivery) => {
-    reasons.push(`${message.content} ${message.headers.melange_reason}`);
-  });
-  await settled();
-  void subscription;
-  await backend.close();
-  return { done, dead: dead.depth, reasons, crashes };
-}
-
-async function left(backend: MemoryBackend): Promise<number> {
-  return (await backend.describeQueue('orders')).depth;
-}
-
-describe('a message that ends its process', () => {
-  test.each([7, 11, 13])(
-    'goes to the dead-letter queue, and all others are processed (seed %i)',
-    async (seed) => {
-      const { done, reasons } = await supervised(generator(seed), { count: 30 });
-      expect(reasons).toEqual(['{"n":0} crashed']);
-      expect([...done.keys()].sort((left, right) => left - right)).toEqual(
-        Array.from({ length: 29 }, (_, n) => n + 1),
-      );
-    },
-  );
-
-  test('ends it no oftener than maxRedeliveries says, plus once', async () => {
-    const { reasons, crashes } = await supervised(generator(7), { count: 1, maxRedeliveries: 5 });
-    expect(reasons).toEqual(['{"n":0} crashed']);
-    // The last worker finds it out.
-    expect(crashes).toBe(7);
-  });
-});
 
 describe('suspects', () => {
   let scene: Scene;
@@ -135,6 +25,7 @@ describe('suspects', () => {
       keys?: (n: number) => string;
       count?: number;
       maxRedeliveries?: number;
+      concurrency?: number;
       random?: () => number;
     } = {},
   ) {
@@ -249,6 +140,101 @@ describe('suspects', () => {
     expect(runs).toHaveLength(4);
     stop.abort();
     await loop;
+  });
+
+  describe('of half of the redeliveries that are allowed', () => {
+    test('run alone: when nothing else runs, with nothing else started, and the other such ones sent back', async () => {
+      const { running, finish, end } = await started((n) => [0, 0, 10, 10, 3, 0][n] ?? 0, {
+        count: 6,
+        concurrency: 4,
+      });
+      expect(running).toEqual([0, 1]);
+      await scene.clock.advance(200);
+      await finish(0);
+      await scene.clock.advance(10_000);
+      expect(running).toEqual([0, 1]);
+      await finish(1);
+      // By chance the first one. The other one is with the broker, and comes again in vain as long as this one runs.
+      expect(running).toEqual([0, 1, 2]);
+      await scene.clock.advance(3_500);
+      expect(running).toEqual([0, 1, 2]);
+      await finish(2);
+      expect(running).toEqual([0, 1, 2, 5]);
+      await scene.clock.advance(200);
+      await finish(5);
+      expect(running).toEqual([0, 1, 2, 5, 4]);
+      await finish(4);
+      await scene.clock.advance(1_000);
+      expect(running).toEqual([0, 1, 2, 5, 4, 3]);
+      await end();
+    });
+
+    test('nothing starts beside one, and it goes first', async () => {
+      const { running, finish, end } = await started((n) => [10, 0, 9][n] ?? 0, { count: 3, concurrency: 1 });
+      expect(running).toEqual([]);
+      await scene.clock.advance(200);
+      expect(running).toEqual([0]);
+      await scene.clock.advance(10_000);
+      await finish(0);
+      expect(running).toEqual([0, 1]);
+      await end();
+    });
+
+    test.each([false, true])('they go back when consumption stops, chosen: %s', async (isChosen) => {
+      const { running, end } = await started((n) => (n === 0 ? 0 : 10), { count: 4 });
+      if (isChosen) await scene.clock.advance(200);
+      expect(running).toEqual([0]);
+      await end();
+      expect(scene.clock.pending).toBe(0);
+      expect(await scene.depth()).toBe(4);
+    });
+
+    test('one that is chosen goes back when consumption stops before the broker has the others', async () => {
+      await scene.publish(2);
+      const confirmed = gate();
+      const backend = scene.withDeliveries((delivery) => ({
+        redeliveries: 10,
+        retry: async (how) => {
+          await confirmed.passed;
+          return delivery.retry(how);
+        },
+      }));
+      const stop = new AbortController();
+      const runs: number[] = [];
+      const loop = scene
+        .dispatcher(({ n }) => void runs.push(n), { backend })
+        .consumeLoop('orders', { signal: stop.signal, deadlineMs: 100 });
+      await settled();
+      await scene.clock.advance(200);
+      stop.abort();
+      await settled();
+      confirmed.open();
+      await settled();
+      await loop;
+      expect(runs).toEqual([]);
+      await scene.clock.advance(1_000);
+      expect(await scene.depth()).toBe(2);
+    });
+
+    test('stay at hand where the broker would count that they were sent back', async () => {
+      await scene.publish(3);
+      const retries: unknown[] = [];
+      const backend = Object.create(
+        scene.withDeliveries(() => ({ redeliveries: 10, retry: async (how) => void retries.push(how) })),
+        { capabilities: { value: { ...scene.backend.capabilities, releaseKeepsAttempt: false } } },
+      ) as typeof scene.backend;
+      const stop = new AbortController();
+      const runs: number[] = [];
+      const loop = scene
+        .dispatcher(({ n }) => void runs.push(n), { backend })
+        .consumeLoop('orders', { signal: stop.signal });
+      await settled();
+      await scene.clock.advance(200);
+      expect(runs.sort()).toEqual([0, 1, 2]);
+      expect(retries).toEqual([]);
+      stop.abort();
+      await loop;
+    });
   });
 
   test('a connection that breaks again and again under a handler that finishes is no crash', async () => {

@@ -24,7 +24,7 @@ const dispatcher = new SimpleMessageDispatcher(recorder, {
   backend,
   serializers: new SerializerRegistry({ serializers: { json: new JsonSerializer() }, default: 'json' }),
   concurrency: 50,
-  maxRedeliveries: 5,
+  maxRedeliveries: 8,
 });
 await dispatcher.consumeLoop(queue, { signal: stop.signal });
 await backend.close();

@@ -89,8 +89,7 @@ export const retry: readonly BackendBehaviour[] = behaviours<BackendContext>('re
         again.map((delivery) => delivery.message.id).sort(),
         deliveries.map((one) => one.message.id).sort(),
       );
-      for (const delivery of again)
-        assert.ok(delivery.attempt >= 2, `attempt ${delivery.attempt} was counted`);
+      for (const { attempt } of again) wasCounted(context, attempt, 2);
     },
   },
   {
@@ -106,7 +105,7 @@ export const retry: readonly BackendBehaviour[] = behaviours<BackendContext>('re
       await context.backend.close();
       const second = await context.receive(queue, {}, await context.another());
       const redelivered = await second.next();
-      assert.ok(redelivered.attempt >= 2, `attempt is ${redelivered.attempt}`);
+      wasCounted(context, redelivered.attempt, 2);
       await redelivered.retry();
       const last = await second.next();
       assert.equal(last.attempt, redelivered.attempt + 1);
@@ -184,3 +183,9 @@ export const retry: readonly BackendBehaviour[] = behaviours<BackendContext>('re
     },
   },
 ]);
+
+/** What was only handed out counts as well where the broker cannot tell it from a failure. */
+function wasCounted({ capabilities }: BackendContext, attempt: number, expected: number): void {
+  if (capabilities.releaseKeepsAttempt) assert.equal(attempt, expected);
+  else assert.ok(attempt >= expected, `attempt is ${attempt}`);
+}

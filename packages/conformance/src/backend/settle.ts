@@ -199,7 +199,7 @@ export const settle: readonly BackendBehaviour[] = behaviours<BackendContext>('s
       await (await receiver.next()).release();
       const again = await receiver.next();
       assert.deepEqual(asPublished(again.message), sent);
-      assert.ok(again.attempt >= 1);
+      if (context.capabilities.releaseKeepsAttempt) assert.equal(again.attempt, 1);
     },
   },
   {

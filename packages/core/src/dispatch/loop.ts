@@ -13,6 +13,7 @@ import { causeOfUntold, settle } from './settle.ts';
 import { Slots } from './slots.ts';
 import { type Standing, StandingKeys } from './standing-keys.ts';
 import { Suspects } from './suspects.ts';
+import { Suspicion } from './suspicion.ts';
 import { Work } from './work.ts';
 
 /** How the messages of a queue may overtake each other. */
@@ -39,6 +40,8 @@ export interface LoopSettings {
 
 /** With keys in order. */
 const deliveriesPerHandler = 4;
+/** What is not to be at hand while a suspect runs comes again after so many ms. One of the delays of parking. */
+const sentBackForMs = 1_000;
 
 /** One queue being consumed: lanes, concurrency, retries in place, and the way to stop. */
 export class ConsumeLoop {
@@ -51,6 +54,8 @@ export class ConsumeLoop {
   readonly #standing: StandingKeys;
   readonly #parking: Parking | undefined;
   readonly #suspects: Suspects;
+  readonly #suspicion = new Suspicion();
+  readonly #mayStay = (work: Work): boolean => !this.#suspects.mayNotStay(work);
   #rules: ProcessingRules;
   #stopping = false;
   #unfinished = 0;
@@ -62,10 +67,7 @@ export class ConsumeLoop {
     this.#rules = settings.rules(undefined);
     this.#standing = new StandingKeys(settings.clock);
     if (settings.ordering === 'key') this.#parking = this.#newParking();
-    this.#suspects = new Suspects(settings.clock, this.#rules.random, (lane) => {
-      this.#lanes.resume(lane);
-      this.#pump();
-    });
+    this.#suspects = this.#newSuspects();
   }
 
   /** Deliveries received and not settled. */
@@ -131,7 +133,7 @@ export class ConsumeLoop {
   }
 
   #receive(delivery: Delivery): void {
-    const work = new Work(delivery, this.#suspects.redeliveriesOf(delivery));
+    const work = new Work(delivery, this.#suspicion.of(delivery));
     this.#unfinished += 1;
     this.#settings.onReceived();
     if (this.#stopping) {
@@ -142,6 +144,8 @@ export class ConsumeLoop {
     if (this.#parking === undefined) this.#lanes.enter(work, key);
     else this.#parking.enter(work, key);
     this.#pump();
+    // Behind others of its key, where no turn of its own sends it back.
+    if (key !== undefined && this.#suspects.mayNotStay(work)) void this.#parking?.sendBack(this.#mayStay);
   }
 
   #laneKey(delivery: Delivery): string | undefined {
@@ -150,7 +154,8 @@ export class ConsumeLoop {
   }
 
   #pump(): void {
-    while (!this.#stopping && this.#running.size < this.#settings.concurrency) {
+    const { concurrency } = this.#settings;
+    while (!this.#stopping && (this.#running.size < concurrency || this.#suspects.isClosed)) {
       const lane = this.#lanes.takeReady();
       if (lane === undefined) {
         this.#parking?.relieve();
@@ -163,7 +168,7 @@ export class ConsumeLoop {
         this.#lanes.advance(lane);
         continue;
       }
-      if (!this.#suspects.admits(lane, this.#rules.maxRedeliveries)) continue;
+      if (!this.#suspects.admits(lane)) continue;
       this.#running.add(work);
       work.beginAttempt();
       void this.#handle(work, lane);
@@ -208,6 +213,7 @@ export class ConsumeLoop {
       void this.#giveBack(work);
     } else this.#waitInLane(work, lane, outcome);
     this.#pump();
+    if (this.#running.size === 0) this.#suspects.quiet();
   }
 
   async #attempt(work: Work, lane: Lane<Work>): Promise<Outcome> {
@@ -301,6 +307,44 @@ export class ConsumeLoop {
     });
   }
 
+  #newSuspects(): Suspects {
+    const { clock, backend, ordering } = this.#settings;
+    // With all in one lane nothing is at hand beside its first message.
+    const maySendBack = backend.capabilities.releaseKeepsAttempt && ordering !== 'queue';
+    return new Suspects({
+      clock,
+      random: this.#rules.random,
+      maxRedeliveries: this.#rules.maxRedeliveries,
+      resume: (lanes) => {
+        for (const lane of lanes) this.#lanes.resume(lane);
+        this.#pump();
+      },
+      isQuiet: () => this.#running.size === 0,
+      sendBack: maySendBack ? (lanes) => this.#sendBack(lanes) : undefined,
+      sendBackOne: (lane) => this.#sendLaneBack(lane),
+    });
+  }
+
+  async #sendBack(lanes: readonly Lane<Work>[]): Promise<void> {
+    const withoutKeys = lanes.filter(({ key }) => key === undefined);
+    await Promise.all([
+      this.#parking?.sendBack(this.#mayStay),
+      ...withoutKeys.map((lane) => this.#sendLaneBack(lane)),
+    ]);
+  }
+
+  async #sendLaneBack(lane: Lane<Work>): Promise<void> {
+    if (lane.key !== undefined)
+      return this.#parking?.sendLaneBack(lane as Lane<Work> & { readonly key: string }, this.#mayStay);
+    const work = lane.first as Work;
+    try {
+      await work.delivery.retry({ delayMs: sentBackForMs, because: 'not-run' });
+    } catch (error) {
+      this.#settings.report(error, work);
+    }
+    this.#finish();
+  }
+
   async #drain(deadlineMs: number): Promise<void> {
     this.#stopping = true;
     for (const { cancel } of this.#waiting.values()) cancel();
@@ -339,7 +383,7 @@ export class ConsumeLoop {
   #finishWith(work: Work): void {
     const { delivery } = work;
     // Asked only of what was lost before: the answer may cost a signal.
-    if ((delivery.redeliveries ?? 0) > 0 && work.isLost) this.#suspects.survived(delivery);
+    if ((delivery.redeliveries ?? 0) > 0 && work.isLost) this.#suspicion.survived(delivery);
     this.#suspects.finished(work);
     this.#finish();
   }

@@ -34,8 +34,9 @@ export interface MessageDispatcherOptions {
    * How often the broker may hand a message out again after a process or connection ended without settling it. Above this
    * the message is taken to end its process and is not run: it is dead-lettered with the reason `crashed`, or, without a
    * dead-letter queue, retried at the longest delay and reported each time. From the third such redelivery on, the suspected
-   * messages of a queue run one at a time, so that the innocent ones finish. A connection that was lost while this process
-   * lived on does not count. Where the broker counts each handing out as an attempt (the capability `releaseKeepsAttempt` is
+   * messages of a queue run one at a time, so that the innocent ones finish. From half of this number on, such a message runs
+   * alone in its loop: no other handler of the queue runs meanwhile, and others like it are sent back to the broker. A
+   * connection that was lost while this process lived on does not count. Where the broker counts each handing out as an attempt (the capability `releaseKeepsAttempt` is
    * false), a message is `crashed` that is handed out more often than both this and the retry policy allow. Default: 20.
    */
   readonly maxRedeliveries?: number;

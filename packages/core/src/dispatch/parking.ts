@@ -91,9 +91,35 @@ export class Parking {
       const { firstDueAt } = parked;
       if (firstDueAt === undefined || lanes.has(key)) continue;
       if (Math.max(firstDueAt, now) - this.#seenSince(key, undefined, now) >= standsAfterMs)
-        this.#parkAtHand(parked, firstDueAt, now);
+        void this.#parkAtHand(parked, firstDueAt, now);
     }
     this.#lookAgain();
+  }
+
+  /**
+   * What may not stay goes back to the broker, unrun, with all that is behind it of its key. No lane is ready. Resolves when
+   * the broker has it.
+   */
+  async sendBack(mayStay: (work: Work) => boolean): Promise<void> {
+    const sent: Promise<void>[] = [];
+    for (const lane of [...this.#settings.lanes.withKeys()])
+      if (!everyOf(lane, mayStay)) sent.push(this.sendLaneBack(lane, mayStay));
+    for (const [key, parked] of this.#keys) {
+      if (this.#settings.lanes.has(key) || [...parked].every(mayStay)) continue;
+      sent.push(this.#parkAtHand(parked, undefined, this.#settings.clock.monotonicNow()));
+    }
+    await Promise.all(sent);
+  }
+
+  /** A lane that is not ready goes back, but its first message if that may stay. */
+  sendLaneBack(lane: Lane<Work> & { readonly key: string }, mayStay: (work: Work) => boolean): Promise<void> {
+    const { lanes, clock } = this.#settings;
+    const now = clock.monotonicNow();
+    const parked = this.#keys.get(lane.key) ?? new ParkedKey();
+    this.#keys.set(lane.key, parked);
+    parked.putFirst(mayStay(lane.first as Work) ? lanes.takeFollowers(lane) : lanes.takeAll(lane), now);
+    this.#lookAgain();
+    return this.#parkAtHand(parked, undefined, now);
   }
 
   /** Deliveries at hand that are in no lane. */
@@ -128,33 +154,41 @@ export class Parking {
     const parked = this.#keys.get(lane.key) ?? new ParkedKey();
     this.#keys.set(lane.key, parked);
     parked.putFirst(works, now);
-    this.#parkAtHand(parked, wait?.until, now, wait?.because);
+    void this.#parkAtHand(parked, wait?.until, now, wait?.because);
   }
 
   /**
    * @param until when the message comes that they wait for; nothing when that is a handler that runs.
    * @param headBecause why that message comes again, where it is the first one at hand.
    */
-  #parkAtHand(parked: ParkedKey, until: number | undefined, now: number, headBecause?: RetryCause): void {
+  async #parkAtHand(
+    parked: ParkedKey,
+    until: number | undefined,
+    now: number,
+    headBecause?: RetryCause,
+  ): Promise<void> {
     const least = until === undefined ? 0 : until - now;
     const round = until === undefined ? Math.min(parked.rounds, lastIndexBehindHandler) : 0;
     parked.rounds += 1;
     const delayMs = delaysMs.find((delay, index) => index >= round && delay >= least) ?? delaysMs.at(-1) ?? 0;
     // In one turn, so that they arrive there in their order; what does not is put right when it comes back.
+    const sent: Promise<void>[] = [];
     for (const [index, place] of parked.takeAtHand().entries()) {
-      if (index === 0 && headBecause !== undefined) this.#send(place, Math.max(0, least), headBecause, now);
-      else this.#send(place, delayMs, 'not-run', now);
+      if (index === 0 && headBecause !== undefined)
+        sent.push(this.#send(place, Math.max(0, least), headBecause, now));
+      else sent.push(this.#send(place, delayMs, 'not-run', now));
     }
+    await Promise.all(sent);
   }
 
-  #send(place: Place, delayMs: number, because: RetryCause, now: number): void {
+  async #send(place: Place, delayMs: number, because: RetryCause, now: number): Promise<void> {
     const { work } = place;
     if (work === undefined) return;
     const { onLeft, report } = this.#settings;
     place.work = undefined;
     place.dueAt = now + delayMs;
     place.attempt = work.attempt;
-    work.delivery
+    await work.delivery
       .retry({ delayMs, because })
       .catch((error: unknown) => report(error, work))
       .finally(() => onLeft(work));
@@ -178,4 +212,9 @@ export class Parking {
 /** Whether it is another delivery of the same message, lost to a reconnect. */
 function isSame(older: Work, work: Work): boolean {
   return older.delivery.message.id === work.delivery.message.id && older.isLost;
+}
+
+function everyOf(lane: Lane<Work>, mayStay: (work: Work) => boolean): boolean {
+  for (let work = lane.first; work !== undefined; work = work.next) if (!mayStay(work)) return false;
+  return true;
 }
