@@ -50,14 +50,23 @@ export function deduplicationKey(
   consumer: Pick<Consumer, 'name' | 'deduplicationName'>,
   messageId: string,
 ): string {
-  const { name, deduplicationName } = consumer;
-  const worker =
-    deduplicationName === undefined ? `${escaped(queue)}:${escaped(name)}` : escaped(deduplicationName);
-  return `${worker}:${escaped(messageId)}`;
+  return deduplicationPrefix(queue, consumer) + escapedKeyPart(messageId);
+}
+
+/**
+ * The key without the message's id. Joined, not added up: a text that was added up of parts keeps them alive for as long
+ * as the cache keeps the key.
+ */
+export function deduplicationPrefix(
+  queue: string,
+  { name, deduplicationName }: Pick<Consumer, 'name' | 'deduplicationName'>,
+): string {
+  const parts = deduplicationName === undefined ? [queue, name] : [deduplicationName];
+  return [...parts.map(escapedKeyPart), ''].join(':');
 }
 
 /** Most parts have neither: to look for them costs less than any pattern. */
-function escaped(part: string): string {
+export function escapedKeyPart(part: string): string {
   return part.includes(':') || part.includes('%') ? part.replace(/[%:]/g, encodeURIComponent) : part;
 }
 

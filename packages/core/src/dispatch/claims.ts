@@ -5,6 +5,7 @@ import type { Health } from '../contract/health.ts';
 import { isPromise, type MaybePromise } from '../contract/maybe-promise.ts';
 import { describeThrown, MelangeError } from '../errors.ts';
 import type { CacheOutage } from './cache-outage.ts';
+import { Slots, type Slotted } from './slots.ts';
 import type { Work } from './work.ts';
 
 /** How the dispatcher uses its deduplication cache. */
@@ -34,7 +35,7 @@ export type ClaimAnswer = OwnClaim | Exclude<Claim, { status: 'claimed' }>;
 /** So often a claim may fail although others were answered: it is its key that is at fault, or the outages are many. */
 const maxRefusals = 3;
 
-interface Held {
+interface Held extends Slotted {
   readonly token: ClaimToken;
   readonly onLost: (unanswered: unknown) => void;
   expiresAt: number;
@@ -48,7 +49,7 @@ export class ClaimKeeper {
   readonly #clock: Clock;
   readonly #leaseMs: number;
   readonly #timeoutMs: number;
-  readonly #held = new Set<Held>();
+  readonly #held = new Slots<Held>();
   #cancelTimer: (() => void) | undefined;
 
   constructor(cache: DeduplicationCache, clock: Clock, options: DeduplicationOptions, outage: CacheOutage) {
@@ -104,7 +105,7 @@ export class ClaimKeeper {
    * is because the cache did not answer.
    */
   keep({ token, expiresAt }: OwnClaim, onLost: (unanswered: unknown) => void): () => void {
-    const held: Held = { token, onLost, expiresAt };
+    const held: Held = { token, onLost, expiresAt, slot: -1 };
     this.#held.add(held);
     this.#startTimer();
     return () => {
@@ -138,7 +139,7 @@ export class ClaimKeeper {
   #startTimer(): void {
     this.#cancelTimer ??= this.#clock.schedule(() => {
       this.#cancelTimer = undefined;
-      for (const held of this.#held) void this.#renew(held);
+      for (const held of this.#held.all()) void this.#renew(held);
       if (this.#held.size > 0) this.#startTimer();
     }, this.#untilNextLookMs());
   }
@@ -147,7 +148,7 @@ export class ClaimKeeper {
   #untilNextLookMs(): number {
     const now = this.#clock.monotonicNow();
     let waitMs = this.#leaseMs / 3;
-    for (const { expiresAt } of this.#held) waitMs = Math.min(waitMs, Math.max(0, expiresAt - now));
+    for (const { expiresAt } of this.#held.all()) waitMs = Math.min(waitMs, Math.max(0, expiresAt - now));
     return waitMs;
   }
 

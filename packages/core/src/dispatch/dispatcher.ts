@@ -9,6 +9,7 @@ import { type Logger, unfailingLogger } from '../contract/logger.ts';
 import { describeThrown, MelangeError } from '../errors.ts';
 import { loggedOutage } from './cache-outage.ts';
 import { callApplication } from './call-application.ts';
+import { ClaimKeys } from './claim-keys.ts';
 import { ClaimKeeper } from './claims.ts';
 import { countOutcome, newCounters } from './counters.ts';
 import { logFailures } from './failure-log.ts';
@@ -246,13 +247,7 @@ export class MessageDispatcher {
         this.#counters.received += 1;
       },
       onOutcome: (outcome, work) => {
-        const { deadLetterQueue, retry } = rules;
-        const { attempt } = work;
-        logFailures(this.#logger, queue, work, outcome, {
-          attempt,
-          maxAttempts: retry.maxAttempts,
-          deadLetterQueue,
-        });
+        if (work.failures !== undefined) logFailures(this.#logger, work, outcome, rules);
         if (outcome === undefined || outcome.kind === 'release') return;
         countOutcome(this.#counters, outcome);
         callApplication(this.#logger, options.afterConsume);
@@ -278,6 +273,7 @@ export class MessageDispatcher {
       },
       serializers,
       claims: this.#claims,
+      claimKeys: new ClaimKeys(queue),
       retry: this.#retry,
       maxRedeliveries,
       // A policy of few attempts must not cut short the runs alone in which the innocent ones beside a killer finish.

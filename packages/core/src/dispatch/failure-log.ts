@@ -1,6 +1,7 @@
 import type { Logger } from '../contract/logger.ts';
 import { MelangeError } from '../errors.ts';
 import { type Outcome, type OutcomeCircumstances, outcomeText } from './outcome.ts';
+import type { ProcessingRules } from './process-message.ts';
 import type { Work } from './work.ts';
 
 /**
@@ -10,19 +11,17 @@ import type { Work } from './work.ts';
  */
 export function logFailures(
   logger: Logger,
-  queue: string,
   work: Work,
   outcome: Outcome | undefined,
-  circumstances: OutcomeCircumstances,
+  { queue, retry, deadLetterQueue }: Pick<ProcessingRules, 'queue' | 'retry' | 'deadLetterQueue'>,
 ): void {
-  const { failures } = work;
-  if (failures === undefined) return;
+  const { failures = [], attempt } = work;
   work.failures = undefined;
+  const circumstances = { attempt, maxAttempts: retry.maxAttempts, deadLetterQueue };
   const text =
     outcome === undefined
       ? 'message comes again: its broker could not be told what became of it'
       : outcomeText(outcome, circumstances);
-  const { attempt } = circumstances;
   const messageId = work.delivery.message.id;
   for (const { error, consumer } of failures)
     logger[levelOf(error, outcome, circumstances)](text, { queue, messageId, attempt, consumer, error });

@@ -1,5 +1,4 @@
 import type { RetryCause } from '../contract/backend.ts';
-import { deduplicationKey } from '../contract/cache.ts';
 import { checkDelayMs } from '../contract/check-number.ts';
 import type { Consumer } from '../contract/consumer.ts';
 import { channels, isObserved, traced } from '../contract/instrumentation.ts';
@@ -9,6 +8,7 @@ import type { Middleware } from '../contract/middleware.ts';
 import { shortened } from '../contract/shortened.ts';
 import { DeliveryAbortedError, MelangeError, Reject } from '../errors.ts';
 import type { SerializerRegistry } from '../messages/registry.ts';
+import type { ClaimKeys } from './claim-keys.ts';
 import type { ClaimAnswer, ClaimKeeper } from './claims.ts';
 import type { Outcome } from './outcome.ts';
 import type { RetryPolicy } from './retry.ts';
@@ -26,6 +26,8 @@ export interface ProcessingRules {
   readonly serializers: SerializerRegistry;
   /** `undefined` when nothing is deduplicated. */
   readonly claims: ClaimKeeper | undefined;
+  /** Of the queue. */
+  readonly claimKeys: ClaimKeys;
   readonly retry: RetryPolicy;
   /** So often a message may be handed out and not settled before it counts as one that ends its process. */
   readonly maxRedeliveries: number;
@@ -202,7 +204,7 @@ async function runOnce(
   claims: ClaimKeeper,
 ): Promise<unknown> {
   const { id } = work.delivery.message;
-  const key = deduplicationKey(rules.queue, consumer, id);
+  const key = rules.claimKeys.of(consumer, id);
   let claim: ClaimAnswer | undefined;
   try {
     const claiming = claims.claim(key);

@@ -1,5 +1,6 @@
 import { type Consumer, type DeduplicationCache, fixedDelays, type Message } from '@melange/core';
 import { CacheOutage } from '../../src/dispatch/cache-outage.ts';
+import { ClaimKeys } from '../../src/dispatch/claim-keys.ts';
 import { ClaimKeeper, type DeduplicationOptions } from '../../src/dispatch/claims.ts';
 import type { Outcome } from '../../src/dispatch/outcome.ts';
 import { type ProcessingRules, processMessage } from '../../src/dispatch/process-message.ts';
@@ -49,6 +50,7 @@ export function start(consumers: readonly Consumer[], setting: Setting = {}): Ob
     router: new Router(consumers),
     serializers,
     claims: setting.cache && new ClaimKeeper(setting.cache, clock, setting.deduplication ?? {}, outage),
+    claimKeys: new ClaimKeys('orders'),
     retry: fixedDelays([100, 200]),
     middleware: [],
     earlyAck: false,
