@@ -315,6 +315,28 @@ describe('the health of publishing', () => {
     ]);
   });
 
+  it('remembers a destination that nobody publishes to any more for 60 s after its last publish failed', async () => {
+    const { backend, script } = scripted();
+    const fail = async (): Promise<void> => {
+      const publish = watched(backend.publishToQueue('q', messages('a'), { deadlineMs: 500 }));
+      await settled();
+      last(script.sent).reject(new Away('full'));
+      await pass(script, 500);
+      expect(publish.outcome).toBeInstanceOf(PublishError);
+    };
+    await fail();
+    await pass(script, 59_999);
+    expect((await backend.health()).status).toBe('unhealthy');
+    await fail();
+    await pass(script, 59_999);
+    expect(await backend.health()).toMatchObject({
+      status: 'unhealthy',
+      detail: expect.stringContaining('queue "q" for 121 s'),
+    });
+    await pass(script, 1);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
   it('is degraded when a batch is not answered for 3 s', async () => {
     const { backend, script } = scripted();
     void backend.publishToTopic('t', messages('a'));

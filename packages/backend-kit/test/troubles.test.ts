@@ -68,3 +68,29 @@ test('a forgotten trouble writes no line', () => {
   expect(troubles.health()).toEqual({ status: 'healthy' });
   expect(lines).toEqual(['warn trouble a']);
 });
+
+test('a trouble that rests is forgotten when its time is over, without a line, unless it is reported again', () => {
+  const { troubles, time, lines } = setUp();
+  troubles.rest('a', 60_000);
+  troubles.begin('a', 'first');
+  troubles.rest('a', 60_000);
+  time.now = 59_999;
+  expect(troubles.health()).toMatchObject({ status: 'unhealthy' });
+  troubles.begin('a', 'second');
+  time.now = 200_000;
+  expect(troubles.health()).toMatchObject({ detail: 'trouble a for 200 s: second' });
+  troubles.rest('a', 60_000);
+  time.now = 260_000;
+  expect(troubles.has('a')).toBe(false);
+  expect(troubles.health()).toEqual({ status: 'healthy' });
+  expect(lines).toEqual(['warn trouble a']);
+});
+
+test('one that is reported after its rest begins anew', () => {
+  const { troubles, time } = setUp();
+  troubles.begin('a', 'first');
+  troubles.rest('a', 60_000);
+  time.now = 60_000;
+  troubles.begin('a', 'second');
+  expect(troubles.health()).toMatchObject({ status: 'degraded', detail: 'trouble a for 0 s: second' });
+});

@@ -62,7 +62,6 @@ export class RedisStreamsPublisher {
   readonly #onDrained: (() => void)[] = [];
   #isSending = false;
   #timer: NodeJS.Timeout | undefined;
-  #forgetting: NodeJS.Timeout | undefined;
   #timerAt = Number.POSITIVE_INFINITY;
 
   /** @param onIdle called whenever nothing is left to send. */
@@ -148,12 +147,7 @@ export class RedisStreamsPublisher {
     if (this.#open.size > 0) return;
     clearTimeout(this.#timer);
     this.#timerAt = Number.POSITIVE_INFINITY;
-    this.#rest();
-  }
-
-  /** One whose trouble is remembered stays, so that it is known for how long. */
-  #rest(): void {
-    if (!this.#isSending && !this.#troubles.has(this.#subject)) this.#onIdle();
+    this.#onIdle();
   }
 
   /** The next batch, whose arguments are added to `parameters`. Empty when there is nothing to send. */
@@ -227,12 +221,7 @@ export class RedisStreamsPublisher {
   #judge(error: unknown, why: unknown): void {
     if (!isReply(error) || isMissing(why)) return;
     this.#troubles.begin(this.#subject, error.message);
-    clearTimeout(this.#forgetting);
-    const forget = (): void => {
-      this.#troubles.forget(this.#subject);
-      this.#rest();
-    };
-    this.#forgetting = setTimeout(forget, forgottenAfterMs).unref();
+    this.#troubles.rest(this.#subject, forgottenAfterMs);
   }
 
   #lookAt(deadline: number): void {

@@ -23,6 +23,39 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     expect(contentsOf(came)).toEqual(['1', '1', '2', '3', '4', '1']);
   });
 
+  it('loses nothing of which it has not heard when its subscription closes', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port, { leaseMs: 300, pollMs: 100 });
+    const queue = await declared(backend);
+    const stream = `{melange}:stream:${queue}`;
+    await backend.publishToQueue(queue, [message('1')]);
+    const came: Delivery[] = [];
+    const subscription = await backend.subscribe(queue, { maxInFlight: 1 }, (one) => void came.push(one));
+    await vi.waitFor(() => expect(came).toHaveLength(1), 20_000);
+    await backend.publishToQueue(queue, [message('2')]);
+    const [consumer] = (await admin.xinfo('CONSUMERS', stream, 'melange')) as string[][];
+    // As by an answer that was lost.
+    const group = ['GROUP', 'melange', String(consumer?.[1])] as const;
+    await admin.xreadgroup(...group, 'COUNT', 1, 'STREAMS', stream, '>');
+    const closed = subscription.close();
+    await came[0]?.acknowledge();
+    await closed;
+    expect(contentsOf(await received(backend, queue, 1))).toEqual(['2']);
+  });
+
+  it('finds a lease that has ended behind many that have not', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port, { leaseMs: 30_000 });
+    const queue = await declared(backend);
+    const stream = `{melange}:stream:${queue}`;
+    const all = Array.from({ length: 100 }, (_, n) => message(String(n)));
+    await backend.publishToQueue(queue, all);
+    await admin.xreadgroup('GROUP', 'melange', 'alive', 'COUNT', 100, 'STREAMS', stream, '>');
+    const [[last = ''] = []] = await admin.xrevrange(stream, '+', '-', 'COUNT', 1);
+    await admin.xclaim(stream, 'melange', 'crashed', 0, last, 'IDLE', 60_000);
+    expect(contentsOf(await received(backend, queue, 1, 1))).toEqual(['99']);
+  });
+
   it('counts neither delayed messages nor unsettled ones among those that wait', async () => {
     const { server } = await redis();
     const backend = open(server.port);

@@ -146,6 +146,22 @@ describe.skipIf(!canStartHere('redis'))('a trouble (skipped where no Redis can b
     expect(lines.map(({ level }) => level)).toEqual(['warn', 'info']);
   });
 
+  it('is a destination that nobody publishes to any more for 60 s, then it is forgotten', async () => {
+    const { server, admin } = await redis();
+    const backend = open(server.port);
+    const queue = await declared(backend);
+    await admin.del(`{melange}:stream:${queue}`);
+    await admin.set(`{melange}:stream:${queue}`, 'of somebody else');
+    await expect(backend.publishToQueue(queue, [message('1')])).rejects.toThrow();
+    const now = performance.now();
+    const clock = vi.spyOn(performance, 'now');
+    onTestFinished(() => clock.mockRestore());
+    clock.mockReturnValue(now + 55_000);
+    expect(await backend.health()).toMatchObject({ status: 'unhealthy' });
+    clock.mockReturnValue(now + 60_000);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
   it('is a lost connection, told once however often it is tried again', async () => {
     const { server } = await redis();
     const { proxy } = await proxyOf(server);

@@ -200,7 +200,6 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
 
   async health(): Promise<Health> {
     if (this.#closing !== undefined) return { status: 'unhealthy', detail: 'closed' };
-    this.#publisher.forgetOldTroubles();
     const troubled = this.#troubles.health();
     const { lost } = this.#clients;
     if (lost === undefined || troubled.status === 'unhealthy') return troubled;

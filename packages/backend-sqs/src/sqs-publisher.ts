@@ -50,28 +50,17 @@ export interface PublisherSettings {
   readonly troubles: Troubles;
 }
 
-/** Where publishing is refused it is of interest for so long after the last try, in ms: whoever published was told. */
-const refusalLastsMs = 60_000;
+/** A destination in trouble is of interest for so long after the last try, in ms: whoever published was told. */
+const forgottenAfterMs = 60_000;
 
 /** Requests of one destination at the same time: enough to hide their latency, few enough to fill batches. */
 const maxRequests = 16;
-
-/** The last failure of a destination. */
-interface Failure {
-  readonly address: string;
-  /** Whether it may be over without anybody having published again. */
-  readonly isTransient: boolean;
-  /** In ms of `performance.now()`. */
-  readonly at: number;
-}
 
 /** Publishes to queues and topics, whoever publishes at the same time sharing requests. */
 export class SqsPublisher {
   readonly #clients: AwsClients;
   readonly #settings: PublisherSettings;
   readonly #batchers = new Map<string, Batcher<Envelope>>();
-  /** What is in trouble: publishing to this or that destination. */
-  readonly #failures = new Map<string, Failure>();
 
   constructor(clients: AwsClients, settings: PublisherSettings) {
     this.#clients = clients;
@@ -98,39 +87,27 @@ export class SqsPublisher {
     await Promise.all([...this.#batchers.values()].map((batcher) => batcher.drain()));
   }
 
-  /** Forgets destinations in trouble where nobody waits for a publish any more. */
-  forgetOldTroubles(): void {
-    const now = performance.now();
-    for (const [subject, { address, isTransient, at }] of this.#failures) {
-      const isOver = isTransient ? this.#batchers.get(address)?.isIdle : now - at >= refusalLastsMs;
-      if (isOver !== true) continue;
-      this.#failures.delete(subject);
-      this.#settings.troubles.forget(subject);
-    }
-  }
-
   /** Runs a request to a destination, for so many messages. */
   async #watched(
-    { kind, name, address }: Destination,
+    { kind, name }: Destination,
     count: number,
     send: () => Promise<EntryFailure[]>,
   ): Promise<EntryFailure[]> {
+    const { troubles } = this.#settings;
     const subject = `publishing to ${kind} "${name}"`;
-    const fail = (error: unknown, isTransient: boolean): void => {
-      this.#failures.set(subject, { address, isTransient, at: performance.now() });
-      this.#settings.troubles.begin(subject, reasonOf(error));
+    const fail = (error: unknown): void => {
+      troubles.begin(subject, reasonOf(error));
+      troubles.rest(subject, forgottenAfterMs);
     };
     try {
       const failures = await send();
       const transient = failures.find(({ isTransient }) => isTransient);
-      if (failures.length < count) {
-        if (this.#failures.delete(subject)) this.#settings.troubles.end(subject);
-      } else if (transient !== undefined) fail(transient.error, true);
+      if (failures.length < count) troubles.end(subject);
+      else if (transient !== undefined) fail(transient.error);
       return failures;
     } catch (error) {
       // A message that is refused is in trouble itself, and what is missing is nobody's destination.
-      if (!isEntryRefused(error) && !isMissingQueue(error) && !isMissingTopic(error))
-        fail(error, isTransient(error));
+      if (!isEntryRefused(error) && !isMissingQueue(error) && !isMissingTopic(error)) fail(error);
       throw error;
     }
   }

@@ -208,7 +208,8 @@ export class SqsTopology {
       if (more === 'all') keepsAll = true;
       else for (const manifest of more) kept.add(manifest);
     }
-    const keptTopics = before
+    // A declaration that is silent about topics asks for none to go.
+    const keptTopics = (options.topics === undefined ? [] : before)
       .filter((arn) => !isTopic(topics, arn) && !isTopic(removeTopics, arn))
       .map((arn) => arn.split(':').at(-1) ?? arn);
     if (keptTopics.length === 0 && kept.size === 0 && !keepsAll) return;

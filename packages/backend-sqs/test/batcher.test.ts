@@ -39,6 +39,35 @@ test('collects by count, by bytes and by time', async () => {
   await Promise.all(all);
 });
 
+test('a request that is not answered in time is made again, whatever the client calls its end', async () => {
+  let requests = 0;
+  const batcher = batcherOf({
+    isTransient: () => false,
+    isEntryAtFault: () => false,
+    send: (_, signal) => {
+      requests += 1;
+      if (requests > 1) return Promise.resolve([]);
+      return new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('aborted')));
+      });
+    },
+  });
+  const added = batcher.add(1, 5_000);
+  await vi.advanceTimersByTimeAsync(2_000);
+  await added;
+  expect(requests).toBe(2);
+});
+
+test('draining does not wait for a batch to fill', async () => {
+  const send = vi.fn(async () => []);
+  const batcher = batcherOf({ lingerMs: 10_000, send });
+  const added = batcher.add(1, 60_000);
+  const drained = batcher.drain();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(send).toHaveBeenCalledTimes(1);
+  await Promise.all([added, drained]);
+});
+
 test('sends again the entries that were named, and only those', async () => {
   const sent: (readonly number[])[] = [];
   const failures: EntryFailure[][] = [

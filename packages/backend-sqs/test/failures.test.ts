@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { MelangeError, PublishError } from '@melange/core';
+import { type Logger, MelangeError, PublishError } from '@melange/core';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { maxUnderWay } from '../src/backlog.ts';
 import { SqsBackend } from '../src/index.ts';
@@ -31,6 +31,13 @@ import {
 function expiredSignature(): Answer {
   const date = new Date(Date.now() + 3_600_000).toUTCString();
   return { ...refusal('InvalidSignatureException'), headers: { date } };
+}
+
+/** Keeps warnings and news. */
+function logTo(lines: string[]): Logger {
+  const ignore = (): void => undefined;
+  const keep = (level: string) => (text: string) => void lines.push(`${level} ${text}`);
+  return { debug: ignore, error: ignore, info: keep('info'), warn: keep('warn') };
 }
 
 async function publishErrorOf(published: Promise<void>): Promise<PublishError> {
@@ -265,11 +272,11 @@ describe.skipIf(isMissing).each(writers)(
 );
 
 test.skipIf(isMissing)(
-  'a service that answers again is healthy again, also where nothing is published any more',
+  'a service that answers again is healthy again, also where nothing is asked any more',
   async () => {
     const { backend, proxy, queue } = await queueThroughProxy();
     proxy.interfere = () => ({ refuse: refusal('ServiceUnavailable', 503) });
-    await publishErrorOf(backend.publishToQueue(queue, numbered(1), { deadlineMs: 100 }));
+    await expect(backend.describeQueue(queue)).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
     expect(await backend.health()).toMatchObject({
       status: 'degraded',
       detail: expect.stringContaining('SQS'),
@@ -278,6 +285,49 @@ test.skipIf(isMissing)(
     await eventually(async () => expect(await backend.health()).toEqual({ status: 'healthy' }));
   },
 );
+
+describe.skipIf(isMissing)('a destination that takes nothing (skipped without SQS_URL)', () => {
+  test.each([
+    ['refuses the request', refusal('AccessDeniedException', 403)],
+    ['fails for a moment', refusal('ServiceUnavailable', 503)],
+  ])('is a trouble by itself, others are published to, and it works again: it %s', async (_, refuse) => {
+    const lines: string[] = [];
+    const { backend, proxy, queue } = await queueThroughProxy({ logger: logTo(lines) });
+    const other = uniqueName();
+    await backend.declareQueue(other);
+    const isOfQueue = ({ action, body }: Call): boolean =>
+      action === 'SendMessageBatch' && body.includes(`/${queue}"`);
+    proxy.interfere = (call) => (isOfQueue(call) ? { refuse } : undefined);
+    for (let count = 0; count < 2; count += 1)
+      await publishErrorOf(backend.publishToQueue(queue, numbered(1), { deadlineMs: 300 }));
+    await backend.publishToQueue(other, numbered(1));
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining(`publishing to queue "${queue}"`),
+    });
+    proxy.interfere = () => undefined;
+    await backend.publishToQueue(queue, numbered(1));
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    expect(lines).toEqual([
+      `warn trouble publishing to queue "${queue}"`,
+      `info recovered from trouble publishing to queue "${queue}"`,
+    ]);
+  });
+
+  test('is forgotten when nobody has published to it for 60 s', async () => {
+    const { backend, proxy, queue } = await queueThroughProxy();
+    proxy.interfere = ({ action }) =>
+      action === 'SendMessageBatch' ? { refuse: refusal('AccessDeniedException', 403) } : undefined;
+    await publishErrorOf(backend.publishToQueue(queue, numbered(1)));
+    const now = performance.now();
+    const clock = vi.spyOn(performance, 'now');
+    clock.mockReturnValue(now + 55_000);
+    expect(await backend.health()).toMatchObject({ status: 'unhealthy' });
+    clock.mockReturnValue(now + 60_000);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    clock.mockRestore();
+  });
+});
 
 test('without credentials it says which ones to give', async () => {
   const credentials = async (): Promise<never> => {

@@ -190,6 +190,13 @@ describe.skipIf(isMissing)('queues and topics (skipped without SQS_URL)', () => 
     await backend.publishToTopic(removed, numbered(1));
     await backend.publishToTopic(kept, numbered(1));
     expect(await drain(backend, queue)).toHaveLength(1);
+    // Silent about topics it asks for none to go; with an empty list it does.
+    await backend.declareQueue(queue);
+    expect(warnings).toEqual([]);
+    await backend.declareQueue(queue, { topics: [] });
+    expect(warnings.splice(0)).toEqual([
+      [expect.any(String), { queue, topics: [kept], toRemoveTopics: 'removeTopics' }],
+    ]);
     // The last one takes our statement with it.
     await backend.declareQueue(queue, { removeTopics: [kept] });
     expect(await backend.describeQueue(queue)).toMatchObject({ topics: [], filter: undefined });

@@ -13,6 +13,8 @@ export interface TroublesOptions {
 interface Trouble {
   detail: string;
   readonly since: number;
+  /** When it is forgotten, unless it is reported again before. */
+  forgottenAt: number;
 }
 
 /**
@@ -43,12 +45,14 @@ export class Troubles {
    * @param detail why. Free of credentials.
    */
   begin(subject: string, detail: string): void {
+    this.#forgetRested();
     const known = this.#bySubject.get(subject);
     if (known !== undefined) {
       known.detail = detail;
+      known.forgottenAt = Number.POSITIVE_INFINITY;
       return;
     }
-    this.#bySubject.set(subject, { detail, since: this.#now() });
+    this.#bySubject.set(subject, { detail, since: this.#now(), forgottenAt: Number.POSITIVE_INFINITY });
     this.#logger.warn(`trouble ${subject}`, { reason: detail });
   }
 
@@ -62,6 +66,15 @@ export class Troubles {
     });
   }
 
+  /**
+   * Nobody tries any more, so that nothing would tell that it works again: the trouble is forgotten when it is not reported
+   * again within this time. Does nothing when it was no trouble.
+   */
+  rest(subject: string, forgottenAfterMs: number): void {
+    const trouble = this.#bySubject.get(subject);
+    if (trouble !== undefined) trouble.forgottenAt = this.#now() + forgottenAfterMs;
+  }
+
   /** It is not of interest any more: its queue is no longer consumed, its topic was deleted. Logs nothing. */
   forget(subject: string): void {
     this.#bySubject.delete(subject);
@@ -69,11 +82,13 @@ export class Troubles {
 
   /** Whether this is a trouble now. */
   has(subject: string): boolean {
+    this.#forgetRested();
     return this.#bySubject.has(subject);
   }
 
   /** The oldest trouble decides; its detail says for how long it has lasted. */
   health(): Health {
+    this.#forgetRested();
     // Insertion order is the order of age.
     for (const [subject, { detail, since }] of this.#bySubject) {
       const ageMs = this.#now() - since;
@@ -83,5 +98,11 @@ export class Troubles {
       };
     }
     return { status: 'healthy' };
+  }
+
+  #forgetRested(): void {
+    const now = this.#now();
+    for (const [subject, { forgottenAt }] of this.#bySubject)
+      if (forgottenAt <= now) this.#bySubject.delete(subject);
   }
 }

@@ -16,6 +16,8 @@ export interface PublishSettings<Encoded> {
   readonly ready: () => Promise<void> | undefined;
 }
 
+/** A destination in trouble that nobody publishes to any more is of interest for so long, in ms. */
+const forgottenAfterMs = 60_000;
 /** A batch without an answer for this long is a trouble, in ms. */
 const maxAnswerMs = 3_000;
 /** Messages that left are taken off the list when there are so many of them: to move the list for each batch costs more. */
@@ -214,6 +216,7 @@ export class DestinationPublisher<Encoded> {
     if (error === undefined) pending.call.confirm();
     else pending.call.fail(pending.id, error);
     if (this.#unsettled > 0) return;
+    this.#settings.troubles.rest(this.#subject, forgottenAfterMs);
     this.#expiry?.cancel();
     this.#expiry = undefined;
   }
