@@ -1,6 +1,7 @@
 import type { Delivery, Logger } from '@melange/core';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
+import { textOf } from '../src/redis-streams-scripts.ts';
 import { declared, message, open, proxyOf, received, redis } from './support/streams.ts';
 
 describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be started)', () => {
@@ -76,6 +77,9 @@ describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be star
     await vi.waitFor(() => expect(contents()).toEqual(['waits']), 20_000);
     await came[0]?.acknowledge();
     expect(await admin.zcard(`{melange}:delayed:${queue}`)).toBe(1);
+    // It answers that nothing is due: else whoever asks would ask again at once, for as long as Redis is full.
+    const asked = [queue, 'somebody', 1, 30_000, 0];
+    expect(await admin.eval(textOf('take'), 1, '{melange}', ...asked)).toEqual([[], -1]);
     await admin.config('SET', 'maxmemory', '0');
     await vi.waitFor(() => expect(contents()).toEqual(['waits', 'delayed']), 20_000);
   });
