@@ -1,54 +1,12 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Batcher, type EntryFailure } from '../src/batcher.ts';
+import type { EntryFailure } from '../src/batcher.ts';
 import { Lease, type LeaseRequests, type VisibilityChange } from '../src/lease.ts';
+import { requests, type Sent } from './support/lease-requests.ts';
 
 const hour = 3_600_000;
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
-
-/** A change, and when it was sent. */
-interface Sent extends VisibilityChange {
-  readonly at: number;
-}
-
-interface Recorded extends LeaseRequests {
-  readonly sent: Sent[];
-  readonly warnings: string[];
-}
-
-/** Requests that are kept and answered as told. No emulator holds a message for twelve hours while a test waits. */
-function requests(
-  visibilityTimeoutSeconds: number,
-  failuresOf: (change: VisibilityChange) => EntryFailure[] = () => [],
-): Recorded {
-  const sent: Sent[] = [];
-  const warnings: string[] = [];
-  const common = {
-    isTransient: () => true,
-    isEntryAtFault: () => false,
-    timeoutError: () => new Error('late'),
-    sizeOf: () => 0,
-    maxBytes: 1,
-    lingerMs: 1,
-    requestTimeoutMs: 1_000,
-    maxRequests: 1,
-  };
-  return {
-    sent,
-    warnings,
-    visibilityTimeoutSeconds,
-    warn: (_, reason) => void warnings.push(reason),
-    deletes: new Batcher<string>({ ...common, send: async () => [] }),
-    visibilities: new Batcher<VisibilityChange>({
-      ...common,
-      send: async (changes) => {
-        sent.push(...changes.map((change) => ({ ...change, at: performance.now() })));
-        return changes.flatMap(failuresOf);
-      },
-    }),
-  };
-}
 
 /** Whether SQS takes a change of a message that we got at this time; requests and answers are 5 s on their way. */
 function isAllowed({ at, seconds }: Sent, received: number): boolean {

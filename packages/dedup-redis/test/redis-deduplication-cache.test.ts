@@ -1,3 +1,5 @@
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { pipeline } from 'node:stream';
 import { TcpProxy } from '@melange/conformance';
 import { type ClaimToken, MelangeError } from '@melange/core';
 import { Redis } from 'ioredis';
@@ -190,5 +192,30 @@ describe('settings that make no sense are refused', () => {
     [{ url: 'redis://127.0.0.1', redis: {} }, 'Give one of'],
   ])('%j', (options, named) => {
     expect(() => new RedisDeduplicationCache(options)).toThrow(named);
+  });
+
+  test('an error of the program is told at once: to send again would not mend it', async () => {
+    const server = await privateRedis();
+    const client = new Redis(server.url, { replyMapping: 'legacy' });
+    onTestFinished(() => client.disconnect());
+    const evalsha = vi.spyOn(client, 'evalsha').mockRejectedValue(new TypeError('not a function'));
+    const { cache } = openCache({ client, timeoutMs: 50_000 });
+    const claim = cache.claim('key', { leaseMs: 30_000 });
+    await expect(claim).rejects.toMatchObject({ code: 'CACHE_UNAVAILABLE' });
+    await expect(claim).rejects.toThrow('not a function');
+    expect(evalsha).toHaveBeenCalledTimes(1);
+  });
+
+  test('a URL may have an IPv6 address', async () => {
+    const server = await privateRedis();
+    const sixToFour = createServer((socket) => {
+      pipeline(socket, connect(server.port, '127.0.0.1'), socket, () => undefined);
+    });
+    await new Promise<void>((resolve) => sixToFour.listen(0, '::1', resolve));
+    onTestFinished(() => void sixToFour.close());
+    const { port } = sixToFour.address() as AddressInfo;
+    const { cache } = openCache({ url: `redis://[::1]:${port}` });
+    await claimed(cache, 'key');
+    expect(Number(await command(server, 'dbsize'))).toBe(1);
   });
 });
