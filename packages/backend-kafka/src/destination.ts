@@ -1,16 +1,7 @@
 import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
-import { type KafkaClient, type KafkaProducer, type OutgoingItem, typeOf } from './kafka-client/index.ts';
-
-/** A record on its way to a topic. */
-export interface Pending extends OutgoingItem {
-  readonly isCompressed: boolean;
-  readonly bytes: number;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-  isSettled: boolean;
-  /** Sent with others it was refused: on its own we shall see whose fault it was. */
-  isAlone: boolean;
-}
+import { Deadlines } from './deadlines.ts';
+import { type KafkaClient, type KafkaProducer, typeOf } from './kafka-client/index.ts';
+import { type Outgoing, Pending } from './pending.ts';
 
 /** What a destination works with. */
 export interface DestinationContext {
@@ -50,6 +41,8 @@ export class Destination {
   readonly topic: string;
   readonly #context: DestinationContext;
   readonly #subject: string;
+  /** Of all records here, by one timer. */
+  readonly #deadlines = new Deadlines();
   #pending: Pending[] = [];
   #head = 0;
   #producer: KafkaProducer | undefined;
@@ -65,9 +58,9 @@ export class Destination {
     this.#subject = `publishing to topic "${topic}"`;
   }
 
-  add(pending: Pending): void {
+  add(outgoing: Outgoing): void {
     this.#unsettled += 1;
-    this.#pending.push(pending);
+    this.#pending.push(new Pending(this.topic, outgoing, this.#deadlines));
     if (this.#isRunning) return;
     clearTimeout(this.#unused);
     this.#isRunning = true;
@@ -148,7 +141,7 @@ export class Destination {
       this.#producer = producer;
       await producer.send(this.topic, batch, batch[0]?.isCompressed);
       troubles.end(this.#subject);
-      for (const { resolve } of batch) resolve();
+      for (const pending of batch) pending.resolve();
       return undefined;
     } catch (error) {
       return error;
@@ -168,7 +161,7 @@ export class Destination {
     if (isFinal) {
       // Some of its partitions may have taken their records under sequence numbers that others would get.
       await this.#leaveProducer(batch);
-      if (mayBeMissing || batch.length === 1) for (const { reject } of batch) reject(error);
+      if (mayBeMissing || batch.length === 1) for (const pending of batch) pending.reject(error);
       else this.#putBackAlone(batch);
       return [];
     }

@@ -5,23 +5,18 @@ import {
   type Logger,
   MelangeError,
   type Message,
-  MessageTooLargeError,
-  PublishError,
-  type PublishFailure,
   type PublishOptions,
   type QueueDescription,
-  QueueNotFoundError,
   type ReplayableBackend,
   type ReplayPosition,
   type SubscribeOptions,
   type Subscription,
-  TopicNotFoundError,
 } from '@melange/core';
+
 import { checkWholeNumber, unfailingLogger } from '@melange/core/adapter';
 import { copiesOf } from './copies.ts';
 import { kafkaCapabilities } from './kafka-capabilities.ts';
-import { KafkaClient, typeOf } from './kafka-client/index.ts';
-import { toRecord } from './kafka-message-mapper.ts';
+import { KafkaClient } from './kafka-client/index.ts';
 import {
   type KafkaBackendOptions,
   type KafkaQueueOptions,
@@ -32,11 +27,9 @@ import { KafkaPublisher } from './kafka-publisher.ts';
 import { KafkaSubscription } from './kafka-subscription.ts';
 import { KafkaTopology } from './kafka-topology.ts';
 import { checkQueueName, checkTopicName } from './names.ts';
+import { PublishCalls } from './publish-calls.ts';
 import { QueueConsumer } from './queue-consumer.ts';
 import { commitsToRewind } from './rewind.ts';
-
-/** Messages without a key that go to one partition before the next one has its turn. */
-const messagesPerSpread = 500;
 
 /** Apache Kafka 3.9 and 4.x, through kafkajs. Connects on first use. */
 export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities> {
@@ -49,7 +42,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   readonly #publisher: KafkaPublisher;
   readonly #topology: KafkaTopology;
   readonly #consumers = new Map<string, QueueConsumer>();
-  readonly #publishing = new Set<Promise<void>>();
+  readonly #calls: PublishCalls;
   /** Why the last question to a broker was not answered. */
   #failedBecause: string | undefined;
   #closing: Promise<void> | undefined;
@@ -66,6 +59,11 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
       await Promise.all(records.map((record) => this.#publisher.publish(topic, record, publishTimeoutMs, 0)));
     };
     this.#topology = new KafkaTopology(this.#client, options, this.#settings, publish, this.#logger);
+    this.#calls = new PublishCalls(this.#publisher, {
+      isKnown: (name) => this.#topology.isKnown(name),
+      exists: (name) => this.#asking(this.#topology.exists(name)),
+      forget: (name) => this.#topology.forget(name),
+    });
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -90,11 +88,11 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     messages: readonly Message[],
     options: PublishOptions & { readonly delayMs?: never } = {},
   ): Promise<void> {
-    return this.#underWay(this.#publishAll(queue, 'queue', messages, options));
+    return this.#publish(queue, 'queue', messages, options);
   }
 
   publishToTopic(topic: string, messages: readonly Message[], options: PublishOptions = {}): Promise<void> {
-    return this.#underWay(this.#publishAll(topic, 'topic', messages, options));
+    return this.#publish(topic, 'topic', messages, options);
   }
 
   async subscribe(
@@ -175,7 +173,7 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
 
   async #close(): Promise<void> {
     await Promise.all([...this.#consumers.values()].map((consumer) => consumer.abandon()));
-    await Promise.allSettled(this.#publishing);
+    await this.#calls.settled();
     await this.#publisher.close();
     await this.#client.close();
   }
@@ -206,57 +204,14 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
     return consumer;
   }
 
-  /** The close waits for it. */
-  #underWay(publishing: Promise<void>): Promise<void> {
-    this.#publishing.add(publishing);
-    const forget = (): boolean => this.#publishing.delete(publishing);
-    publishing.then(forget, forget);
-    return publishing;
-  }
-
-  async #publishAll(
+  #publish(
     destination: string,
     kind: 'queue' | 'topic',
     messages: readonly Message[],
     { deadlineMs = this.#settings.publishTimeoutMs }: PublishOptions,
   ): Promise<void> {
-    this.#assertOpen();
-    // In this turn: whoever published may change its bytes in the next one.
-    const failures: PublishFailure[] = [];
-    const records = messages.flatMap((message) => {
-      try {
-        return [{ id: message.id, record: toRecord(message) }];
-      } catch (error) {
-        failures.push({ messageId: message.id, error });
-        return [];
-      }
-    });
-    const startedAt = performance.now();
-    try {
-      await within(deadlineMs, this.#asking(this.#topology.assertExists(destination, kind)));
-    } catch (error) {
-      if (MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND')) throw error;
-      const unasked = records.map(({ id }) => ({ messageId: id, error }));
-      throw new PublishError(destination, [...failures, ...unasked]);
-    }
-    const timeoutMs = Math.max(1, deadlineMs - (performance.now() - startedAt));
-    let spread = 0;
-    const publishing = records.map(async ({ id, record }, index) => {
-      if (index % messagesPerSpread === 0) spread = this.#publisher.nextSpread();
-      try {
-        assertSize(record.value?.length ?? 0);
-        await this.#publisher.publish(destination, record, timeoutMs, spread);
-      } catch (error) {
-        failures.push({ messageId: id, error });
-      }
-    });
-    await Promise.all(publishing);
-    if (failures.length === 0) return;
-    if (failures.some(({ error }) => typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION')) {
-      this.#topology.forget(destination);
-      throw kind === 'queue' ? new QueueNotFoundError(destination) : new TopicNotFoundError(destination);
-    }
-    throw new PublishError(destination, failures);
+    if (this.#closing !== undefined) return Promise.reject(closed());
+    return this.#calls.publish(destination, kind, messages, deadlineMs);
   }
 
   async #rewind(queue: string, position: ReplayPosition): Promise<boolean> {
@@ -278,23 +233,10 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
   }
 
   #assertOpen(): void {
-    if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The Kafka backend is closed.');
+    if (this.#closing !== undefined) throw closed();
   }
 }
 
-function assertSize(bytes: number): void {
-  const { maxMessageBytes } = kafkaCapabilities;
-  if (bytes <= maxMessageBytes) return;
-  throw new MessageTooLargeError(`The content has ${bytes} bytes; Kafka takes ${maxMessageBytes}.`);
-}
-
-/** What the brokers do not answer in time counts as unanswered. */
-function within<Result>(deadlineMs: number, work: Promise<Result>): Promise<Result> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(
-      () => reject(new MelangeError('PUBLISH_TIMEOUT', `Kafka did not answer within ${deadlineMs} ms.`)),
-      deadlineMs,
-    );
-    work.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
+function closed(): MelangeError {
+  return new MelangeError('CLOSED', 'The Kafka backend is closed.');
 }

@@ -53,6 +53,9 @@ export const KafkaHeader = {
 } as const;
 
 const nothing: Buffer = Buffer.alloc(0);
+/** Lengths and such, at most. */
+const bytesOfRecord = 64;
+const bytesOfHeader = 16;
 
 /** Names that handlers do not see. */
 export const own: ReadonlySet<string> = new Set([
@@ -60,25 +63,63 @@ export const own: ReadonlySet<string> = new Set([
   ...Object.values(KafkaHeader),
 ]);
 
-/** @throws MelangeError `MESSAGE_INVALID` for what no record can carry. */
+/**
+ * The message as it is now: its record is made later, and its owner may use its bytes again.
+ *
+ * @throws MelangeError `MESSAGE_INVALID` for what no record can carry.
+ */
+export function snapshotOf(message: Message): Message {
+  const { content, headers } = message;
+  for (const [name, value] of Object.entries(headers))
+    if (typeof value !== 'string')
+      throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is ${typeof value}, not text.`);
+  return {
+    ...message,
+    content: content instanceof Uint8Array ? Uint8Array.from(content) : content,
+    headers: { ...headers },
+  };
+}
+
+/** The record of a message, which shares the bytes of its content. */
 export function toRecord(message: Message): OutgoingRecord {
   const { content, key } = message;
   const headers: Record<string, Buffer> = Object.create(null);
-  for (const [name, value] of Object.entries(message.headers)) {
-    if (typeof value !== 'string')
-      throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is ${typeof value}, not text.`);
-    headers[name] = Buffer.from(value, 'utf8');
-  }
-  headers[WireHeader.messageId] = Buffer.from(message.id, 'utf8');
-  put(headers, WireHeader.manifest, message.manifest);
-  put(headers, WireHeader.serializerId, message.serializerId);
-  put(headers, WireHeader.publishedAt, message.publishedAt);
-  if (content instanceof Uint8Array) put(headers, KafkaHeader.contentType, 'bytes');
+  for (const [name, text] of Object.entries(textHeadersOf(message)))
+    headers[name] = Buffer.from(text, 'utf8');
   return {
     key: key === undefined ? null : Buffer.from(key, 'utf8'),
     value: content === null ? null : bytesOf(content),
     headers,
   };
+}
+
+/** Size of the record that `toRecord` makes, as `sizeOf` counts it. */
+export function recordSize(message: Message): number {
+  let bytes = Buffer.byteLength(message.key ?? '') + Buffer.byteLength(message.content ?? '') + bytesOfRecord;
+  for (const [name, text] of Object.entries(textHeadersOf(message)))
+    bytes += Buffer.byteLength(name) + Buffer.byteLength(text) + bytesOfHeader;
+  return bytes;
+}
+
+/** Bytes that a record takes in a batch, or a few more. */
+export function sizeOf({ key, value, headers }: OutgoingRecord): number {
+  let bytes = (key?.length ?? 0) + (value?.length ?? 0) + bytesOfRecord;
+  for (const [name, header] of Object.entries(headers))
+    for (const one of Array.isArray(header) ? header : [header])
+      bytes += Buffer.byteLength(name) + (one?.length ?? 0) + bytesOfHeader;
+  return bytes;
+}
+
+/** Headers of a message's record. Those without a value are left out. */
+function textHeadersOf(message: Message): Record<string, string> {
+  const { id, manifest, serializerId, publishedAt, content } = message;
+  const headers: Record<string, string> = Object.assign(Object.create(null), message.headers);
+  headers[WireHeader.messageId] = id;
+  if (manifest !== undefined) headers[WireHeader.manifest] = manifest;
+  if (serializerId !== undefined) headers[WireHeader.serializerId] = String(serializerId);
+  if (publishedAt !== undefined) headers[WireHeader.publishedAt] = String(publishedAt);
+  if (content instanceof Uint8Array) headers[KafkaHeader.contentType] = 'bytes';
+  return headers;
 }
 
 /**
@@ -230,9 +271,9 @@ function placeOf({ topic, partition, offset }: IncomingRecord): string {
   return `${topic}-${partition}-${offset}`;
 }
 
-/** A copy: the message may wait here for a connection while its owner reuses the bytes. */
 function bytesOf(content: MessageContent): Buffer {
-  return typeof content === 'string' ? Buffer.from(content, 'utf8') : Buffer.from(content);
+  if (typeof content === 'string') return Buffer.from(content, 'utf8');
+  return Buffer.from(content.buffer, content.byteOffset, content.byteLength);
 }
 
 /** Writes a header of ours; nothing where there is no value. */

@@ -1,14 +1,19 @@
 import type { Troubles } from '@melange/backend-kit';
-import { MelangeError, MessageTooLargeError } from '@melange/core';
-import { Destination, type Pending } from './destination.ts';
+import { type Message, MessageTooLargeError } from '@melange/core';
+import { Destination } from './destination.ts';
 import { type KafkaClient, typeOf } from './kafka-client/index.ts';
-import type { OutgoingRecord } from './kafka-message-mapper.ts';
+import { type OutgoingRecord, recordSize, sizeOf, toRecord } from './kafka-message-mapper.ts';
+import type { Outgoing } from './pending.ts';
 
 /**
  * `bounded`: refused beyond what Kafka takes by default. Copies of records that other clients made are not, for such a
  * record is in Kafka already: `compressed` where they are large, and at last `as it came`.
  */
 export type RecordSize = 'bounded' | 'compressed' | 'as it came';
+
+type OnSettled = Outgoing['onSettled'];
+type Until = Pick<Outgoing, 'endsAt' | 'timeoutMs'>;
+type GivenRecord = Omit<Outgoing, 'isAlone' | 'isCompressed'>;
 
 /** Largest record with its key and headers. */
 export const largestRecord = 1_020_000;
@@ -40,38 +45,35 @@ export class KafkaPublisher {
     size: RecordSize = 'bounded',
   ): Promise<void> {
     const bytes = sizeOf(record);
+    const until = { endsAt: performance.now() + timeoutMs, timeoutMs };
+    return new Promise((resolve, reject) => {
+      const onSettled = (error: unknown): void => (error === undefined ? resolve() : reject(error));
+      this.#add(topic, { record: () => record, bytes, spread, ...until, onSettled }, size);
+    });
+  }
+
+  /** As `publish`, of a message that nobody changes any more. */
+  send(topic: string, message: Message, spread: number, until: Until, onSettled: OnSettled): void {
+    const bytes = recordSize(message);
+    this.#add(topic, { record: () => toRecord(message), bytes, spread, ...until, onSettled }, 'bounded');
+  }
+
+  #add(topic: string, given: GivenRecord, size: RecordSize): void {
+    const { bytes, onSettled } = given;
     const isLarge = bytes > largestRecord;
     if (isLarge && size === 'bounded') {
-      return Promise.reject(
-        new MessageTooLargeError(`The message has ${bytes} bytes; Kafka takes ${largestRecord}.`),
-      );
+      onSettled(new MessageTooLargeError(`The message has ${bytes} bytes; Kafka takes ${largestRecord}.`));
+      return;
     }
     const destination = this.#to(topic);
-    return new Promise<void>((resolve, reject) => {
-      const settle = (outcome: () => void): void => {
-        if (pending.isSettled) return;
-        pending.isSettled = true;
-        clearTimeout(timer);
-        outcome();
+    destination.add({
+      ...given,
+      isAlone: isLarge,
+      isCompressed: isLarge && size === 'compressed',
+      onSettled(error) {
+        onSettled(error === undefined ? undefined : refusal(topic, bytes, error));
         destination.settled();
-      };
-      const pending: Pending = {
-        record,
-        spread,
-        partition: undefined,
-        bytes,
-        resolve: () => settle(resolve),
-        reject: (error) => settle(() => reject(refusal(topic, bytes, error))),
-        isSettled: false,
-        isAlone: isLarge,
-        isCompressed: isLarge && size === 'compressed',
-      };
-      const timer = setTimeout(() => {
-        pending.reject(
-          new MelangeError('PUBLISH_TIMEOUT', `Topic "${topic}" did not confirm within ${timeoutMs} ms.`),
-        );
-      }, timeoutMs);
-      destination.add(pending);
+      },
     });
   }
 
@@ -104,13 +106,4 @@ function refusal(topic: string, bytes: number, error: unknown): unknown {
     `The message has ${bytes} bytes; topic "${topic}" takes less: see its max.message.bytes.`,
     { cause: error },
   );
-}
-
-function sizeOf({ key, value, headers }: OutgoingRecord): number {
-  let bytes = (key?.length ?? 0) + (value?.length ?? 0) + 64;
-  for (const [name, header] of Object.entries(headers)) {
-    bytes += Buffer.byteLength(name) + 8;
-    for (const one of Array.isArray(header) ? header : [header]) bytes += (one?.length ?? 0) + 8;
-  }
-  return bytes;
 }

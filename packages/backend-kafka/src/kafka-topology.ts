@@ -3,7 +3,6 @@ import {
   MelangeError,
   type QueueDescription,
   QueueNotFoundError,
-  TopicNotFoundError,
   TopologyConflictError,
 } from '@melange/core';
 import { finishedBeyond } from './finished-offsets.ts';
@@ -42,7 +41,6 @@ export class KafkaTopology {
   readonly #store: TopologyStore;
   readonly #logger: Logger;
   readonly #knownTopics = new Set<string>();
-  readonly #asking = new Map<string, Promise<boolean>>();
   /** Declarations one after the other: each one reads, compares and writes. */
   #declaring: Promise<unknown> = Promise.resolve();
 
@@ -93,15 +91,17 @@ export class KafkaTopology {
     return { ...layout, topics };
   }
 
-  /** @throws QueueNotFoundError or TopicNotFoundError. */
-  async assertExists(name: string, kind: 'queue' | 'topic'): Promise<void> {
-    // One question for all who ask at once, so that they go on in their order.
-    let asking = this.#asking.get(name);
-    if (asking === undefined) {
-      asking = this.#ask(name).finally(() => this.#asking.delete(name));
-      this.#asking.set(name, asking);
-    }
-    if (!(await asking)) throw kind === 'queue' ? new QueueNotFoundError(name) : new TopicNotFoundError(name);
+  /** Whether there was such a topic when the brokers were asked last. */
+  isKnown(topic: string): boolean {
+    return this.#knownTopics.has(topic);
+  }
+
+  /** Whether there is such a topic. */
+  async exists(topic: string): Promise<boolean> {
+    if (this.#knownTopics.has(topic)) return true;
+    if ((await this.#client.partitionsOf(topic)) === undefined) return false;
+    this.#knownTopics.add(topic);
+    return true;
   }
 
   /** It turned out not to be there. */
@@ -143,13 +143,6 @@ export class KafkaTopology {
       .filter(([, bindings]) => bindings.has(name))
       .map(([queue]) => queue);
     await this.#store.write(queues.map((queue) => [bindingKey(queue, name), null]));
-  }
-
-  async #ask(name: string): Promise<boolean> {
-    if (this.#knownTopics.has(name)) return true;
-    if ((await this.#client.partitionsOf(name)) === undefined) return false;
-    this.#knownTopics.add(name);
-    return true;
   }
 
   async #declareQueue(name: string, options: KafkaQueueOptions): Promise<boolean> {

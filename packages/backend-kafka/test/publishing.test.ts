@@ -21,6 +21,23 @@ describe.skipIf(url === '')(`publishing to Kafka${url === '' ? ` (${noBroker})` 
     expect(records.map(({ batchContext }) => batchContext.firstSequence)).toEqual([0, 1, 2]);
   });
 
+  test('200,000 publishes in one turn need one timer to a destination, and arrive', {
+    timeout: 120_000,
+  }, async () => {
+    const backend = backendFor({ partitions: 3 });
+    const queue = queueName(backend);
+    await backend.declareQueue(queue);
+    const timers = (): number => process.getActiveResourcesInfo().filter((one) => one === 'Timeout').length;
+    const before = timers();
+    const one = message('x');
+    const publishing: Promise<void>[] = [];
+    for (let n = 0; n < 200_000; n += 1)
+      publishing.push(backend.publishToQueue(queue, [one], { deadlineMs: 110_000 }));
+    expect(timers() - before).toBeLessThan(20);
+    await Promise.all(publishing);
+    expect((await backend.describeQueue(queue)).depth).toBe(200_000);
+  });
+
   test('topics are made with the settings asked for: of the queue, its retries and its dead letters', async () => {
     const backend = backendFor({ topicSettings: { 'retention.ms': '7200000', 'cleanup.policy': 'delete' } });
     const [queue, dead] = [queueName(backend), queueName(backend)];
