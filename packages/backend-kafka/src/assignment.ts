@@ -1,9 +1,10 @@
 import type { AbortReason } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
-import { BusyKeys } from './busy-keys.ts';
+import { BusyKeys, type StandingKey } from './busy-keys.ts';
+import { DelayedEntries } from './delayed-entries.ts';
 import { Entry } from './entry.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';
-import { type IncomingRecord, notBeforeOf } from './kafka-message-mapper.ts';
+import type { IncomingRecord } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 import { Suspects } from './suspects.ts';
 
@@ -13,8 +14,8 @@ export interface Limit {
   readonly bytes: number;
 }
 
-/** Longest delay that a timer keeps. */
-const longestTimerMs = 2_147_483_647;
+/** Reads again a record that was let go: from it on, as many as come along. None when it is there no more. */
+export type ReadAgain = (assignment: Assignment, entry: Entry) => Promise<readonly IncomingRecord[]>;
 
 /**
  * What one generation of the group gave to this process: partitions, and the records at hand. When the partitions
@@ -33,8 +34,10 @@ export class Assignment {
   /** Given back, ascending. */
   readonly #returned: Entry[] = [];
   readonly #keys = new BusyKeys();
-  /** Entries of the retry topic that are not due, with their timers. */
-  readonly #waiting = new Map<Entry, NodeJS.Timeout>();
+  readonly #delayed: DelayedEntries;
+  readonly #readAgain: ReadAgain | undefined;
+  /** They hold their keys, and are being read again. */
+  #coming = 0;
   readonly #onIdle: (() => void)[] = [];
   #onRoom: (() => void) | undefined;
   #limit: Limit = { records: 0, bytes: 0 };
@@ -45,36 +48,49 @@ export class Assignment {
   #sequenceBefore = 0;
   isLost = false;
 
-  constructor(trackers: ReadonlyMap<string, PartitionTracker>, onReady: () => void) {
+  /** @param readAgain without it nothing is let go. */
+  constructor(
+    trackers: ReadonlyMap<string, PartitionTracker>,
+    onReady: () => void,
+    readAgain?: ReadAgain | undefined,
+  ) {
     this.trackers = trackers;
     this.#onReady = onReady;
+    this.#readAgain = readAgain;
+    this.#delayed = new DelayedEntries((entry) => {
+      this.#append(entry);
+      onReady();
+    });
   }
 
   /** Records that could be handed over, sooner or later. */
   get buffered(): number {
-    return (
-      this.#arrived.length - this.#head + this.#returned.length + this.#keys.waiting + this.suspects.size
-    );
+    return this.ready + this.#keys.waiting + this.#coming;
   }
 
-  /** Their size in bytes. */
+  /** Bytes of them that are in memory. */
   get bufferedBytes(): number {
-    return this.#bytes;
+    return this.#bytes + this.#keys.keptBytes;
   }
 
   /** Those of them that need not wait for their keys: a key that stands still must not stop the others. */
   get ready(): number {
-    return this.buffered - this.#keys.waiting;
+    return this.#arrived.length - this.#head + this.#returned.length + this.suspects.size;
   }
 
   /** Whether as many records are ready, or records of as many bytes are at hand. */
   holds({ records, bytes }: Limit): boolean {
-    return this.ready >= records || this.#bytes >= bytes;
+    return this.ready >= records || this.bufferedBytes >= bytes;
   }
 
   /** Entries that wait for their time. */
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#delayed.size;
+  }
+
+  /** The key that stands still for longest, if one has for longer than that. */
+  standingKey(minMs: number): StandingKey | undefined {
+    return this.#keys.standing(minMs);
   }
 
   /** Records of the broker that are not finished, without those that wait for their time. */
@@ -92,8 +108,7 @@ export class Assignment {
   /** Takes a record of a partition of ours that is new. */
   add(record: IncomingRecord, tracker: PartitionTracker): void {
     const entry = new Entry(record, tracker);
-    const delayMs = notBeforeOf(record) - Date.now();
-    if (delayMs > 0) this.#later(entry, delayMs);
+    if (this.#delayed.hold(entry)) entry.detach();
     else this.#append(entry);
   }
 
@@ -102,18 +117,23 @@ export class Assignment {
     for (;;) {
       const suspect = this.suspects.take();
       const entry = suspect ?? this.#first();
-      if (entry === undefined) return undefined;
+      if (entry === undefined) break;
       if (suspect === undefined) {
-        if (entry.key !== undefined && !this.#keys.hold(entry, entry.key)) continue;
+        if (entry.key !== undefined && !this.#keys.hold(entry, entry.key, this.#readAgain !== undefined)) {
+          this.#bytes -= entry.size;
+          continue;
+        }
         if (entry.tracker.crashes.isSearching) {
           this.suspects.add(entry);
           continue;
         }
       }
-      this.#bytes -= entry.record.size;
-      if (this.#onRoom !== undefined && !this.holds(this.#limit)) this.#onRoom();
+      this.#bytes -= entry.size;
+      this.#tellRoom();
       return entry;
     }
+    this.#tellRoom();
+    return undefined;
   }
 
   /** The next entry that has to run alone, when none does; it is taken once it is `suspects.ready`. */
@@ -124,19 +144,20 @@ export class Assignment {
 
   /** The entry is done with for good. */
   finish(entry: Entry): void {
-    entry.tracker.finish(entry.record.offset);
+    entry.tracker.finish(entry.offset);
     this.suspects.done(entry);
     if (entry.key === undefined) return;
     const next = this.#keys.pass(entry, entry.key);
-    if (next !== undefined && !this.isLost) this.#insert(next);
+    if (next === undefined || this.isLost) return;
+    if (next.isHere) this.#putInPlace(next);
+    else void this.#bring(next);
   }
 
   /** Comes again in its old place, and holds its key until then. */
   putBack(entry: Entry): void {
     if (this.isLost) return;
     this.suspects.done(entry);
-    this.#bytes += entry.record.size;
-    this.#insert(entry);
+    this.#putInPlace(entry);
   }
 
   /**
@@ -145,25 +166,18 @@ export class Assignment {
    */
   detachOld(): void {
     const held = [...this.#returned, ...this.#keys.all(), ...this.busy.all().map(({ entry }) => entry)];
-    for (const entry of held) if (entry.sequence <= this.#sequenceBefore) entry.record.detach?.();
+    for (const entry of held) if (entry.sequence <= this.#sequenceBefore) entry.detach();
     for (let at = this.#head; at < this.#arrived.length; at += 1) {
       const entry = this.#arrived[at] as Entry;
       if (entry.sequence > this.#sequenceBefore) break;
-      entry.record.detach?.();
+      entry.detach();
     }
     this.#sequenceBefore = this.#sequence;
   }
 
   /** Entries of the partition that are due only after `time`, the first one first. They are forgotten here. */
   takeWaiting(tracker: PartitionTracker, time: number): Entry[] {
-    const taken = [...this.#waiting.keys()].filter(
-      (entry) => entry.tracker === tracker && notBeforeOf(entry.record) > time,
-    );
-    for (const entry of taken) {
-      clearTimeout(this.#waiting.get(entry));
-      this.#waiting.delete(entry);
-    }
-    return taken;
+    return this.#delayed.takeAfter(tracker, time);
   }
 
   /** The delivery needs nothing of this process any more. */
@@ -228,8 +242,7 @@ export class Assignment {
   /** Forgets what was not handed over: it is still at the broker. */
   drop(): void {
     this.isLost = true;
-    for (const timer of this.#waiting.values()) clearTimeout(timer);
-    this.#waiting.clear();
+    this.#delayed.clear();
     this.#arrived = [];
     this.#head = 0;
     this.#returned.length = 0;
@@ -250,8 +263,18 @@ export class Assignment {
   #append(entry: Entry): void {
     this.#sequence += 1;
     entry.sequence = this.#sequence;
-    this.#bytes += entry.record.size;
+    this.#bytes += entry.size;
     this.#arrived.push(entry);
+  }
+
+  /** Among those that were given back. */
+  #putInPlace(entry: Entry): void {
+    this.#bytes += entry.size;
+    this.#insert(entry);
+  }
+
+  #tellRoom(): void {
+    if (this.#onRoom !== undefined && !this.holds(this.#limit)) this.#onRoom();
   }
 
   #insert(entry: Entry): void {
@@ -276,21 +299,20 @@ export class Assignment {
     return arrived;
   }
 
-  #later(entry: Entry, delayMs: number): void {
-    entry.record.detach?.();
-    const timer = setTimeout(
-      () => {
-        this.#waiting.delete(entry);
-        const left = notBeforeOf(entry.record) - Date.now();
-        if (left > 0) {
-          this.#later(entry, left);
-          return;
-        }
-        this.#append(entry);
-        this.#onReady();
-      },
-      Math.min(delayMs, longestTimerMs),
-    );
-    this.#waiting.set(entry, timer);
+  /** Its key waits for it, and nothing else does. */
+  async #bring(entry: Entry): Promise<void> {
+    this.#coming += 1;
+    const records = (await this.#readAgain?.(this, entry)) ?? [];
+    this.#coming -= 1;
+    if (this.isLost) return;
+    const [record, ...others] = records;
+    if (record === undefined) {
+      this.finish(entry);
+    } else {
+      entry.bringBack(record);
+      this.#keys.bringBack(entry, others);
+      this.#putInPlace(entry);
+    }
+    this.#onReady();
   }
 }

@@ -106,7 +106,7 @@ export class Backpressure {
       assignment.working(async () => {
         try {
           await this.#copies.postpone(entry);
-          tracker.finish(entry.record.offset);
+          tracker.finish(entry.offset);
         } catch {
           hasFailed = true;
           if (!assignment.isLost) assignment.add(entry.record, tracker);

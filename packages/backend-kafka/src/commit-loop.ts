@@ -6,7 +6,7 @@ import type { PartitionTracker } from './partition-tracker.ts';
 /** How offsets are committed, and who hears what became of it. */
 export interface Committing {
   readonly commit: (commits: readonly Commit[]) => Promise<void>;
-  readonly onCommitted: () => void;
+  readonly onCommitted: () => unknown;
   /** They are committed again. */
   readonly onFailed: (error: unknown) => void;
   /** The group has given the partitions to others. */

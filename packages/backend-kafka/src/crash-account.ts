@@ -7,7 +7,8 @@ export const startsUntilSuspicion = 3;
  * Finds the record of a partition that ends its process, which Kafka does not count. Each owner writes once that it
  * begins, before it hands over its first records; the write is taken back when it gets beyond the committed offset, or
  * leaves in order. After three that did neither, the records that they had received are suspects: one runs at a time, and
- * which one is written before. What is written when an owner ends so is the record that ended it.
+ * which one is written before. What is written when an owner ends so is the record that ended it. When that is
+ * dead-lettered, the others run as ever: should there be a second one, it is sought in the same way.
  */
 export class CrashAccount {
   readonly #owner: string;
@@ -78,6 +79,14 @@ export class CrashAccount {
     if (this.#running !== offset) return;
     this.#running = undefined;
     if (this.#blamed?.offset === offset) this.#blamed = undefined;
+  }
+
+  /** The record that ended the processes was found, and is out of the way: the others are no suspects any more. */
+  found(): void {
+    this.#starts = 0;
+    this.#suspectsBelow = 0;
+    this.#blamed = undefined;
+    this.#hasProgressed = true;
   }
 
   /** The partition is given up in order. Answers whether there is something to take back. */

@@ -48,7 +48,7 @@ export class KafkaDelivery implements Delivery, Slotted {
     this.message = reading.message(entry.key);
     const { attempt, redeliveries } = entry.again ?? reading;
     this.attempt = attempt;
-    this.redeliveries = redeliveries + entry.tracker.crashes.redeliveriesOf(entry.record.offset);
+    this.redeliveries = redeliveries + entry.tracker.crashes.redeliveriesOf(entry.offset);
     this.entry = entry;
     this.assignment = assignment;
     this.#settlements = settlements;

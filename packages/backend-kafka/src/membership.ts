@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { reconnectDelayMs } from '@melange/backend-kit';
 import { type Logger, MelangeError } from '@melange/core';
-import { Assignment } from './assignment.ts';
+import { Assignment, type ReadAgain } from './assignment.ts';
 import { CommitLoop } from './commit-loop.ts';
 import type { GroupListener, GroupMember, KafkaClient } from './kafka-client/index.ts';
 import type { IncomingRecord } from './kafka-message-mapper.ts';
@@ -21,6 +21,7 @@ export interface MembershipContext {
   readonly logger: Logger;
   /** Records may be there to hand over. */
   readonly onReady: () => void;
+  readonly readAgain: ReadAgain;
   /** To be awaited before records are taken in. */
   readonly room: (assignment: Assignment, tracker: PartitionTracker) => Promise<void>;
   /** Records arrived. */
@@ -67,9 +68,9 @@ export class Membership implements GroupListener {
     this.#missing = new MissingRecords(queue, client, progress, logger);
     this.#commits = new CommitLoop(settings.commitIntervalMs, {
       commit: (commits) => this.#member?.commit(commits) ?? Promise.resolve(),
-      onCommitted: () => progress.committed(),
+      onCommitted: () => progress.worked('commit'),
       onFailed: (error) => {
-        const isFirst = progress.commitFailed(error);
+        const isFirst = progress.failed('commit', error);
         if (isFirst) logger.warn('Offsets were not committed; they are committed again', { queue, error });
       },
       onFenced: (assignment) =>
@@ -249,7 +250,8 @@ export class Membership implements GroupListener {
       this.#lose(this.#assignment, 'connection-lost', 'The connection to Kafka was lost.');
     if (this.#isLeaving) return;
     const reason = error instanceof Error ? error.message : String(error);
-    if (progress.failed(reason)) logger.warn('Stopped receiving; joining the group again', { queue, reason });
+    if (progress.failed('receive', reason))
+      logger.warn('Stopped receiving; joining the group again', { queue, reason });
     if (MelangeError.is(error, 'QUEUE_NOT_FOUND')) this.#context.onGone(error);
     this.#failures += 1;
     const delayMs = reconnectDelayMs(this.#failures);
@@ -262,7 +264,7 @@ export class Membership implements GroupListener {
   #works(): void {
     this.#context.progress.isAlive();
     const { progress, logger, queue } = this.#context;
-    if (this.#assignedAt <= performance.now() && progress.recovered())
+    if (this.#assignedAt <= performance.now() && progress.worked('receive'))
       logger.info('Receives again', { queue });
   }
 
@@ -319,7 +321,7 @@ export class Membership implements GroupListener {
   }
 
   async #load(assigned: Readonly<Record<string, readonly number[]>>): Promise<void> {
-    const { client, queue, onReady } = this.#context;
+    const { client, queue, onReady, readAgain } = this.#context;
     const topics = Object.keys(assigned);
     const commits = topics.length === 0 ? [] : await client.committedBy(queue, topics);
     const trackers = new Map<string, PartitionTracker>();
@@ -332,7 +334,7 @@ export class Membership implements GroupListener {
       commits.filter(({ topic, partition }) => trackers.has(`${topic}/${partition}`)),
       this.#layout.bindings,
     );
-    this.#assignment = new Assignment(trackers, onReady);
+    this.#assignment = new Assignment(trackers, onReady, readAgain);
     this.#commits.follow(this.#assignment);
     onReady();
   }

@@ -22,6 +22,7 @@ export class PartitionTracker {
   #position: number;
   #isKnown: boolean;
   #isDirty = false;
+  #movedAt = performance.now();
 
   /**
    * @param finished offsets beyond `start` that need not be delivered.
@@ -63,6 +64,11 @@ export class PartitionTracker {
     return this.#offsets[this.#head] ?? this.#position;
   }
 
+  /** How long its first unfinished offset has been the same, in ms; where there is none, since the last one was. */
+  get unmovedMs(): number {
+    return performance.now() - this.#movedAt;
+  }
+
   get isDirty(): boolean {
     return this.#isDirty;
   }
@@ -102,6 +108,7 @@ export class PartitionTracker {
     if (index === undefined || this.#finished[index] === true) return;
     this.#finished[index] = true;
     this.#isDirty = true;
+    if (this.#finished[this.#head] === true) this.#movedAt = performance.now();
     while (this.#finished[this.#head] === true) this.#head += 1;
     // Only when most slots are done with: each is then moved a constant number of times.
     if (this.#head > 1_024 && this.#head * 2 > this.#offsets.length) {

@@ -9,18 +9,29 @@ const commitMayFailForMs = 5_000;
 /** How long a loss shows, in ms. */
 const lossShowsForMs = 600_000;
 
+/** Something that does not work. */
+interface Failing {
+  readonly because: string;
+  readonly since: number;
+}
+
+/** What of its work a consumer may fail at. */
+type Work = 'receive' | 'copy' | 'commit' | 'read again';
+
+/** What of a queue stands still, while the rest of it may go on. */
+export interface Standing {
+  readonly kind: 'key' | 'partition';
+  readonly detail: string;
+  readonly forMs: number;
+}
+
 /** Signs of life and of work of one queue's consumer. */
 export class Progress {
   readonly #queue: string;
   readonly #settings: KafkaSettings;
+  readonly #failing = new Map<Work, Failing>();
   #aliveAt = performance.now();
   #progressAt = performance.now();
-  #failedBecause: string | undefined;
-  #failingSince = 0;
-  #copyFailedBecause: string | undefined;
-  #copyFailingSince = 0;
-  #commitFailedBecause: string | undefined;
-  #commitFailingSince = 0;
   #lost: { readonly what: string; readonly at: number } | undefined;
 
   constructor(queue: string, settings: KafkaSettings) {
@@ -43,39 +54,16 @@ export class Progress {
   }
 
   /** Whether it is the first failure since it worked. */
-  failed(reason: string): boolean {
-    const isFirst = this.#failedBecause === undefined;
-    if (isFirst) this.#failingSince = performance.now();
-    this.#failedBecause = reason;
-    return isFirst;
+  failed(work: Work, error: unknown): boolean {
+    const known = this.#failing.get(work);
+    const because = error instanceof Error ? error.message : String(error);
+    this.#failing.set(work, { because, since: known?.since ?? performance.now() });
+    return known === undefined;
   }
 
   /** Whether it had failed. */
-  recovered(): boolean {
-    const hadFailed = this.#failedBecause !== undefined;
-    this.#failedBecause = undefined;
-    return hadFailed;
-  }
-
-  copyFailed(error: unknown): void {
-    if (this.#copyFailedBecause === undefined) this.#copyFailingSince = performance.now();
-    this.#copyFailedBecause = error instanceof Error ? error.message : String(error);
-  }
-
-  copySucceeded(): void {
-    this.#copyFailedBecause = undefined;
-  }
-
-  /** Whether it is the first failure after a success. */
-  commitFailed(error: unknown): boolean {
-    const isFirst = this.#commitFailedBecause === undefined;
-    if (isFirst) this.#commitFailingSince = performance.now();
-    this.#commitFailedBecause = error instanceof Error ? error.message : String(error);
-    return isFirst;
-  }
-
-  committed(): void {
-    this.#commitFailedBecause = undefined;
+  worked(work: Work): boolean {
+    return this.#failing.delete(work);
   }
 
   /** The broker deleted what was not consumed. */
@@ -83,47 +71,47 @@ export class Progress {
     this.#lost = { what, at: performance.now() };
   }
 
-  health(lag: number): Health {
+  /** @param standing the key or partition that stands still for longer than `stalledAfterMs`. */
+  health(lag: number, standing?: Standing | undefined): Health {
     const { sessionTimeoutMs, heartbeatIntervalMs, stalledAfterMs } = this.#settings;
-    const queue = `queue "${this.#queue}"`;
-    if (this.#failedBecause !== undefined) {
-      const status = statusSince(this.#failingSince);
-      return { status, detail: `${queue}: not receiving: ${this.#failedBecause}` };
-    }
     const { silentMs } = this;
-    if (silentMs > sessionTimeoutMs)
-      return { status: 'unhealthy', detail: `${queue}: no answer of Kafka for ${seconds(silentMs)} s` };
-    if (silentMs > heartbeatIntervalMs * 2 + 1_000)
-      return { status: 'degraded', detail: `${queue}: no answer of Kafka for ${seconds(silentMs)} s` };
-    if (this.#copyFailedBecause !== undefined)
-      return {
-        status: statusSince(this.#copyFailingSince),
-        detail: `${queue}: a copy was not confirmed: ${this.#copyFailedBecause}`,
-      };
-    if (
-      this.#commitFailedBecause !== undefined &&
-      performance.now() - this.#commitFailingSince > commitMayFailForMs
-    )
-      return {
-        status: statusSince(this.#commitFailingSince),
-        detail: `${queue}: offsets not committed: ${this.#commitFailedBecause}`,
-      };
-    if (this.#lost !== undefined && performance.now() - this.#lost.at < lossShowsForMs)
-      return { status: 'degraded', detail: `${queue}: deleted before it was consumed: ${this.#lost.what}` };
+    const receive = this.#failing.get('receive');
+    if (receive !== undefined) return this.#told(receive.since, `not receiving: ${receive.because}`);
+    const silence = `no answer of Kafka for ${seconds(silentMs)} s`;
+    if (silentMs > sessionTimeoutMs) return this.#says('unhealthy', silence);
+    if (silentMs > heartbeatIntervalMs * 2 + 1_000) return this.#says('degraded', silence);
+    const copy = this.#failing.get('copy');
+    if (copy !== undefined) return this.#told(copy.since, `a copy was not confirmed: ${copy.because}`);
+    const commit = this.#failing.get('commit');
+    if (commit !== undefined && performance.now() - commit.since > commitMayFailForMs)
+      return this.#told(commit.since, `offsets not committed: ${commit.because}`);
+    const again = this.#failing.get('read again');
+    if (again !== undefined)
+      return this.#told(again.since, `records that waited for their key not read again: ${again.because}`);
     if (lag === 0) this.made();
     const idleMs = performance.now() - this.#progressAt;
     if (idleMs > stalledAfterMs)
-      return {
-        status: statusSince(this.#progressAt + stalledAfterMs),
-        detail: `${queue}: no message finished for ${seconds(idleMs)} s with a lag of ${lag}`,
-      };
+      return this.#told(
+        this.#progressAt + stalledAfterMs,
+        `no message finished for ${seconds(idleMs)} s with a lag of ${lag}${standing === undefined ? '' : `: ${standing.detail}`}`,
+      );
+    // Of a key, a restart would help nothing, and stop the others.
+    if (standing?.kind === 'key') return this.#says('degraded', standing.detail);
+    if (standing !== undefined)
+      return this.#told(performance.now() - standing.forMs + stalledAfterMs, standing.detail);
+    if (this.#lost !== undefined && performance.now() - this.#lost.at < lossShowsForMs)
+      return this.#says('degraded', `deleted before it was consumed: ${this.#lost.what}`);
     return { status: 'healthy' };
   }
-}
 
-/** Of a trouble that began at that time of `performance.now()`. */
-function statusSince(since: number): 'degraded' | 'unhealthy' {
-  return performance.now() - since > failingTooLongMs ? 'unhealthy' : 'degraded';
+  /** Of a trouble that began at that time of `performance.now()`. */
+  #told(since: number, detail: string): Health {
+    return this.#says(performance.now() - since > failingTooLongMs ? 'unhealthy' : 'degraded', detail);
+  }
+
+  #says(status: Health['status'], detail: string): Health {
+    return { status, detail: `queue "${this.#queue}": ${detail}` };
+  }
 }
 
 function seconds(milliseconds: number): number {

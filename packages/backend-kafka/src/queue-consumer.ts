@@ -17,6 +17,8 @@ import type { KafkaSubscription } from './kafka-subscription.ts';
 import type { KafkaTopology, QueueLayout } from './kafka-topology.ts';
 import { Membership } from './membership.ts';
 import { Progress } from './progress.ts';
+import { ReadAgain } from './read-again.ts';
+import { standingOf } from './standing.ts';
 
 /** What a queue consumer works with. */
 export interface QueueConsumerContext {
@@ -55,6 +57,7 @@ export class QueueConsumer implements Settlements {
     this.#context = context;
     const { client, topology, settings, logger } = context;
     this.#progress = new Progress(queue, settings);
+    const again = new ReadAgain(queue, client, this.#progress, logger);
     this.#membership = new Membership(layout, {
       queue,
       client,
@@ -63,6 +66,12 @@ export class QueueConsumer implements Settlements {
       logger,
       progress: this.#progress,
       onReady: () => this.#schedulePump(),
+      readAgain: async (assignment, entry) => {
+        const records = await again.read(assignment, entry);
+        // One that is there no more is finished.
+        if (records.length === 0) this.#membership.isDirty();
+        return records;
+      },
       room: (assignment, tracker) => this.#backpressure.room(assignment, tracker),
       onArrived: (assignment) => this.#madeRoom(assignment),
       onGone: (error) => this.#endThoseUntilEmpty(error),
@@ -98,7 +107,10 @@ export class QueueConsumer implements Settlements {
   }
 
   health(): Health {
-    return this.#progress.health(this.#membership.assignment?.lag ?? 0);
+    const { assignment } = this.#membership;
+    const { stalledAfterMs, maxTrackedOffsets } = this.#context.settings;
+    const standing = assignment && standingOf(assignment, stalledAfterMs, maxTrackedOffsets);
+    return this.#progress.health(assignment?.lag ?? 0, standing);
   }
 
   /** Joins the group, in the background. */
@@ -208,8 +220,9 @@ export class QueueConsumer implements Settlements {
     this.#leaveBusy(delivery);
   }
 
-  deadLetter: Settlements['deadLetter'] = (delivery, options) => {
-    return this.#copied(delivery, 'dead-letter', this.#copies.deadLetter(delivery, options));
+  deadLetter: Settlements['deadLetter'] = async (delivery, options) => {
+    await this.#copied(delivery, 'dead-letter', this.#copies.deadLetter(delivery, options));
+    if (options.reason === 'crashed') delivery.entry.tracker.crashes.found();
   };
 
   /** The record is finished here only when its copy is confirmed there. */
@@ -225,11 +238,11 @@ export class QueueConsumer implements Settlements {
     } catch (error) {
       const facts = { queue: this.queue, messageId: delivery.message.id, error };
       this.#context.logger.warn(`A ${kind} copy was not confirmed; the message comes again`, facts);
-      this.#progress.copyFailed(error);
+      this.#progress.failed('copy', error);
       this.#putBackLater(delivery, pauseAfterFailureMs);
       throw error;
     }
-    this.#progress.copySucceeded();
+    this.#progress.worked('copy');
     this.finish(delivery);
   }
 
@@ -286,7 +299,7 @@ export class QueueConsumer implements Settlements {
   async #readySuspect(assignment: Assignment): Promise<void> {
     const entry = assignment.chooseSuspect();
     if (entry === undefined) return;
-    entry.tracker.crashes.runAlone(entry.record.offset);
+    entry.tracker.crashes.runAlone(entry.offset);
     await this.#membership.commitBefore(entry.tracker);
     if (assignment.isLost) return;
     assignment.suspects.ready(entry);

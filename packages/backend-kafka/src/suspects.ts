@@ -54,7 +54,7 @@ export class Suspects {
   done(entry: Entry): void {
     if (entry !== this.#current) return;
     this.#current = undefined;
-    entry.tracker.crashes.ranAlone(entry.record.offset);
+    entry.tracker.crashes.ranAlone(entry.offset);
   }
 
   clear(): void {
@@ -64,7 +64,7 @@ export class Suspects {
 }
 
 function isBefore(left: Entry, right: Entry): boolean {
-  const ofLeft = left.tracker.crashes.redeliveriesOf(left.record.offset);
-  const ofRight = right.tracker.crashes.redeliveriesOf(right.record.offset);
+  const ofLeft = left.tracker.crashes.redeliveriesOf(left.offset);
+  const ofRight = right.tracker.crashes.redeliveriesOf(right.offset);
   return ofLeft === ofRight ? left.sequence < right.sequence : ofLeft > ofRight;
 }

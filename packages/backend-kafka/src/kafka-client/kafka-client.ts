@@ -13,6 +13,7 @@ import { coPartitioned } from './assigner.ts';
 import { readEveryCompression } from './compression.ts';
 import type { Commit, GroupListener, GroupMember, KafkaProducer, PartitionRange } from './contract.ts';
 import { asMelangeError, bounded, isConnectionProblem, isSettling, typeOf } from './errors.ts';
+import { readFetches } from './fetch-response.ts';
 import { Member } from './member.ts';
 import { writeNullHeaders } from './null-headers.ts';
 import { openProducer } from './producer.ts';
@@ -93,8 +94,8 @@ export class KafkaClient {
         waitForLeaders: false,
       });
     });
-    const end = Date.now() + this.#settings.requestTimeoutMs;
-    while (!(await this.#hasLeaders(topic)) && Date.now() < end)
+    const end = performance.now() + this.#settings.requestTimeoutMs;
+    while (!(await this.#hasLeaders(topic)) && performance.now() < end)
       await new Promise((resolve) => setTimeout(resolve, lookForLeadersEveryMs));
   }
 
@@ -174,22 +175,22 @@ export class KafkaClient {
     });
   }
 
-  /** What partition 0 holds from an offset on, as much as one answer has. Waits for nothing. */
-  async read(topic: string, offset: number): Promise<readonly IncomingRecord[]> {
+  /** What a partition holds from an offset on, as much as one answer has. Waits for nothing. */
+  async read(topic: string, offset: number, partition = 0): Promise<readonly IncomingRecord[]> {
     return this.#withCluster(async (cluster) => {
       await cluster.addTargetTopic(topic);
       await cluster.refreshMetadataIfNecessary();
-      const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [0]));
+      const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]));
       const broker = await cluster.findBroker({ nodeId: nodeId as string });
       const { responses } = await broker.fetch({
         maxWaitTime: 0,
         minBytes: 0,
         maxBytes: 1_048_576,
-        topics: [{ topic, partitions: [{ partition: 0, fetchOffset: String(offset), maxBytes: 1_048_576 }] }],
+        topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: 1_048_576 }] }],
       });
       const messages = (responses as FetchResponse[])[0]?.partitions[0]?.messages ?? [];
       const read = messages.filter(({ isControlRecord }) => isControlRecord !== true);
-      return recordsOf(topic, 0, read, offset);
+      return recordsOf(topic, partition, read, offset);
     });
   }
 
@@ -281,8 +282,10 @@ export class KafkaClient {
       return coPartitioned(config);
     };
     this.#kafka.consumer({ groupId: 'melange-reader', partitionAssigners: [capture], retry });
-    await (captured as unknown as Cluster).connect();
-    return captured as unknown as Cluster;
+    const cluster = captured as unknown as Cluster;
+    readFetches(cluster);
+    await cluster.connect();
+    return cluster;
   }
 }
 

@@ -1,26 +1,39 @@
 import { appendFileSync } from 'node:fs';
-import { type Delivery, silentLogger } from '@melange/core';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fixedDelays, SerializerRegistry, SimpleMessageDispatcher, silentLogger } from '@melange/core';
+import { JsonSerializer } from '@melange/serializer-json';
 import { KafkaBackend } from '../../src/index.ts';
 
 /** Processes a queue, one message of which ends it. Parameters: url, queue, file for what was processed, that message. */
 const [url = '', queue = '', file = '', killer = ''] = process.argv.slice(2);
-/** As the dispatcher's `maxRedeliveries`, but small. */
-const maxRedeliveries = 4;
-
-async function run(delivery: Delivery): Promise<void> {
-  const { redeliveries = 0, message } = delivery;
-  if (redeliveries > maxRedeliveries) return delivery.deadLetter({ reason: 'crashed' });
-  await new Promise((resolve) => setTimeout(resolve, 5));
-  if (message.content === killer) process.kill(process.pid, 'SIGKILL');
-  appendFileSync(file, `${message.content}\n`);
-  await delivery.acknowledge();
-}
 
 const backend = new KafkaBackend({
   brokers: [url],
+  // The shortest that the broker takes: for so long it waits for a process that ended.
   sessionTimeoutMs: 6_000,
   heartbeatIntervalMs: 200,
   revocationDeadlineMs: 3_000,
+  commitIntervalMs: 50,
   logger: silentLogger,
 });
-await backend.subscribe(queue, { maxInFlight: 50 }, (delivery) => void run(delivery));
+const consumer = {
+  name: 'billing',
+  accepts: () => true,
+  async process(value: unknown): Promise<void> {
+    await delay(2);
+    if (String(value) === killer) process.kill(process.pid, 'SIGKILL');
+    appendFileSync(file, `${value}\n`);
+  },
+};
+const dispatcher = new SimpleMessageDispatcher(consumer, {
+  backend,
+  serializers: new SerializerRegistry({ serializers: { json: new JsonSerializer() }, default: 'json' }),
+  concurrency: 10,
+  retry: fixedDelays([50, 50, 50]),
+  // The default of 20 would take some minutes.
+  maxRedeliveries: 4,
+  logger: silentLogger,
+});
+// The test was killed, and cannot end its worker any more.
+process.once('disconnect', () => process.exit());
+void dispatcher.consumeLoop(queue);

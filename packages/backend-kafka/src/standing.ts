@@ -1,0 +1,25 @@
+import type { Assignment } from './assignment.ts';
+import type { Standing } from './progress.ts';
+
+/** What stands still for longer than that: a partition of which no more is read, else a key that others wait for. */
+export function standingOf(
+  assignment: Assignment,
+  minMs: number,
+  maxTrackedOffsets: number,
+): Standing | undefined {
+  for (const tracker of assignment.trackers.values()) {
+    const { topic, partition, prefix, isPaused, size, unmovedMs: forMs } = tracker;
+    if (!isPaused || size < maxTrackedOffsets || forMs <= minMs) continue;
+    const detail = `partition ${topic}/${partition} stands still for ${seconds(forMs)} s: ${size} offsets wait for offset ${prefix}`;
+    return { kind: 'partition', detail, forMs };
+  }
+  const standing = assignment.standingKey(minMs);
+  if (standing === undefined) return undefined;
+  const { key, forMs, keys } = standing;
+  const others = keys > 1 ? `, ${keys} keys in all` : '';
+  return { kind: 'key', detail: `key "${key}" stands still for ${seconds(forMs)} s${others}`, forMs };
+}
+
+function seconds(milliseconds: number): number {
+  return Math.round(milliseconds / 1_000);
+}
