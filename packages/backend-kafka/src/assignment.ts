@@ -3,6 +3,7 @@ import { Slots } from '@melange/core/adapter';
 import { BusyKeys, type StandingKey } from './busy-keys.ts';
 import { DelayedEntries } from './delayed-entries.ts';
 import { Entry } from './entry.ts';
+import { EntryQueue } from './entry-queue.ts';
 import type { KafkaDelivery } from './kafka-delivery.ts';
 import type { IncomingRecord } from './kafka-message-mapper.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
@@ -28,11 +29,7 @@ export class Assignment {
   /** At hand as well, to run one at a time. */
   readonly suspects: Suspects = new Suspects();
   readonly #onReady: () => void;
-  /** In their order from `#head` on. */
-  #arrived: (Entry | undefined)[] = [];
-  #head = 0;
-  /** Given back, ascending. */
-  readonly #returned: Entry[] = [];
+  readonly #queue = new EntryQueue();
   readonly #keys = new BusyKeys();
   readonly #delayed: DelayedEntries;
   readonly #readAgain: ReadAgain | undefined;
@@ -43,7 +40,6 @@ export class Assignment {
   #limit: Limit = { records: 0, bytes: 0 };
   #bytes = 0;
   #working = 0;
-  #sequence = 0;
   /** That of the last call of `detachOld`. */
   #sequenceBefore = 0;
   isLost = false;
@@ -75,7 +71,7 @@ export class Assignment {
 
   /** Those of them that need not wait for their keys: a key that stands still must not stop the others. */
   get ready(): number {
-    return this.#arrived.length - this.#head + this.#returned.length + this.suspects.size;
+    return this.#queue.size + this.suspects.size;
   }
 
   /** Whether as many records are ready, or records of as many bytes are at hand. */
@@ -116,7 +112,7 @@ export class Assignment {
   take(): Entry | undefined {
     for (;;) {
       const suspect = this.suspects.take();
-      const entry = suspect ?? this.#first();
+      const entry = suspect ?? this.#queue.take();
       if (entry === undefined) break;
       if (suspect === undefined) {
         if (entry.key !== undefined && !this.#keys.hold(entry, entry.key, this.#readAgain !== undefined)) {
@@ -138,7 +134,7 @@ export class Assignment {
 
   /** The next entry that has to run alone, when none does; it is taken once it is `suspects.ready`. */
   chooseSuspect(): Entry | undefined {
-    for (const entry of this.suspects.takeInnocent()) this.#insert(entry);
+    for (const entry of this.suspects.takeInnocent()) this.#queue.putBack(entry);
     return this.suspects.choose();
   }
 
@@ -165,14 +161,10 @@ export class Assignment {
    * all of its fetch in memory.
    */
   detachOld(): void {
-    const held = [...this.#returned, ...this.#keys.all(), ...this.busy.all().map(({ entry }) => entry)];
-    for (const entry of held) if (entry.sequence <= this.#sequenceBefore) entry.detach();
-    for (let at = this.#head; at < this.#arrived.length; at += 1) {
-      const entry = this.#arrived[at] as Entry;
-      if (entry.sequence > this.#sequenceBefore) break;
-      entry.detach();
-    }
-    this.#sequenceBefore = this.#sequence;
+    for (const entry of this.#queue.upTo(this.#sequenceBefore)) entry.detach();
+    for (const entry of [...this.#keys.all(), ...this.busy.all().map((delivery) => delivery.entry)])
+      if (entry.sequence <= this.#sequenceBefore) entry.detach();
+    this.#sequenceBefore = this.#queue.sequence;
   }
 
   /** Entries of the partition that are due only after `time`, the first one first. They are forgotten here. */
@@ -243,9 +235,7 @@ export class Assignment {
   drop(): void {
     this.isLost = true;
     this.#delayed.clear();
-    this.#arrived = [];
-    this.#head = 0;
-    this.#returned.length = 0;
+    this.#queue.clear();
     this.#bytes = 0;
     this.#keys.clear();
     this.suspects.clear();
@@ -261,42 +251,18 @@ export class Assignment {
   }
 
   #append(entry: Entry): void {
-    this.#sequence += 1;
-    entry.sequence = this.#sequence;
     this.#bytes += entry.size;
-    this.#arrived.push(entry);
+    this.#queue.append(entry);
   }
 
   /** Among those that were given back. */
   #putInPlace(entry: Entry): void {
     this.#bytes += entry.size;
-    this.#insert(entry);
+    this.#queue.putBack(entry);
   }
 
   #tellRoom(): void {
     if (this.#onRoom !== undefined && !this.holds(this.#limit)) this.#onRoom();
-  }
-
-  #insert(entry: Entry): void {
-    let index = this.#returned.length;
-    while (index > 0 && (this.#returned[index - 1] as Entry).sequence > entry.sequence) index -= 1;
-    this.#returned.splice(index, 0, entry);
-  }
-
-  #first(): Entry | undefined {
-    const [returned] = this.#returned;
-    const arrived = this.#arrived[this.#head];
-    if (returned !== undefined && (arrived === undefined || returned.sequence < arrived.sequence))
-      return this.#returned.shift();
-    if (arrived === undefined) return undefined;
-    // The slot must not keep the record in memory.
-    this.#arrived[this.#head] = undefined;
-    this.#head += 1;
-    if (this.#head * 2 > this.#arrived.length) {
-      this.#arrived = this.#arrived.slice(this.#head);
-      this.#head = 0;
-    }
-    return arrived;
   }
 
   /** Its key waits for it, and nothing else does. */

@@ -80,7 +80,10 @@ export interface KafkaBackendOptions {
   readonly maxTrackedOffsets?: number;
   /** How soon partitions and bindings that others add are noticed, in ms. Default: 15,000. */
   readonly metadataMaxAgeMs?: number;
-  /** Work at hand and none finished for so many ms makes `health()` `degraded`. Default: 60,000. */
+  /**
+   * Work at hand of a queue, of a key that others wait for or of a partition that is full, and none of it finished for so
+   * many ms, makes `health()` `degraded`. Default: 60,000.
+   */
   readonly stalledAfterMs?: number;
   /** Compacted topic that holds which queue is bound to which topic and has which dead-letter queue. Default: `melange.topology`. */
   readonly topologyTopic?: string;

@@ -2,22 +2,22 @@ import {
   type Delivery,
   type Health,
   type Logger,
-  MelangeError,
+  type MelangeError,
   QueueNotFoundError,
-  type RetryOptions,
 } from '@melange/core';
 import type { Assignment } from './assignment.ts';
 import { Backpressure } from './backpressure.ts';
 import type { Copies } from './copies.ts';
 import { EndOfQueue } from './end-of-queue.ts';
 import type { KafkaClient } from './kafka-client/index.ts';
-import { KafkaDelivery, type Settlements } from './kafka-delivery.ts';
+import { KafkaDelivery } from './kafka-delivery.ts';
 import type { KafkaSettings } from './kafka-options.ts';
 import type { KafkaSubscription } from './kafka-subscription.ts';
 import type { KafkaTopology, QueueLayout } from './kafka-topology.ts';
 import { Membership } from './membership.ts';
 import { Progress } from './progress.ts';
 import { ReadAgain } from './read-again.ts';
+import { pauseAfterFailureMs, Settling } from './settling.ts';
 import { standingOf } from './standing.ts';
 
 /** What a queue consumer works with. */
@@ -31,17 +31,14 @@ export interface QueueConsumerContext {
   readonly onClosed: (consumer: QueueConsumer) => void;
 }
 
-const pauseAfterFailureMs = 1_000;
-/** Longest delay that a timer keeps. */
-const maxTimerMs = 2_147_483_647;
 /** After so many deliveries the rest of the process has its turn. */
 const deliveriesPerTurn = 256;
 
 /** The one member that this process is of a queue's group, and the subscriptions that it serves. */
-export class QueueConsumer implements Settlements {
+export class QueueConsumer {
   readonly queue: string;
   readonly #context: QueueConsumerContext;
-  readonly #copies: Copies;
+  readonly #settling: Settling;
   readonly #progress: Progress;
   readonly #membership: Membership;
   readonly #backpressure: Backpressure;
@@ -77,19 +74,23 @@ export class QueueConsumer implements Settlements {
       onGone: (error) => this.#endThoseUntilEmpty(error),
       onLost: (assignment) => this.#backpressure.release(assignment),
     });
-    this.#copies = context.copies(() => this.#membership.layout);
+    const copies = context.copies(() => this.#membership.layout);
+    this.#settling = new Settling(queue, copies, this.#progress, logger, {
+      deadLetterQueue: () => this.#membership.layout.deadLetterQueue,
+      onFinished: () => {
+        this.#hasFinished = true;
+        this.#membership.isDirty();
+      },
+      onRoom: () => this.#schedulePump(),
+    });
     this.#backpressure = new Backpressure(
       queue,
       settings.maxTrackedOffsets,
-      this.#copies,
+      copies,
       () => this.#membership.member,
       () => this.#membership.isDirty(),
     );
     this.#end = new EndOfQueue(queue, client, this.#subscriptions, () => this.#membership.assignment);
-  }
-
-  get deadLetterQueue(): string | undefined {
-    return this.#membership.layout.deadLetterQueue;
   }
 
   /** Whether it takes no more subscriptions. */
@@ -171,85 +172,8 @@ export class QueueConsumer implements Settlements {
     const closed = this.close();
     for (const subscription of subscriptions) subscription.end();
     for (const delivery of assignment?.busy.all() ?? [])
-      if (delivery.lose('shutdown', 'The backend was closed.')) this.#leaveBusy(delivery);
+      if (delivery.lose('shutdown', 'The backend was closed.')) this.#settling.leaveBusy(delivery);
     await closed;
-  }
-
-  // ---- what becomes of deliveries
-
-  finish(delivery: KafkaDelivery): void {
-    delivery.assignment.finish(delivery.entry);
-    this.#hasFinished = true;
-    this.#membership.isDirty();
-    this.#leaveBusy(delivery);
-  }
-
-  putBack(delivery: KafkaDelivery): void {
-    delivery.assignment.putBack(delivery.entry);
-    this.#leaveBusy(delivery);
-  }
-
-  retry(delivery: KafkaDelivery, options: RetryOptions): Promise<void> {
-    const copying = this.#copies.retry(delivery, options).catch((error: unknown) => {
-      if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
-      return error;
-    });
-    return this.#copied(delivery, 'retry', copying, (error) => this.#keep(delivery, options, error));
-  }
-
-  /** A record that fills its topic has no room for what a copy says besides: it waits here, and its key with it. */
-  #keep(delivery: KafkaDelivery, { delayMs = 0, because = 'failed' }: RetryOptions, error: unknown): void {
-    const { entry, attempt, redeliveries, message } = delivery;
-    const facts = { queue: this.queue, messageId: message.id, error };
-    this.#context.logger.warn('A message is too large for a copy in the retry topic; it waits here', facts);
-    entry.again = {
-      attempt: because === 'failed' ? attempt + 1 : attempt,
-      redeliveries: because === 'not-run' ? redeliveries : 0,
-    };
-    this.#putBackLater(delivery, delayMs);
-  }
-
-  #putBackLater(delivery: KafkaDelivery, delayMs: number): void {
-    setTimeout(
-      () => {
-        delivery.assignment.putBack(delivery.entry);
-        this.#schedulePump();
-      },
-      Math.min(delayMs, maxTimerMs),
-    );
-    this.#leaveBusy(delivery);
-  }
-
-  deadLetter: Settlements['deadLetter'] = async (delivery, options) => {
-    await this.#copied(delivery, 'dead-letter', this.#copies.deadLetter(delivery, options));
-    if (options.reason === 'crashed') delivery.entry.tracker.crashes.found();
-  };
-
-  /** The record is finished here only when its copy is confirmed there. */
-  async #copied(
-    delivery: KafkaDelivery,
-    kind: string,
-    copying: Promise<unknown>,
-    onImpossible: (error: unknown) => void = () => undefined,
-  ): Promise<void> {
-    try {
-      const impossible = await copying;
-      if (impossible !== undefined) return onImpossible(impossible);
-    } catch (error) {
-      const facts = { queue: this.queue, messageId: delivery.message.id, error };
-      this.#context.logger.warn(`A ${kind} copy was not confirmed; the message comes again`, facts);
-      this.#progress.failed('copy', error);
-      this.#putBackLater(delivery, pauseAfterFailureMs);
-      throw error;
-    }
-    this.#progress.worked('copy');
-    this.finish(delivery);
-  }
-
-  #leaveBusy(delivery: KafkaDelivery): void {
-    const { assignment } = delivery;
-    assignment.leaveBusy(delivery);
-    this.#schedulePump();
   }
 
   #madeRoom(assignment: Assignment): void {
@@ -286,7 +210,7 @@ export class QueueConsumer implements Settlements {
         return;
       }
       this.#servedNow(subscription);
-      const delivery = new KafkaDelivery(entry, assignment, this, subscription);
+      const delivery = new KafkaDelivery(entry, assignment, this.#settling, subscription);
       assignment.busy.add(delivery);
       subscription.delivering();
       this.#handOver(subscription, delivery);

@@ -2,7 +2,7 @@ import { reconnectDelayMs } from '@melange/backend-kit';
 import type { Logger } from '@melange/core';
 import type { Assignment } from './assignment.ts';
 import type { Entry } from './entry.ts';
-import type { KafkaClient } from './kafka-client/index.ts';
+import { type KafkaClient, typeOf } from './kafka-client/index.ts';
 import type { IncomingRecord } from './kafka-message-mapper.ts';
 import type { Progress } from './progress.ts';
 
@@ -29,10 +29,9 @@ export class ReadAgain {
     const facts = { queue: this.#queue, topic, partition };
     for (let failures = 0; !assignment.isLost; ) {
       try {
-        const records = await this.#client.read(topic, offset, partition);
+        const records = await this.#records(topic, partition, offset);
         if (this.#progress.worked('read again')) this.#logger.info('Records are read again', facts);
-        if (records[0]?.offset === offset) return records;
-        if (assignment.isLost) return [];
+        if (records !== undefined || assignment.isLost) return records ?? [];
         this.#progress.lost(`1 record of ${topic}/${partition} at offset ${offset}`);
         const text = 'Kafka deleted a record that waited for its key: raise the retention';
         this.#logger.error(text, { ...facts, offset });
@@ -45,5 +44,22 @@ export class ReadAgain {
       }
     }
     return [];
+  }
+
+  /** `undefined` where the record is surely deleted: an answer without records, as to a client that is throttled, says nothing. */
+  async #records(
+    topic: string,
+    partition: number,
+    offset: number,
+  ): Promise<readonly IncomingRecord[] | undefined> {
+    try {
+      const records = await this.#client.read(topic, offset, partition);
+      const [first] = records;
+      if (first === undefined) throw new Error(`Kafka answered without the record at offset ${offset}.`);
+      return first.offset === offset ? records : undefined;
+    } catch (error) {
+      if (typeOf(error) === 'OFFSET_OUT_OF_RANGE') return undefined;
+      throw error;
+    }
   }
 }

@@ -77,6 +77,24 @@ describe('the search for the record that ends its process', () => {
     expect([100, 109, 110].map((offset) => next.crashes.redeliveriesOf(offset))).toEqual([3, 3, 0]);
   });
 
+  test('is over for the others when the record is found', () => {
+    const place = partition();
+    for (const owner of ['a', 'b', 'c']) crash(place, owner);
+    const searching = place.take('d');
+    for (let offset = 100; offset < 110; offset += 1) searching.receive(offset);
+    searching.crashes.runAlone(103);
+    place.commit(searching);
+    const next = place.take('e');
+    expect([103, 104].map((offset) => next.crashes.redeliveriesOf(offset))).toEqual([4, 3]);
+    next.crashes.found();
+    expect(next.crashes.isSearching).toBe(false);
+    expect([103, 104].map((offset) => next.crashes.redeliveriesOf(offset))).toEqual([0, 0]);
+    next.markDirty();
+    place.commit(next);
+    expect(place.take('f').crashes.isSearching).toBe(false);
+    expect(place.committed.metadata).toBe('');
+  });
+
   test('does not begin while owners get on', () => {
     const place = partition();
     for (const owner of ['a', 'b', 'c', 'd', 'e']) {
