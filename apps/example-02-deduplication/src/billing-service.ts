@@ -1,29 +1,29 @@
-import {
-  type MessageDispatcher,
-  type MessagingBackend,
-  QueuePublisher,
-  type SerializerRegistry,
-  SimpleMessageDispatcher,
-  SingleDispatchConsumer,
-} from '@melange/core';
-import type { RedisDeduplicationCache } from '@melange/dedup-redis';
+import type { DeduplicationCache, MessagingBackend } from '@melange/core';
+import { defineService } from '@melange/service';
 import { ChargeOrder, OrderCharged } from './messages.ts';
 
-/** What a service is made of. */
-export interface Service {
+/** What both services are given. */
+export interface Setting {
   readonly backend: MessagingBackend;
-  readonly serializers: SerializerRegistry;
   /** Shared by all processes of the services. */
-  readonly cache: RedisDeduplicationCache;
+  readonly cache: DeduplicationCache;
+  /** Name of the queue of each service. */
+  readonly queues: { readonly billing: string; readonly shop: string };
 }
 
 /** Charges each order once, however often it is asked to, and tells the shop. */
-export function billingDispatcher({ backend, serializers, cache }: Service, shop: string): MessageDispatcher {
-  const publisher = new QueuePublisher({ backend, serializers });
-  const billing = new SingleDispatchConsumer('billing').on(ChargeOrder, async ({ orderId, cents }) => {
+export function billingService({ backend, cache, queues }: Setting) {
+  return defineService({
+    name: 'billing',
+    backend,
+    cache,
+    messages: [ChargeOrder, OrderCharged],
+    queues: { [queues.billing]: { deadLetterQueue: `${queues.billing}-dead` } },
+    sends: { [queues.shop]: [OrderCharged] },
+    closesResources: false, // the shop uses them too, in this process
+  }).on(queues.billing, ChargeOrder, async ({ orderId, cents }, { send }) => {
     console.log(`billing: ${orderId} is charged ${cents} cents`);
     // An id made from the change: a second reply for one order would be a duplicate for the shop.
-    await publisher.publish(shop, new OrderCharged(orderId), { id: `charged-${orderId}` });
+    await send(queues.shop, new OrderCharged({ orderId }), { id: `charged-${orderId}` });
   });
-  return new SimpleMessageDispatcher(billing, { backend, serializers, cache });
 }

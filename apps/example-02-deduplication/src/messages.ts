@@ -1,17 +1,11 @@
+import { defineMessage } from '@melange/service';
+import { z } from 'zod';
+
 /** Asks the billing service to charge an order. */
-export class ChargeOrder {
-  readonly orderId: string;
-  readonly cents: number;
-  constructor(orderId: string, cents: number) {
-    this.orderId = orderId;
-    this.cents = cents;
-  }
-}
+export class ChargeOrder extends defineMessage(
+  'ChargeOrder',
+  z.object({ orderId: z.string(), cents: z.int().positive() }),
+) {}
 
 /** Tells the shop that an order is charged. */
-export class OrderCharged {
-  readonly orderId: string;
-  constructor(orderId: string) {
-    this.orderId = orderId;
-  }
-}
+export class OrderCharged extends defineMessage('OrderCharged', z.object({ orderId: z.string() })) {}

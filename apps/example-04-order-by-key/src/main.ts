@@ -1,74 +1,55 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { KafkaBackend } from '@melange/backend-kafka';
-import {
-  DeadLetterHeader,
-  fixedDelays,
-  QueuePublisher,
-  Reject,
-  SerializerRegistry,
-  SimpleMessageDispatcher,
-  SingleDispatchConsumer,
-  silentLogger,
-} from '@melange/core';
-import { JsonSerializer } from '@melange/serializer-json';
+import { DeadLetterHeader, fixedDelays, Reject, silentLogger } from '@melange/core';
+import { defineMessage, defineService } from '@melange/service';
+import { z } from 'zod';
 
-class Transfer {
-  readonly account: string;
-  readonly cents: number;
-  constructor(account: string, cents: number) {
-    this.account = account;
-    this.cents = cents;
-  }
-}
+class Transfer extends defineMessage('Transfer', z.object({ account: z.string(), cents: z.int() })) {}
 
 const { KAFKA_URL = 'kafka://127.0.0.1:9092' } = process.env;
 // Failures are what this example is about: without `silentLogger` they would be on standard error, too.
 const logger = silentLogger;
 const backend = new KafkaBackend({ brokers: [KAFKA_URL], partitions: 3, logger });
-const json = new JsonSerializer([Transfer]);
-const serializers = new SerializerRegistry({ serializers: { json }, default: 'json' });
-
 // A queue is a topic and the consumer group of the same name. Names of this run's own, so that it can be repeated.
 const run = randomUUID();
 const [queue, deadLetterQueue] = [`transfers-${run}`, `transfers-dead-${run}`];
-await backend.declareQueue(queue, { deadLetterQueue });
-
-const publisher = new QueuePublisher({ backend, serializers });
-const transfers = [
-  new Transfer('alice', 100),
-  new Transfer('bob', 10),
-  new Transfer('alice', -50), // nobody can process it
-  new Transfer('bob', 20),
-  new Transfer('alice', 200),
-];
-await publisher.publishBatch(
-  queue,
-  transfers.map((value) => ({ value, key: value.account })),
-);
 
 // Bob's first transfer fails once. With `ordering: 'key'` his second one waits for it; Alice's do not.
 const lines: Record<string, string[]> = { alice: [], bob: [] };
 let failuresLeft = 1;
-const ledger = new SingleDispatchConsumer('ledger').on(Transfer, ({ account, cents }, { attempt }) => {
+const ledger = defineService({
+  name: 'ledger',
+  backend,
+  messages: [Transfer],
+  queues: { [queue]: { deadLetterQueue, ordering: 'key', retry: fixedDelays([50, 100]) } },
+  sends: { [queue]: [Transfer] },
+  logger,
+  closesResources: false, // the dead letters are read at the end
+}).on(queue, Transfer, ({ account, cents }, { attempt }) => {
   if (cents < 0) throw new Reject('a transfer below zero');
   if (account === 'bob' && failuresLeft-- > 0) throw new Error('the database is busy');
   lines[account]?.push(`${cents} (attempt ${attempt})`);
 });
-const stop = new AbortController();
-const dispatcher = new SimpleMessageDispatcher(ledger, {
-  backend,
-  serializers,
-  logger,
-  ordering: 'key',
-  retry: fixedDelays([50, 100]),
-});
-await dispatcher.consumeLoop(queue, {
-  signal: stop.signal,
-  afterConsume: () => {
-    const { acknowledged, deadLettered } = dispatcher.counters;
-    if (acknowledged + deadLettered === transfers.length) stop.abort();
-  },
-});
+await ledger.start();
+
+const transfers = [
+  new Transfer({ account: 'alice', cents: 100 }),
+  new Transfer({ account: 'bob', cents: 10 }),
+  new Transfer({ account: 'alice', cents: -50 }), // nobody can process it
+  new Transfer({ account: 'bob', cents: 20 }),
+  new Transfer({ account: 'alice', cents: 200 }),
+];
+await ledger.sendBatch(
+  queue,
+  transfers.map((value) => ({ value, key: value.account })),
+);
+const isSettled = () => {
+  const { acknowledged = 0, deadLettered = 0 } = ledger.counters()[queue] ?? {};
+  return acknowledged + deadLettered === transfers.length;
+};
+while (!isSettled()) await setTimeout(20);
+await ledger.stop();
 for (const [account, done] of Object.entries(lines)) console.log(`${account}: ${done.join(', ')}`);
 
 // The dead-letter topic has the rejected one as it came, and why.

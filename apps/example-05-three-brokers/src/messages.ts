@@ -1,11 +1,9 @@
-/** What travels through the fleet; each step is a message of its own. */
-abstract class OrderMessage {
-  readonly orderId: string;
-  constructor(orderId: string) {
-    this.orderId = orderId;
-  }
-}
+import { defineMessage } from '@melange/service';
+import { z } from 'zod';
 
-export class PlaceOrder extends OrderMessage {}
-export class PayOrder extends OrderMessage {}
-export class ShipOrder extends OrderMessage {}
+const schema = z.object({ orderId: z.string() });
+
+/** What travels through the fleet; each step is a message of its own. */
+export class PlaceOrder extends defineMessage('PlaceOrder', schema) {}
+export class PayOrder extends defineMessage('PayOrder', schema) {}
+export class ShipOrder extends defineMessage('ShipOrder', schema) {}

@@ -1,22 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { SqsBackend } from '@melange/backend-sqs';
-import {
-  type MessagingBackend,
-  QueuePublisher,
-  SerializerRegistry,
-  SimpleMessageDispatcher,
-  SingleDispatchConsumer,
-} from '@melange/core';
+import type { MessagingBackend } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
-import { JsonSerializer } from '@melange/serializer-json';
+import { defineMessage, defineService } from '@melange/service';
+import { z } from 'zod';
 
-class OrderPlaced {
-  readonly orderId: string;
-  constructor(orderId: string) {
-    this.orderId = orderId;
-  }
-}
+class OrderPlaced extends defineMessage('OrderPlaced', z.object({ orderId: z.string() })) {}
 
 const { RABBITMQ_URL = 'amqp://127.0.0.1:5672', SQS_URL = 'http://127.0.0.1:4566' } = process.env;
 const credentials = { accessKeyId: 'any', secretAccessKey: 'any' };
@@ -24,69 +15,62 @@ const queue = `orders-${randomUUID()}`;
 const rabbitMq = new RabbitMqBackend({ url: RABBITMQ_URL });
 const sqs = new SqsBackend({ client: { endpoint: SQS_URL, region: 'us-east-1', credentials } });
 
-const json = new JsonSerializer([OrderPlaced]);
-const serializers = new SerializerRegistry({ serializers: { json }, default: 'json' });
-// One consumer and one cache for both brokers: what came through one is known to be done on the other. With several
+// One name and one cache on both brokers: what came through one is known to be done on the other. With several
 // processes this is `RedisDeduplicationCache`.
 const cache = new MemoryDeduplicationCache();
 const processed: string[] = [];
-const orders = new SingleDispatchConsumer('orders').on(OrderPlaced, ({ orderId }) => {
-  processed.push(orderId);
-});
-const consume = (backend: MessagingBackend) => {
-  const dispatcher = new SimpleMessageDispatcher(orders, { backend, serializers, cache });
-  return { dispatcher, running: dispatcher.consumeLoop(queue) };
-};
-const publish = async (backend: MessagingBackend, from: number, to: number) => {
-  const publisher = new QueuePublisher({ backend, serializers });
-  for (let order = from; order <= to; order += 1) {
-    await publisher.publish(queue, new OrderPlaced(`order-${order}`), { id: `order-${order}-placed` });
-  }
+const ordersOn = (backend: MessagingBackend) => {
+  const service = defineService({
+    name: 'orders',
+    backend,
+    cache,
+    messages: [OrderPlaced],
+    queues: { [queue]: {} },
+    sends: { [queue]: [OrderPlaced] },
+    closesResources: false, // the cache is the other one's, too
+  }).on(queue, OrderPlaced, ({ orderId }) => void processed.push(orderId));
+  const place = async (from: number, to: number): Promise<void> => {
+    for (let order = from; order <= to; order += 1) {
+      await service.send(queue, new OrderPlaced({ orderId: `order-${order}` }), {
+        id: `order-${order}-placed`,
+      });
+    }
+  };
+  const acknowledged = () => service.counters()[queue]?.acknowledged ?? 0;
+  return { service, place, acknowledged };
 };
 
-await rabbitMq.declareQueue(queue);
-const onRabbitMq = consume(rabbitMq);
-await publish(rabbitMq, 1, 20);
+const onRabbitMq = ordersOn(rabbitMq);
+await onRabbitMq.service.start();
+await onRabbitMq.place(1, 20);
 console.log('1. Everything is on RabbitMQ.');
 
-await sqs.declareQueue(queue);
-const onSqs = consume(sqs);
+const onSqs = ordersOn(sqs);
+await onSqs.service.start();
 console.log('2. The service reads both brokers. Nothing is published to SQS yet.');
 
 // Publishers are deployed one by one; one of them crashed in between and publishes its last ten again, to SQS.
-await Promise.all([publish(rabbitMq, 21, 40), publish(sqs, 41, 60)]);
-await publish(sqs, 31, 40);
+await Promise.all([onRabbitMq.place(21, 40), onSqs.place(41, 60)]);
+await onSqs.place(31, 40);
 console.log('3. Publishers move: some to RabbitMQ still, some to SQS already, ten orders to both.');
 
-// Nobody publishes there any more. Empty means: nothing waits, and nothing is being worked on.
-await until(async () => {
-  const { depth } = await rabbitMq.describeQueue(queue);
-  const { loops } = await onRabbitMq.dispatcher.health();
-  return (
-    depth === 0 &&
-    loops.every(({ inFlight }) => inFlight === 0) &&
-    onRabbitMq.dispatcher.counters.acknowledged >= 40
-  );
-});
-await onRabbitMq.dispatcher.close();
-await onRabbitMq.running;
+// Nobody publishes there any more. Nothing waits, and what is being worked on is finished by `stop`.
+while (onRabbitMq.acknowledged() < 40 || (await rabbitMq.describeQueue(queue)).depth > 0)
+  await setTimeout(20);
+await onRabbitMq.service.stop();
+const { depth: left } = await rabbitMq.describeQueue(queue);
+if (left > 0) throw new Error(`${left} orders are left on RabbitMQ: start its reader again`);
 await rabbitMq.deleteQueue(queue);
 await rabbitMq.close();
 console.log('4. RabbitMQ is drained and gone.');
 
-await publish(sqs, 61, 80);
-await until(async () => onSqs.dispatcher.counters.acknowledged >= 50);
+await onSqs.place(61, 80);
+while (onSqs.acknowledged() < 50) await setTimeout(20);
 console.log('5. Everything is on SQS.');
 console.log(
   `80 orders were placed, ${processed.length} processed, ${new Set(processed).size} different ones.`,
 );
 
-await onSqs.dispatcher.close();
-await onSqs.running;
+await onSqs.service.stop();
 await sqs.deleteQueue(queue);
 await sqs.close();
-
-/** Looks again until it holds. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
