@@ -2,6 +2,9 @@ import { transform } from 'esbuild';
 import { defineConfig, type Plugin, type ViteUserConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
+/** Where decorators are those of `experimentalDecorators`, as in every project of NestJS. */
+const legacyDecorators = '/packages/nestjs/test/';
+
 /** Vitest's own transform keeps TC39 decorators as they are; Node does not run them yet. */
 const lowerDecorators: Plugin = {
   name: 'lower-decorators',
@@ -13,6 +16,9 @@ const lowerDecorators: Plugin = {
       target: 'es2022',
       sourcemap: true,
       sourcefile: id,
+      ...(id.includes(legacyDecorators) && {
+        tsconfigRaw: { compilerOptions: { experimentalDecorators: true } },
+      }),
     });
     return { code: lowered.code, map: lowered.map };
   },

@@ -1,0 +1,133 @@
+import type { DeduplicationCache, Logger } from '@melange/core';
+import type { ServiceBackends } from '@melange/service';
+import type {
+  BeforeApplicationShutdown,
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  OnModuleDestroy,
+  OnModuleInit,
+} from '@nestjs/common';
+import type { MelangeService } from './melange-service.ts';
+import { nestLogger } from './nest-logger.ts';
+import type { MelangeOptions } from './options.ts';
+
+/** Closes what the service runs on, when nothing of the application publishes any more. */
+export class MelangeResources implements OnApplicationShutdown {
+  readonly #options: MelangeOptions;
+  readonly #backend: ServiceBackends;
+  readonly #cache: DeduplicationCache | undefined;
+
+  constructor(options: MelangeOptions, backend: ServiceBackends, cache: DeduplicationCache | undefined) {
+    this.#options = options;
+    this.#backend = backend;
+    this.#cache = cache;
+  }
+
+  /** Requests have ended by then: Nest closes its servers before. */
+  async onApplicationShutdown(): Promise<void> {
+    if (this.#options.closesResources !== false) await this.close();
+  }
+
+  async close(): Promise<void> {
+    const { logger } = this;
+    const backends = isBackend(this.#backend) ? [this.#backend] : Object.values(this.#backend);
+    const close = async (resource: { close(): unknown } | undefined): Promise<void> => {
+      try {
+        await resource?.close();
+      } catch (error) {
+        logger.error('could not close a backend or the cache', { error });
+      }
+    };
+    await Promise.all(backends.map(close));
+    await close(this.#cache);
+  }
+
+  get logger(): Logger {
+    return this.#options.logger ?? nestLogger();
+  }
+}
+
+/** Starts the service when the application has started, and stops it before anything that handlers use is taken away. */
+export class MelangeLifecycle
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown
+{
+  readonly #melange: MelangeService;
+  readonly #options: MelangeOptions;
+  readonly #resources: MelangeResources;
+  #isStarted = false;
+  #isStopping = false;
+
+  constructor(melange: MelangeService, options: MelangeOptions, resources: MelangeResources) {
+    this.#melange = melange;
+    this.#options = options;
+    this.#resources = resources;
+  }
+
+  /** What does not fit together is told before anything is connected. */
+  onModuleInit(): void {
+    void this.#melange.service;
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    const { logger } = this.#resources;
+    const { failFast = false, awaitsStart = true } = this.#options;
+    if (this.#isStopping) return;
+    this.#isStarted = true;
+    const starting = this.#start(failFast);
+    this.#melange.service.ended.catch((error: unknown) => {
+      logger.error('does not consume any more', { error });
+    });
+    if (awaitsStart) await starting;
+    else starting.catch((error: unknown) => logger.error('could not start', { error }));
+  }
+
+  /** Before the modules that this one's module imports, and those below: so that handlers still find them. */
+  async onModuleDestroy(): Promise<void> {
+    await this.#stop();
+  }
+
+  /** At the latest. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.#stop();
+  }
+
+  async #start(failFast: boolean): Promise<void> {
+    const told = toldToStop();
+    try {
+      await this.#melange.service.start({ failFast, signal: told.signal });
+    } catch (error) {
+      // Told to stop while it waits for a broker: no failure.
+      if (this.#isStopping || told.signal.aborted) return;
+      if (this.#options.closesResources !== false) await this.#resources.close();
+      throw error;
+    } finally {
+      told.forget();
+    }
+  }
+
+  async #stop(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#isStarted) await this.#melange.service.stop();
+  }
+}
+
+/**
+ * Nest begins to shut down only when the application has started: a start that waits for a broker would outlast SIGTERM. Where
+ * nobody listens, as without `enableShutdownHooks`, the signal ends the process as ever.
+ */
+function toldToStop(): { readonly signal: AbortSignal; forget(): void } {
+  const controller = new AbortController();
+  const stop = (signal: NodeJS.Signals): void => controller.abort(new Error(signal));
+  const signals = (['SIGTERM', 'SIGINT'] as const).filter((signal) => process.listenerCount(signal) > 0);
+  for (const signal of signals) process.on(signal, stop);
+  return {
+    signal: controller.signal,
+    forget() {
+      for (const signal of signals) process.off(signal, stop);
+    },
+  };
+}
+
+function isBackend(backend: ServiceBackends): backend is Extract<ServiceBackends, { close(): unknown }> {
+  return typeof (backend as { readonly publishToQueue?: unknown }).publishToQueue === 'function';
+}

@@ -1,0 +1,356 @@
+import { Reject } from '@melange/core';
+import { acknowledged, isMelangeContext, MessageHandler } from '@melange/nestjs';
+import type { HandlerContext } from '@melange/service';
+import {
+  type ArgumentMetadata,
+  type ArgumentsHost,
+  BadRequestException,
+  type CallHandler,
+  type CanActivate,
+  Catch,
+  type ExceptionFilter,
+  type ExecutionContext,
+  Inject,
+  Injectable,
+  type NestInterceptor,
+  type PipeTransform,
+  SetMetadata,
+  UseFilters,
+  UseGuards,
+  UseInterceptors,
+  UsePipes,
+  ValidationPipe,
+} from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE, Reflector } from '@nestjs/core';
+import { IsString } from 'class-validator';
+import { catchError, map, type Observable, of, tap, throwError } from 'rxjs';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { tested } from './support/application.ts';
+import { OrderPlaced } from './support/messages.ts';
+
+const queue = 'orders';
+const order = new OrderPlaced({ id: '1' });
+let seen: unknown[];
+beforeEach(() => {
+  seen = [];
+});
+
+const outcomes = async (metadata: Parameters<typeof tested>[0]) => {
+  await using t = await tested(metadata);
+  await t.deliver(queue, order);
+  const { acknowledged: done, retried, deadLettered } = t.counters().orders ?? {};
+  return { done, retried, deadLettered, errors: t.errors().map(({ error }) => (error as Error).message) };
+};
+const done = { done: 1, retried: 0, deadLettered: 0, errors: [] };
+const retried = (message: string) => ({ done: 0, retried: 1, deadLettered: 0, errors: [message] });
+const rejected = (message: string) => ({ done: 0, retried: 0, deadLettered: 1, errors: [message] });
+
+class Failing {
+  @MessageHandler(OrderPlaced, { queue })
+  handle(): void {
+    throw new Error('no ledger');
+  }
+}
+
+class Recording {
+  @MessageHandler(OrderPlaced, { queue })
+  handle(message: OrderPlaced, { attempt }: HandlerContext): void {
+    seen.push('handled', message.id, attempt);
+  }
+}
+
+describe('a guard', () => {
+  @Injectable()
+  class Roles {
+    readonly allowed: string = 'billing';
+  }
+  @Injectable()
+  class RoleGuard implements CanActivate {
+    readonly reflector: Reflector;
+    readonly roles: Roles;
+
+    constructor(@Inject(Reflector) reflector: Reflector, @Inject(Roles) roles: Roles) {
+      this.reflector = reflector;
+      this.roles = roles;
+    }
+
+    canActivate(context: ExecutionContext): boolean {
+      const role = this.reflector.get<string>('role', context.getHandler());
+      const [message] = context.getArgs<[OrderPlaced]>();
+      const { queue: from } = context.switchToRpc().getContext<HandlerContext>();
+      seen.push(
+        isMelangeContext(context),
+        context.getClass().name,
+        context.getHandler().name,
+        message.id,
+        from,
+      );
+      return role === this.roles.allowed;
+    }
+  }
+
+  it('that lets a message through sees class, method, metadata, message and context, with what was injected', async () => {
+    @UseGuards(RoleGuard)
+    class Guarded {
+      @SetMetadata('role', 'billing')
+      @MessageHandler(OrderPlaced, { queue })
+      handle(message: OrderPlaced, { attempt }: HandlerContext): void {
+        seen.push('handled', message.id, attempt);
+      }
+    }
+    expect(await outcomes({ providers: [Guarded, Roles] })).toEqual(done);
+    expect(seen).toEqual([true, 'Guarded', 'handle', '1', queue, 'handled', '1', 1]);
+  });
+
+  it('that refuses is a failure of the message: it is retried, and not handled', async () => {
+    class Guarded {
+      @UseGuards(RoleGuard)
+      @SetMetadata('role', 'mailing')
+      @MessageHandler(OrderPlaced, { queue })
+      handle(): void {
+        seen.push('handled');
+      }
+    }
+    expect(await outcomes({ providers: [Guarded, Roles] })).toEqual(retried('Forbidden resource'));
+    expect(seen).not.toContain('handled');
+  });
+
+  it('that throws Reject has the message dead-lettered at once', async () => {
+    class Rejecting implements CanActivate {
+      canActivate(): boolean {
+        throw new Reject('not for us');
+      }
+    }
+    expect(await outcomes({ providers: [Recording, { provide: APP_GUARD, useClass: Rejecting }] })).toEqual(
+      rejected('not for us'),
+    );
+  });
+});
+
+describe('an interceptor', () => {
+  class Around implements NestInterceptor {
+    intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+      seen.push('before');
+      return next.handle().pipe(tap(() => seen.push('after')));
+    }
+  }
+
+  it.each([
+    ['of the method', (target: typeof Recording) => [target], true],
+    [
+      'of the whole application',
+      (target: typeof Recording) => [target, { provide: APP_INTERCEPTOR, useClass: Around }],
+      false,
+    ],
+  ])('runs around the handler: %s', async (_, providers, isOwn) => {
+    class Own extends Recording {}
+    if (isOwn) UseInterceptors(Around)(Own);
+    expect(await outcomes({ providers: providers(Own) })).toEqual(done);
+    expect(seen).toEqual(['before', 'handled', '1', 1, 'after']);
+  });
+
+  it('that throws fails the message, and one that catches an error has it acknowledged', async () => {
+    class Throwing implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+        return next.handle().pipe(
+          map(() => {
+            throw new Error('too late');
+          }),
+        );
+      }
+    }
+    class Catching implements NestInterceptor {
+      intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+        return next.handle().pipe(catchError(() => of(undefined)));
+      }
+    }
+    @UseInterceptors(Throwing)
+    class Thrown extends Recording {}
+    @UseInterceptors(Catching)
+    class Caught extends Failing {}
+    expect(await outcomes({ providers: [Thrown] })).toEqual(retried('too late'));
+    expect(await outcomes({ providers: [Caught] })).toEqual(done);
+  });
+});
+
+describe('a pipe', () => {
+  class Describing implements PipeTransform {
+    transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
+      seen.push(type, metatype, value instanceof OrderPlaced);
+      return new OrderPlaced({ id: `${(value as OrderPlaced).id}, piped` });
+    }
+  }
+
+  it('is given the message, and not the context, and its answer is handled', async () => {
+    @UsePipes(Describing)
+    class Piped extends Recording {}
+    expect(await outcomes({ providers: [Piped] })).toEqual(done);
+    expect(seen).toEqual(['custom', OrderPlaced, true, 'handled', '1, piped', 1]);
+  });
+
+  it('that throws fails the message', async () => {
+    class Refusing implements PipeTransform {
+      transform(): never {
+        throw new BadRequestException('no');
+      }
+    }
+    expect(await outcomes({ providers: [Recording, { provide: APP_PIPE, useClass: Refusing }] })).toEqual(
+      retried('no'),
+    );
+  });
+
+  describe('ValidationPipe, with whitelist,', () => {
+    const pipe = { provide: APP_PIPE, useValue: new ValidationPipe({ whitelist: true }) };
+    class Plain {
+      @IsString()
+      readonly id!: string;
+    }
+    class PlainHandler {
+      @MessageHandler(Plain, { queue })
+      handle({ id }: Plain): void {
+        seen.push('handled', id);
+      }
+    }
+
+    it('leaves a message that its schema has validated as it is', async () => {
+      expect(await outcomes({ providers: [Recording, pipe] })).toEqual(done);
+      expect(seen).toEqual(['handled', '1', 1]);
+    });
+
+    it('validates a message of a plain class, also where the compiler emits no metadata', async () => {
+      await using t = await tested({ providers: [PlainHandler, pipe] });
+      await t.deliver(queue, Object.assign(new Plain(), { id: 'good' }));
+      await t.deliver(queue, Object.assign(new Plain(), { id: 7 }));
+      expect(seen).toEqual(['handled', 'good']);
+      expect(t.errors()).toMatchObject([{ error: { response: { message: ['id must be a string'] } } }]);
+    });
+  });
+});
+
+describe('a filter', () => {
+  const filter = (answer: (error: Error, host: ArgumentsHost) => unknown) => {
+    @Catch()
+    class Filter implements ExceptionFilter {
+      catch(error: Error, host: ArgumentsHost): unknown {
+        seen.push(error.message, host.getType());
+        return answer(error, host);
+      }
+    }
+    return Filter;
+  };
+  const filtered = (
+    answer: (error: Error, host: ArgumentsHost) => unknown,
+    type: typeof Failing = Failing,
+  ) => {
+    class Filtered extends type {}
+    UseFilters(filter(answer))(Filtered);
+    return outcomes({ providers: [Filtered] });
+  };
+
+  it.each([
+    ['nothing', () => undefined],
+    ['a promise', async () => 'sent a response'],
+    ['a value', () => ({ statusCode: 500 })],
+  ])('that answers %s has looked at the error: the message is retried', async (_, answer) => {
+    expect(await filtered(answer)).toEqual(retried('no ledger'));
+    expect(seen).toEqual(['no ledger', 'melange']);
+  });
+
+  it.each([
+    ['', () => acknowledged],
+    ['in a promise', async () => acknowledged],
+    ['in an observable', () => of(acknowledged)],
+  ])('that answers `acknowledged` %s has the message acknowledged', async (_, answer) => {
+    expect(await filtered(answer)).toEqual(done);
+  });
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new Reject('never');
+      },
+    ],
+    [
+      'answers as an observable, as filters of @nestjs/microservices do,',
+      () => throwError(() => new Reject('never')),
+    ],
+  ])('that %s another error has that one counted', async (_, answer) => {
+    expect(await filtered(answer)).toEqual(rejected('never'));
+  });
+
+  it('sees message and context', async () => {
+    expect(
+      await filtered((_error, host) => {
+        const rpc = host.switchToRpc();
+        seen.push(rpc.getData<OrderPlaced>().id, rpc.getContext<HandlerContext>().queue);
+      }),
+    ).toEqual(retried('no ledger'));
+    expect(seen).toEqual(['no ledger', 'melange', '1', queue]);
+  });
+
+  it('of the whole application is asked, of the method first, and of the class that it catches only', async () => {
+    class Special extends Error {}
+    @Catch(Special)
+    class Specially implements ExceptionFilter {
+      catch(): unknown {
+        return acknowledged;
+      }
+    }
+    class Both {
+      @UseFilters(Specially)
+      @MessageHandler(OrderPlaced, { queue })
+      handle({ id }: OrderPlaced): void {
+        throw id === '1' ? new Special('special') : new Error('another');
+      }
+    }
+    const general = {
+      provide: APP_FILTER,
+      useClass: filter(() => new Promise((resolve) => resolve(undefined))),
+    };
+    await using t = await tested({ providers: [Both, general] });
+    await t.deliver(queue, order);
+    await t.deliver(queue, new OrderPlaced({ id: '2' }));
+    expect(t.counters()).toMatchObject({ orders: { acknowledged: 1, retried: 1 } });
+    expect(seen).toEqual(['another', 'melange']);
+  });
+
+  it('sees what guards throw, and neither Reject nor RetryLater', async () => {
+    class Refusing implements CanActivate {
+      canActivate(): boolean {
+        return false;
+      }
+    }
+    @UseGuards(Refusing)
+    class Guarded extends Failing {}
+    class Rejecting {
+      @MessageHandler(OrderPlaced, { queue })
+      handle(): void {
+        throw new Reject('never');
+      }
+    }
+    expect(await filtered(() => undefined, Guarded)).toEqual(retried('Forbidden resource'));
+    expect(await filtered(() => acknowledged, Rejecting)).toEqual(rejected('never'));
+    expect(seen).toEqual(['Forbidden resource', 'melange']);
+  });
+});
+
+it('a message of a class without a schema is told to pipes as the body', async () => {
+  class Bare {
+    readonly id: string = '1';
+  }
+  class Handling {
+    @MessageHandler(Bare, { queue })
+    handle(): void {}
+  }
+  class Describing implements PipeTransform {
+    transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
+      seen.push(type, metatype);
+      return value;
+    }
+  }
+  UsePipes(Describing)(Handling);
+  await using t = await tested({ providers: [Handling] });
+  await t.deliver(queue, new Bare());
+  expect(seen).toEqual(['body', Bare]);
+});
