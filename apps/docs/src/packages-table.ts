@@ -17,6 +17,7 @@ export interface Package {
 const first = [
   'core',
   'service',
+  'nestjs',
   'backend-memory',
   'backend-rabbitmq',
   'backend-sqs',

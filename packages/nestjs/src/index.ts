@@ -1,9 +1,10 @@
 export { acknowledged, isMelangeContext, melangeContextType } from './handler-call.ts';
 export { MelangeModule } from './melange-module.ts';
 export { MelangePublisher } from './melange-publisher.ts';
-export { MelangeService, type MelangeServiceParts } from './melange-service.ts';
+export { MelangeService } from './melange-service.ts';
 export { type HandlerDecorator, MessageHandler, type MessageHandlerOptions } from './message-handler.ts';
 export type {
+  MelangeApplicationOptions,
   MelangeAsyncOptions,
   MelangeFeature,
   MelangeOptions,

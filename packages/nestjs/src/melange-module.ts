@@ -13,6 +13,7 @@ import type {
   MelangeOptions,
   MelangeOptionsFactory,
 } from './options.ts';
+import { serviceOf } from './service-of.ts';
 import { MELANGE_BACKEND, MELANGE_CACHE, melangeOptions } from './tokens.ts';
 
 /** A service of messages inside of the application: handlers by `@MessageHandler`, publishing by `MelangePublisher`. */
@@ -83,7 +84,7 @@ const coreProviders: Provider[] = [
   {
     provide: MelangeService,
     useFactory: (...[options, backend, cache, discovery, contexts, modules]: ServiceDependencies) =>
-      new MelangeService({ options, backend, cache, discovery, contexts, modules }),
+      new MelangeService(() => serviceOf({ options, backend, cache, discovery, contexts, modules })),
     inject: [
       melangeOptions,
       MELANGE_BACKEND,

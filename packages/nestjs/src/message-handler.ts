@@ -42,12 +42,14 @@ const handlersKey = Symbol.for('melange:nestjs:handlers');
  */
 export function MessageHandler<Type extends MessageClass>(
   type: Type,
-  options: MessageHandlerOptions & { readonly batch: BatchOptions },
-): HandlerDecorator<readonly InstanceOf<Type>[], MaybePromise<BatchAnswer>>;
-export function MessageHandler<Type extends MessageClass>(
-  type: Type,
   options: MessageHandlerOptions & { readonly batch?: never },
 ): HandlerDecorator<InstanceOf<Type>, unknown>;
+/** As without `batch`, with many messages in one call, and one result for each or none for all, as `onBatch` of `@melange/service`. */
+export function MessageHandler<Type extends MessageClass>(
+  type: Type,
+  options: MessageHandlerOptions & { readonly batch: BatchOptions },
+): HandlerDecorator<readonly InstanceOf<Type>[], MaybePromise<BatchAnswer>>;
+/** Both of them. */
 export function MessageHandler(
   type: MessageClass,
   options: MessageHandlerOptions,

@@ -1,4 +1,4 @@
-import type { MessageClass } from '@melange/core';
+import type { Logger, MessageClass } from '@melange/core';
 import type {
   QueueDeclaration,
   SendDeclaration,
@@ -19,8 +19,8 @@ export interface MelangeFeature {
   readonly sends?: Readonly<Record<string, SendDeclaration>>;
 }
 
-/** The service: as `defineService` takes it, and how the application starts with it. */
-export interface MelangeOptions extends Omit<ServiceDeclaration, 'messages'> {
+/** How the application starts and ends with the service, and what it says otherwise than `defineService`. */
+export interface MelangeApplicationOptions {
   /** Classes of messages, besides those that have a handler or are published. Default: none. */
   readonly messages?: readonly MessageClass[];
   /** Fail when a broker is away at the start, instead of waiting for it. Default: false. */
@@ -31,10 +31,15 @@ export interface MelangeOptions extends Omit<ServiceDeclaration, 'messages'> {
    */
   readonly awaitsStart?: boolean;
   /** Told what happens. Default: Nest's `Logger`, under the name `Melange`. */
-  readonly logger?: ServiceDeclaration['logger'] & object;
+  readonly logger?: Logger;
   /** Whether backends and cache are closed at the end of the application's shutdown. Default: true. */
   readonly closesResources?: boolean;
 }
+
+/** The service: as `defineService` takes it, and as an application of Nest has it. */
+export interface MelangeOptions
+  extends Omit<ServiceDeclaration, keyof MelangeApplicationOptions>,
+    MelangeApplicationOptions {}
 
 /** Makes the options, as an injectable class. */
 export interface MelangeOptionsFactory {
