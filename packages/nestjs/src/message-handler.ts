@@ -1,5 +1,6 @@
 import 'reflect-metadata';
-import { type MaybePromise, MelangeError, type MessageClass, schemaOf } from '@melange/core';
+import { type MaybePromise, MelangeError, type MessageClass } from '@melange/core';
+import { schemaOf } from '@melange/core/adapter';
 import type { BatchAnswer, BatchOptions, InstanceOf } from '@melange/service';
 import { messageParameter, parametersKey, validatedMessageParameter } from './parameters.ts';
 
