@@ -10,6 +10,13 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-redis-streams/src/redis-streams-subscription.ts':
     'the states of one subscription, which share all fields',
+  'packages/backend-sqs/src/sqs-receiver.ts': 'the states of one subscription, which share all fields',
+  'packages/backend-sqs/src/sqs-topology.ts':
+    'declaring, describing and deleting a queue read and write the same attributes',
+  'packages/backend-sqs/test/failures.test.ts': 'one case for each way in which a publish can fail',
+  'packages/backend-sqs/test/fifo.test.ts': 'one case for each way in which a group waits or goes back',
+  'packages/backend-sqs/test/sqs-message-mapper.test.ts': 'one case for each form on the wire',
+  'packages/backend-sqs/test/topology.test.ts': 'one case for each thing that a declaration may meet',
   'packages/core/src/dispatch/loop.ts': 'the states of one loop, which share all fields',
   'packages/conformance/test/support/mutant-backends.ts': 'one entry for each defect',
   'packages/core/test/parking.test.ts': 'one case for each way in which a key stands still',

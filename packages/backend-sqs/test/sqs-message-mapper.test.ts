@@ -112,6 +112,37 @@ describe('attributes', () => {
     expect(Object.entries(again.headers)).toEqual([[name, 'value']]);
   });
 
+  test('are ten at most, the packed one included, where one of ten cannot travel by itself', () => {
+    const headers = {
+      ...Object.fromEntries(Array.from({ length: 6 }, (_, n) => [`h${n}`, 'x'])),
+      'a b': 'y',
+    };
+    const sent = message('x', { headers, publishedAt: 1 });
+    const outgoing = toSqs(sent, 'melange');
+    expect(Object.keys(outgoing.attributes)).toHaveLength(10);
+    const full = message('x', { headers: { ...headers, h6: 'x', h7: 'x' }, publishedAt: 1 });
+    expect(Object.keys(toSqs(full, 'melange').attributes)).toHaveLength(10);
+    expect(fromSqs(received(toSqs(full, 'melange'))).headers).toEqual(full.headers);
+  });
+
+  test.each(['two..dots', '.first', 'last.', 'AWS.name', 'Amazon.name', 'x'.repeat(257)])(
+    'a header with a name that SQS refuses is packed: %s',
+    (name) => {
+      const outgoing = toSqs(message('x', { headers: { [name]: 'y' } }), 'melange');
+      expect(Object.keys(outgoing.attributes)).not.toContain(name);
+      expect(fromSqs(received(outgoing)).headers).toEqual({ [name]: 'y' });
+    },
+  );
+
+  test('of another client that only look packed stay headers as they are', () => {
+    for (const value of ['{"a":1}', '17', 'null', '{'])
+      expect(
+        fromSqs({
+          MessageAttributes: { melange_headers: { DataType: 'String', StringValue: value } },
+        }).headers,
+      ).toEqual({ melange_headers: value });
+  });
+
   test('an empty manifest stays an empty manifest', () => {
     expect(fromSqs(received(toSqs(message('x', { manifest: '' }), 'melange'))).manifest).toBe('');
   });
