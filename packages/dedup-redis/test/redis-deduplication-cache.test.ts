@@ -193,8 +193,10 @@ describe('settings that make no sense are refused', () => {
   ])('%j', (options, named) => {
     expect(() => new RedisDeduplicationCache(options)).toThrow(named);
   });
+});
 
-  test('an error of the program is told at once: to send again would not mend it', async () => {
+describe.skipIf(!isRedisHere)('a client (skipped without redis-server)', () => {
+  test('that fails by an error of the program is told of at once: to send again would not mend it', async () => {
     const server = await privateRedis();
     const client = new Redis(server.url, { replyMapping: 'legacy' });
     onTestFinished(() => client.disconnect());
@@ -206,7 +208,7 @@ describe('settings that make no sense are refused', () => {
     expect(evalsha).toHaveBeenCalledTimes(1);
   });
 
-  test('a URL may have an IPv6 address', async () => {
+  test('takes a URL with an IPv6 address', async () => {
     const server = await privateRedis();
     const sixToFour = createServer((socket) => {
       pipeline(socket, connect(server.port, '127.0.0.1'), socket, () => undefined);
