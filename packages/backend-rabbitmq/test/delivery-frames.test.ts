@@ -1,49 +1,10 @@
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
-import { frameInlet } from '../src/amqplib-internals.ts';
 import { DeliveryFrames } from '../src/delivery-frames.ts';
 import { publishOptions, toAmqp } from '../src/outgoing-message.ts';
 import { type Received, receivedOf } from '../src/rabbitmq-message-mapper.ts';
-import {
-  BasicDeliver,
-  BasicProperties,
-  channel,
-  decodeFrame,
-  encodeMethod,
-  encodeProperties,
-  makeBodyFrame,
-  order,
-  parseFrame,
-} from './support/amqplib-frames.ts';
-
-interface Parts {
-  readonly fields?: object;
-  readonly properties?: object;
-  readonly on?: number;
-  /** What the content is cut into. */
-  readonly bodies?: readonly Buffer[];
-}
-
-/** The frames of method, properties and content, as a broker sends them. */
-function frames(message: Message, { fields, properties, on = channel, bodies }: Parts = {}): Buffer[] {
-  const outgoing = toAmqp(message);
-  const content = Buffer.from(outgoing.content as string);
-  const method = {
-    consumerTag: 'melange',
-    deliveryTag: 17,
-    redelivered: false,
-    exchange: 'shop-events',
-    routingKey: 'shop.v1.OrderPlaced',
-    ...fields,
-  };
-  const { persistent, ...sent } = publishOptions(outgoing);
-  const all = { ...sent, deliveryMode: 2, ...properties };
-  return [
-    encodeMethod(BasicDeliver, on, method),
-    Buffer.from(encodeProperties(BasicProperties, on, content.length, all)),
-    ...(bodies ?? (content.length === 0 ? [] : [content])).map((body) => makeBodyFrame(on, body)),
-  ];
-}
+import { channel, decodeFrame, makeBodyFrame, order, parseFrame } from './support/amqplib-frames.ts';
+import { deliveryFrames as frames } from './support/delivery.ts';
 
 function readByAmqplib(bytes: Buffer): Received {
   let rest = bytes;
@@ -244,63 +205,5 @@ describe('left to amqplib', () => {
         if (length === bytes.length) expect(taken[0]?.message.content).toBe(order.content);
       }
     }
-  });
-});
-
-describe('before amqplib reads', () => {
-  /** As much of a connection as is looked at. */
-  function connected() {
-    const inside = { ch: channel, accept: (): void => undefined };
-    const channels: ({ readonly channel: object } | null)[] = [];
-    channels[channel] = { channel: inside };
-    const rests: number[] = [];
-    const connection = {
-      channels,
-      accept: (): void => undefined,
-      rest: Buffer.concat(frames(order)) as unknown,
-      recvFrame(): false {
-        rests.push((this.rest as Buffer).length);
-        return false;
-      },
-    };
-    return { inside, connection, rests, model: { connection } as never };
-  }
-  const whole = Buffer.concat(frames(order)).length;
-
-  test('deliveries are taken of a channel that is open', () => {
-    const { model, inside, connection, rests } = connected();
-    const taken: Received[] = [];
-    frameInlet(model)?.takeFrom(inside as never, (delivery) => void taken.push(delivery));
-    expect(connection.recvFrame()).toBe(false);
-    expect(rests).toEqual([0]);
-    expect(taken.map(({ message }) => message)).toEqual([order]);
-  });
-
-  test.each<[string, (scene: ReturnType<typeof connected>) => void]>([
-    ['the channel ends', ({ inside }) => Object.assign(inside, { accept: () => 'ended' })],
-    ['the connection ends', ({ connection }) => Object.assign(connection, { accept: () => 'ended' })],
-    ['another channel has its number', ({ connection }) => connection.channels.fill({ channel: {} })],
-    ['its number is free', ({ connection }) => connection.channels.fill(null)],
-  ])('none is taken when %s', (_, end) => {
-    const here = connected();
-    const taken: Received[] = [];
-    frameInlet(here.model)?.takeFrom(here.inside as never, (delivery) => void taken.push(delivery));
-    end(here);
-    here.connection.recvFrame();
-    expect(here.rests).toEqual([whole]);
-    expect(taken).toEqual([]);
-  });
-
-  test('none is taken of a channel of another connection', () => {
-    const { model, connection, rests } = connected();
-    frameInlet(model)?.takeFrom(connected().inside as never, () => expect.unreachable());
-    connection.recvFrame();
-    expect(rests).toEqual([whole]);
-  });
-
-  test.each(['rest', 'recvFrame', 'accept', 'channels'])('nothing is, by an amqplib without %s', (name) => {
-    const { model, connection } = connected();
-    Object.assign(connection, { [name]: undefined });
-    expect(frameInlet(model)).toBeUndefined();
   });
 });

@@ -201,23 +201,6 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
     await vi.waitFor(async () => expect((await backend.describeQueue(deadLetterQueue)).depth).toBe(1), soon);
   });
 
-  test('foreign messages arrive, whatever their headers are', async () => {
-    const backend = backendFor();
-    const queue = queueName(backend);
-    await backend.declareQueue(queue);
-    const raw = await rawChannel();
-    const headers = { count: 3, flag: false, nested: { a: [1, 'b'] }, when: { '!': 'timestamp', value: 17 } };
-    raw.sendToQueue(queue, Buffer.from('plain'), { headers, messageId: 'foreign-1' });
-    raw.sendToQueue(queue, Buffer.from([0xff]), {});
-    await raw.waitForConfirms();
-    const received = inbox((delivery) => delivery.acknowledge());
-    await (await backend.subscribe(queue, { maxInFlight: 2, untilEmpty: true }, received.receive)).ended;
-    const [first, second] = received.deliveries.map((one) => one.message);
-    expect(first).toMatchObject({ id: 'foreign-1', content: 'plain', manifest: undefined });
-    expect(first?.headers).toMatchObject({ count: '3', flag: 'false', nested: '{"a":[1,"b"]}' });
-    expect(second?.content).toEqual(Uint8Array.of(0xff));
-  });
-
   test('a queue deleted while messages are received is waited for; its consumer goes on when it is declared', async () => {
     const [warn, info] = [vi.fn(), vi.fn()];
     const backend = backendFor({ logger: { debug: vi.fn(), info, warn, error: vi.fn() } });

@@ -1,0 +1,97 @@
+import type { Channel, Message } from 'amqplib';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { Acknowledger } from '../src/acknowledger.ts';
+
+/** A channel that notes what it is told. */
+function noted(fail?: Error): { readonly told: string[]; readonly acknowledger: Acknowledger } {
+  const told: string[] = [];
+  const note = (text: string): void => {
+    if (fail !== undefined) throw fail;
+    told.push(text);
+  };
+  const channel = {
+    ack: ({ fields }: Message, multiple = false) =>
+      note(`ack ${multiple ? 'up to ' : ''}${fields.deliveryTag}`),
+    nack: ({ fields }: Message, multiple: boolean, requeue: boolean) =>
+      note(`${requeue ? 'give back' : 'reject'} ${multiple ? 'up to ' : ''}${fields.deliveryTag}`),
+  };
+  return { told, acknowledger: new Acknowledger(channel as unknown as Channel) };
+}
+
+describe('acknowledgements', () => {
+  test('of one turn are one frame for those without a gap, and one for each ahead of it', async () => {
+    const { told, acknowledger } = noted();
+    const done = [3, 1, 2, 6, 5].map((tag) => acknowledger.acknowledge(tag));
+    expect(told).toEqual([]);
+    await Promise.all(done);
+    expect(told).toEqual(['ack up to 3', 'ack 6', 'ack 5']);
+  });
+
+  test('never speak for what is open, nor twice for one', async () => {
+    const { told, acknowledger } = noted();
+    await acknowledger.acknowledge(2);
+    await acknowledger.acknowledge(3);
+    expect(told).toEqual(['ack 2', 'ack 3']);
+    await acknowledger.acknowledge(1);
+    await acknowledger.acknowledge(4);
+    expect(told.slice(2)).toEqual(['ack up to 1', 'ack up to 4']);
+  });
+
+  test('pass over what was given back or rejected', async () => {
+    const { told, acknowledger } = noted();
+    acknowledger.giveBack(1);
+    acknowledger.reject(3);
+    expect(told).toEqual(['give back 1', 'reject 3']);
+    await Promise.all([acknowledger.acknowledge(2), acknowledger.acknowledge(4)]);
+    expect(told.slice(2)).toEqual(['ack up to 4']);
+  });
+
+  test('mean nothing on a channel that is gone; any other failure is told', () => {
+    const gone = Object.assign(new Error('Channel closed'), { name: 'IllegalOperationError' });
+    expect(() => noted(gone).acknowledger.giveBack(1)).not.toThrow();
+    expect(() => noted(new Error('a fault of our own')).acknowledger.giveBack(1)).toThrow(
+      'a fault of our own',
+    );
+  });
+});
+
+describe('while the channel drains', () => {
+  function draining(): ReturnType<typeof noted> & { readonly quiet: () => void } {
+    vi.useFakeTimers();
+    onTestFinished(() => void vi.useRealTimers());
+    const scene = noted();
+    let quiet = (): void => undefined;
+    scene.acknowledger.drain(
+      new Promise((resolve) => {
+        quiet = resolve;
+      }),
+    );
+    return { ...scene, quiet: () => quiet() };
+  }
+
+  test('nothing is told before it is quiet; then those without a gap are, and the others with the flush', async () => {
+    const { told, acknowledger, quiet } = draining();
+    const done = [1, 2, 4].map((tag) => acknowledger.acknowledge(tag));
+    acknowledger.giveBack(6);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(told).toEqual([]);
+    quiet();
+    await vi.advanceTimersByTimeAsync(20);
+    await Promise.all(done);
+    expect(told).toEqual(['ack up to 2']);
+    acknowledger.flush();
+    expect(told).toEqual(['ack up to 2', 'ack 4', 'give back 6']);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(told).toHaveLength(3);
+  });
+
+  test('a handler that takes its time holds up the others for a second at most', async () => {
+    const { told, acknowledger, quiet } = draining();
+    quiet();
+    void acknowledger.acknowledge(2);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(told).toEqual([]);
+    await vi.advanceTimersByTimeAsync(20);
+    expect(told).toEqual(['ack 2']);
+  });
+});
