@@ -14,6 +14,7 @@ import { readEveryCompression } from './compression.ts';
 import type { Commit, GroupListener, GroupMember, KafkaProducer, PartitionRange } from './contract.ts';
 import { asMelangeError, bounded, isConnectionProblem, isSettling, typeOf } from './errors.ts';
 import { readFetches } from './fetch-response.ts';
+import { beatWhenTimeIsSetBack } from './heartbeats.ts';
 import { Member } from './member.ts';
 import { writeNullHeaders } from './null-headers.ts';
 import { openProducer } from './producer.ts';
@@ -42,6 +43,7 @@ export class KafkaClient {
     this.#settings = settings;
     readEveryCompression();
     restWhenIdle();
+    beatWhenTimeIsSetBack();
     writeNullHeaders();
     this.#kafka = new Kafka({
       brokers: settings.brokers.map(hidden),

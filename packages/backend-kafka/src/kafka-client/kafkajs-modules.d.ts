@@ -12,3 +12,12 @@ declare module 'kafkajs/src/protocol/encoder.js' {
     writeVarIntBytes(value: Buffer | string | null): this;
   }
 }
+
+declare module 'kafkajs/src/consumer/consumerGroup.js' {
+  /** A member of a group. */
+  export default class ConsumerGroup {
+    /** When it last sent a heartbeat, in ms since the epoch. */
+    lastRequest: number;
+    heartbeat(options: { readonly interval: number }): Promise<void>;
+  }
+}
