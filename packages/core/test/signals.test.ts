@@ -148,7 +148,7 @@ test('consumeEvent leaves nothing on the signals that stop it, however often it 
   await running;
 });
 
-test('close() says at once how many handlers it waits for, and until when', async () => {
+test('close() says after a second how many handlers it still waits for, and until when', async () => {
   await scene.publish(3);
   const lines: [string, unknown][] = [];
   const logger = {
@@ -170,6 +170,9 @@ test('close() says at once how many handlers it waits for, and until when', asyn
   const running = selfClosing.consumeLoop('orders');
   await settled();
   const until = new Date(scene.clock.now() + 2_000).toISOString();
+  await scene.clock.advance(999);
+  expect(lines).toEqual([]);
+  await scene.clock.advance(1);
   expect(lines).toEqual([
     [
       expect.stringContaining('closing waits for handlers'),
@@ -177,9 +180,26 @@ test('close() says at once how many handlers it waits for, and until when', asyn
     ],
   ]);
   open();
-  await scene.clock.advance(2_000);
+  await scene.clock.advance(1_000);
   await running;
   await closing;
+});
+
+test('close() has nothing to say of handlers that end within a second', async () => {
+  await scene.publish(1);
+  const lines: string[] = [];
+  const log = (line: string) => void lines.push(line);
+  const logger = { debug: () => undefined, info: () => undefined, warn: log, error: log };
+  const { passed, open } = gate();
+  const quick = scene.dispatcher(() => passed, { logger });
+  const running = quick.consumeLoop('orders');
+  await settled();
+  const closing = quick.close();
+  await scene.clock.advance(500);
+  open();
+  await Promise.all([closing, running]);
+  await scene.clock.advance(10_000);
+  expect(lines).toEqual([]);
 });
 
 test('close() without a handler under way has nothing to say', async () => {

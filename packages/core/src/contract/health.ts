@@ -12,7 +12,8 @@ export interface Health {
   readonly detail?: string;
 }
 
-const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
+/** From good to bad. */
+export const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
 
 /**
  * One health of several, such as those of a service's dispatchers: the worst status, and the details of all that are not

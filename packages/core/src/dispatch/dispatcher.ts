@@ -31,6 +31,8 @@ import type { Work } from './work.ts';
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
 const defaultMaxRedeliveries = 20;
+/** Handlers that run on for so long after `close()` are worth a log line. */
+const warnAfterMs = 1_000;
 /** Longest period of Node's timers. */
 const longestTimerMs = 2_147_483_647;
 
@@ -128,8 +130,10 @@ export class MessageDispatcher {
     const { deadlineMs } = options;
     if (deadlineMs !== undefined) this.#deadlineMs = checkDelayMs('deadlineMs', deadlineMs);
     this.#closing.abort();
-    this.#sayWhatIsWaitedFor();
+    const closedAt = this.#clock.now();
+    const cancel = this.#clock.schedule(() => this.#warnOfRunning(closedAt), warnAfterMs);
     await Promise.allSettled(this.#loops.values());
+    cancel();
   }
 
   /** `close()`, for `await using`. */
@@ -158,13 +162,13 @@ export class MessageDispatcher {
     return { ...worstOf(parts), loops };
   }
 
-  /** A handler that awaits `close()` waits for itself: whoever wonders why nothing goes on finds this line. */
-  #sayWhatIsWaitedFor(): void {
+  /** A handler that awaits `close()` waits for itself until the deadline: this line tells why closing takes so long. */
+  #warnOfRunning(closedAt: number): void {
     for (const { queue, running, deadlineMs } of this.#loops.keys()) {
       if (running === 0) continue;
-      const until = new Date(this.#clock.now() + deadlineMs).toISOString();
-      const fields = { queue, running, until, deadlineMs };
-      this.#logger.warn('closing waits for handlers; one that awaits close() itself waits in vain', fields);
+      const until = new Date(closedAt + deadlineMs).toISOString();
+      const facts = { queue, running, until, deadlineMs };
+      this.#logger.warn('closing waits for handlers; one that awaits close() itself waits in vain', facts);
     }
   }
 

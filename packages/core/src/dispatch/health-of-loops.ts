@@ -1,4 +1,4 @@
-import type { Health, HealthStatus } from '../contract/health.ts';
+import { type Health, severity } from '../contract/health.ts';
 import type { LoopHealth } from './options.ts';
 
 /** A key that stands still for longer is no passing trouble. */
@@ -15,8 +15,6 @@ export function standstill({ queue, standing }: LoopHealth): Health {
     detail: `queue "${queue}": key "${key}" stands still for ${seconds} s${others}, ${parked} messages are parked`,
   };
 }
-
-const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
 
 /** The first of the worst. */
 export function worstOf(parts: readonly Health[]): Health {
