@@ -11,6 +11,11 @@ export interface BrokerAddress {
   readonly port: number;
 }
 
+/** As people write it: `host:port`, `[::1]:port`. */
+export function addressText({ host, port }: BrokerAddress): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /**
  * Reads `host:port` and `kafka://host:port`, with `[::1]` for the host as well; port 9092 where there is none.
  *

@@ -14,6 +14,7 @@ import {
 } from '@melange/core';
 
 import { checkWholeNumber, unfailingLogger } from '@melange/core/adapter';
+import { addressText } from './address.ts';
 import { copiesOf } from './copies.ts';
 import { kafkaCapabilities } from './kafka-capabilities.ts';
 import { KafkaClient } from './kafka-client/index.ts';
@@ -64,6 +65,11 @@ export class KafkaBackend implements ReplayableBackend<typeof kafkaCapabilities>
       exists: (name) => this.#asking(this.#topology.exists(name)),
       forget: (name) => this.#topology.forget(name),
     });
+  }
+
+  /** The brokers of the option `brokers`, not all of the cluster. */
+  get address(): string {
+    return this.#settings.brokers.map(addressText).join(', ');
   }
 
   async declareTopic(name: string): Promise<void> {

@@ -64,6 +64,10 @@ export class RedisStreamsBackend implements MessagingBackend<typeof redisStreams
     this.#connection = new RedisStreamsConnection(this.#settings, options, this.#logger, this.#troubles);
   }
 
+  get address(): string {
+    return this.#connection.address;
+  }
+
   async declareTopic(name: string): Promise<void> {
     checkName('topic', name, nameRules);
     await this.#ask('declareTopic', name);

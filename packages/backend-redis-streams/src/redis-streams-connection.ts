@@ -68,6 +68,14 @@ export class RedisStreamsConnection {
     this.#client.on('close', this.#onClose);
   }
 
+  /** Host and port, or the path of the socket; of a Redis that sentinels know, its name there and where they are. */
+  get address(): string {
+    const { host = 'localhost', port = 6_379, path, sentinels, name } = this.#client.options;
+    if (sentinels != null && sentinels.length > 0)
+      return `${name} of the sentinels ${sentinels.map((one) => hostAndPort(one.host ?? 'localhost', one.port ?? 26_379)).join(', ')}`;
+    return path ?? hostAndPort(host, port);
+  }
+
   get isClosed(): boolean {
     return this.#isClosed;
   }
@@ -226,6 +234,11 @@ export class RedisStreamsConnection {
   readonly #onClose = (): void => {
     if (!this.#isClosed) this.#troubles.begin(subject, this.#lastError);
   };
+}
+
+/** An IPv6 address is told from its port by brackets. */
+function hostAndPort(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 /** What is thrown after `close()`. */

@@ -12,6 +12,7 @@ import {
   type Subscription,
 } from '@melange/core';
 import { checkDelayMs, unfailingLogger } from '@melange/core/adapter';
+import { addressOf } from './address.ts';
 import { AttemptMemory } from './attempt-memory.ts';
 import { AwsClients } from './aws-clients.ts';
 import { DeadLetters } from './dead-letters.ts';
@@ -71,6 +72,7 @@ const topologyAttempts = 3;
 /** Amazon SQS and SNS, through the AWS SDK. */
 export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   readonly name = 'sqs';
+  readonly address?: string;
   readonly capabilities: typeof sqsCapabilities = sqsCapabilities;
   readonly #options: SqsBackendOptions;
   readonly #wireFormat: SqsWireFormat;
@@ -92,6 +94,8 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   constructor(options: SqsBackendOptions = {}) {
     assertOptions(options);
     this.#options = options;
+    const address = addressOf(options.client);
+    if (address !== undefined) this.address = address;
     this.#wireFormat = options.wireFormat ?? 'melange';
     this.#publishTimeoutMs = options.publishTimeoutMs ?? 30_000;
     this.#logger = unfailingLogger(options.logger);
