@@ -13,16 +13,18 @@ import { consoleLogger } from './console-logger.ts';
 import type { ServiceDeclaration } from './declaration.ts';
 import { type AnyBatchHandler, type AnyHandler, ServiceDefinition } from './definition.ts';
 import { ServiceInstance } from './instance.ts';
-import { planOf, type ServicePlan } from './plan.ts';
-import { type RunOptions, runUntilStopped } from './run.ts';
+import { planOf } from './plan.ts';
+import { runUntilStopped } from './run.ts';
 import type {
   AnyService,
+  RunOptions,
   Service,
   ServiceHealth,
   ServicePublishing,
   StartOptions,
   StopOptions,
 } from './service.ts';
+import type { ServicePlan } from './service-plan.ts';
 import type { Checked, ShapeOf } from './shape.ts';
 import type { ServiceTest, ServiceTestOptions } from './testing/service-test.ts';
 

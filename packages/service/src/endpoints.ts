@@ -1,10 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import type { MaybePromise } from '@melange/core';
 import { prometheusContentType, prometheusText } from './prometheus-text.ts';
-import type { AnyService } from './service.ts';
-
-/** Text for `GET /metrics`. Default of what takes one: `prometheusText`. */
-export type Metrics = (service: AnyService) => MaybePromise<string>;
+import type { AnyService, Metrics } from './service.ts';
 
 /** The endpoints of a service, listening. */
 export interface Endpoints {

@@ -11,13 +11,13 @@ export type {
   TopicDeclaration,
 } from './declaration.ts';
 export { defineService } from './define-service.ts';
-export { type Endpoints, type Metrics, serveEndpoints } from './endpoints.ts';
-export type { DestinationPlan, QueuePlan, ServicePlan } from './plan.ts';
+export { type Endpoints, serveEndpoints } from './endpoints.ts';
 export { prometheusContentType, prometheusText } from './prometheus-text.ts';
-export type { RunOptions } from './run.ts';
 export type {
   AnyService,
   HandlerContext,
+  Metrics,
+  RunOptions,
   Service,
   ServiceBatchContext,
   ServiceBatchHandler,
@@ -27,6 +27,7 @@ export type {
   StartOptions,
   StopOptions,
 } from './service.ts';
+export type { DestinationPlan, QueuePlan, ServicePlan } from './service-plan.ts';
 export type {
   Checked,
   Handling,

@@ -1,21 +1,9 @@
 import { constants } from 'node:os';
 import type { Logger } from '@melange/core';
 import { unfailingLogger } from '@melange/core/adapter';
-import { type Endpoints, type Metrics, serveEndpoints } from './endpoints.ts';
-import type { AnyService, StartOptions, StopOptions } from './service.ts';
+import { type Endpoints, serveEndpoints } from './endpoints.ts';
+import type { AnyService, RunOptions } from './service.ts';
 import { summary } from './summary.ts';
-
-/** How `run` runs a service. */
-export interface RunOptions extends StartOptions, StopOptions {
-  /** Serves `GET /live /ready /metrics` there; 0 takes a free port, which is logged. Default: nothing listens. */
-  readonly port?: number;
-  /** Address to listen at. Default: every one. */
-  readonly host?: string;
-  /** Text for `GET /metrics`. Default: counters and health, as Prometheus reads them. */
-  readonly metrics?: Metrics;
-  /** Stops the service as a signal of the process does. Default: none. */
-  readonly signal?: AbortSignal;
-}
 
 const signals = ['SIGTERM', 'SIGINT'] as const;
 

@@ -15,8 +15,7 @@ import type {
   SerializerRegistry,
 } from '@melange/core';
 import type { BatchAnswer, BatchOptions } from './batch/batcher.ts';
-import type { ServicePlan } from './plan.ts';
-import type { RunOptions } from './run.ts';
+import type { ServicePlan } from './service-plan.ts';
 import type { Handling, InstanceOf, Readable, ServiceShape, Unhandled } from './shape.ts';
 import type { ServiceTest, ServiceTestOptions } from './testing/service-test.ts';
 
@@ -213,4 +212,19 @@ export interface ServiceHealth extends Health {
   readonly queues: Readonly<Record<string, Health>>;
   /** Each backend. */
   readonly backends: Readonly<Record<string, Health>>;
+}
+
+/** Text for `GET /metrics`. Default of what takes one: `prometheusText`. */
+export type Metrics = (service: AnyService) => MaybePromise<string>;
+
+/** How `run` runs a service. */
+export interface RunOptions extends StartOptions, StopOptions {
+  /** Serves `GET /live /ready /metrics` there; 0 takes a free port, which is logged. Default: nothing listens. */
+  readonly port?: number;
+  /** Address to listen at. Default: every one. */
+  readonly host?: string;
+  /** Text for `GET /metrics`. Default: counters and health, as Prometheus reads them. */
+  readonly metrics?: Metrics;
+  /** Stops the service as a signal of the process does. Default: none. */
+  readonly signal?: AbortSignal;
 }

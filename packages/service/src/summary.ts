@@ -1,5 +1,5 @@
 import type { MessagingBackend } from '@melange/core';
-import type { QueuePlan, ServicePlan } from './plan.ts';
+import type { QueuePlan, ServicePlan } from './service-plan.ts';
 
 /** What a service is, for a person who looks at its first lines: no addresses with passwords. */
 export function summary(plan: ServicePlan, backends: Readonly<Record<string, MessagingBackend>>): string {

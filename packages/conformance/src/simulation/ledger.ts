@@ -2,7 +2,7 @@
 export interface MessageRecord {
   readonly id: string;
   readonly key: string | undefined;
-  /** Its place among the published messages. */
+  /** Its place in the plan. */
   readonly place: number;
   /** Whether the publisher was told that the broker has it. */
   isConfirmed: boolean;
@@ -34,14 +34,17 @@ export class Violation extends Error {
 
 /** One line of the timeline of a run. */
 export interface TimelineEntry {
+  /** Virtual time in ms. */
   readonly at: number;
+  /** Process, or `broker`, `fault`, `invariant`. */
   readonly who: string;
+  /** What happened. */
   readonly what: string;
 }
 
 /** The truth about a run, kept by the simulated world and not by the code that is tried. */
 export class Ledger {
-  readonly messages = new Map<string, MessageRecord>();
+  readonly messages: Map<string, MessageRecord> = new Map();
   readonly violations: Violation[] = [];
   readonly timeline: TimelineEntry[] = [];
   readonly #now: () => number;
@@ -65,11 +68,11 @@ export class Ledger {
   }
 
   /** A message that is going to be published. */
-  create(id: string, key: string | undefined): MessageRecord {
+  create(id: string, key: string | undefined, place: number): MessageRecord {
     const record: MessageRecord = {
       id,
       key,
-      place: this.messages.size,
+      place,
       isConfirmed: false,
       taken: 0,
       started: new Map(),

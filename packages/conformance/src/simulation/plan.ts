@@ -37,21 +37,33 @@ export type HandlerBehaviour =
 
 /** One message of the workload. */
 export interface PlannedMessage {
+  /** When it is published, in virtual ms. */
   readonly at: number;
+  /** Ordering key. */
   readonly key: string | undefined;
+  /** What its handler does. */
   readonly behaviour: HandlerBehaviour;
 }
 
 /** Everything that a seed decides before a run begins: it can be read, replayed and made smaller. */
 export interface Plan {
+  /** Decides latencies, too. */
   readonly seed: number;
+  /** Whether the broker leases messages or pushes them down a connection. */
   readonly family: 'leasing' | 'pushing';
+  /** Processes of the service. */
   readonly workers: number;
+  /** Messages that each of them processes at once. */
   readonly concurrency: number;
+  /** As in `MessageDispatcherOptions`. */
   readonly ordering: 'none' | 'key' | 'queue';
+  /** Whether the processes share a deduplication cache. */
   readonly hasCache: boolean;
+  /** Consumers that each message has. */
   readonly consumers: number;
+  /** In the order in which they are published. */
   readonly messages: readonly PlannedMessage[];
+  /** In the order in which they happen. */
   readonly faults: readonly PlannedFault[];
 }
 

@@ -19,7 +19,9 @@ const maxRestMs = 3_600_000;
 
 /** What became of a run. */
 export interface RunResult {
+  /** What was run. */
   readonly plan: Plan;
+  /** Invariants that did not hold, in the order in which that was seen. */
   readonly violations: readonly Violation[];
   /** Virtual time when everything had come to rest. */
   readonly restedAt: number;
@@ -104,7 +106,7 @@ class World {
 
   async #publish(backend: MessagingBackend, place: number): Promise<void> {
     const { key } = this.#plan.messages[place] ?? {};
-    const record = this.#ledger.create(`m${place}`, key);
+    const record = this.#ledger.create(`m${place}`, key, place);
     const message: Message = {
       id: record.id,
       content: String(place),
