@@ -36,6 +36,20 @@ test('delays are rounded up by a tenth at most, so that jitter makes few queues'
 });
 
 describe('a delay queue', () => {
+  test('of weeks outlives by a day what waits in it', async () => {
+    let settings: Record<string, unknown> = {};
+    const channel = {
+      assertQueue: async (_: string, options: { arguments: Record<string, unknown> }) => {
+        settings = options.arguments;
+      },
+      get: async () => false,
+    } as unknown as Channel;
+    const day = 86_400_000;
+    await new DelayQueues((work) => work(channel)).prepare('q', 40 * day);
+    expect(settings['x-expires']).toBe((settings['x-message-ttl'] as number) + day);
+    expect(settings['x-message-ttl']).toBeGreaterThanOrEqual(40 * day);
+  });
+
   test('is declared once for concurrent uses, and again after an hour, long before it expires', async () => {
     vi.useFakeTimers();
     onTestFinished(() => void vi.useRealTimers());
