@@ -90,3 +90,52 @@ describe('a commit that the broker does not take', () => {
     await loop.close();
   });
 });
+
+describe('a commit that is waited for', () => {
+  test.each(['settle', 'untilCommitted'] as const)('is tried until it is taken: %s', async (way) => {
+    let failures = 3;
+    const { loop, told, trackers } = scene(() => {
+      failures -= 1;
+      return failures >= 0 ? 'NOT_COORDINATOR_FOR_GROUP' : undefined;
+    });
+    const [tracker] = trackers as [PartitionTracker, PartitionTracker];
+    await (way === 'settle' ? loop.settle(10_000) : loop.untilCommitted(tracker, 10_000));
+    expect(told.committed).toBe(1);
+    expect(tracker.isDirty).toBe(false);
+    await loop.close();
+  });
+
+  test.each(['settle', 'untilCommitted'] as const)('is given up at its deadline: %s', async (way) => {
+    const { loop, told, trackers } = scene(() => 'NOT_COORDINATOR_FOR_GROUP');
+    const [tracker] = trackers as [PartitionTracker, PartitionTracker];
+    await (way === 'settle' ? loop.settle(120) : loop.untilCommitted(tracker, 120));
+    expect(tracker.isDirty).toBe(true);
+    expect(told.committed).toBe(0);
+    loop.follow(undefined);
+    await loop.close();
+  });
+
+  test('does not overtake the one before it: offsets never go back', async () => {
+    const answers: (() => void)[] = [];
+    const { trackers } = scene(() => undefined);
+    const loop = new CommitLoop(1_000, {
+      commit: () => new Promise((resolve) => void answers.push(resolve)),
+      onCommitted: () => undefined,
+      onFailed: () => undefined,
+      onFenced: () => undefined,
+    });
+    loop.follow(new Assignment(new Map(trackers.map((one) => [one.topic, one])), () => undefined));
+    const first = loop.flush();
+    await vi.waitFor(() => expect(answers).toHaveLength(1));
+    trackers[0]?.finish(0);
+    const second = loop.flush();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(answers).toHaveLength(1);
+    answers[0]?.();
+    await first;
+    await vi.waitFor(() => expect(answers).toHaveLength(2));
+    answers[1]?.();
+    await second;
+    await loop.close();
+  });
+});
