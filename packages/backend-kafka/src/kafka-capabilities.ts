@@ -10,6 +10,8 @@ export const kafkaCapabilities: {
   readonly durable: true;
   readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: true;
+  readonly exactDepth: false;
+  readonly fencedSettlements: true;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: false,
@@ -22,5 +24,7 @@ export const kafkaCapabilities: {
   durable: true,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: true,
+  exactDepth: false,
+  fencedSettlements: true,
   maxMessageBytes: 1_000_000,
 };

@@ -39,6 +39,8 @@ export const memoryCapabilities: {
   readonly durable: false;
   readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: false;
+  readonly exactDepth: true;
+  readonly fencedSettlements: true;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
@@ -51,6 +53,8 @@ export const memoryCapabilities: {
   durable: false,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: false,
+  exactDepth: true,
+  fencedSettlements: true,
   maxMessageBytes: undefined,
 };
 

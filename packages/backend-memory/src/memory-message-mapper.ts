@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Message, MessageHeaders } from '@melange/core';
 
 /**
@@ -7,7 +8,8 @@ import type { Message, MessageHeaders } from '@melange/core';
 export function copyMessage(message: Message): Message {
   const { content } = message;
   return {
-    id: message.id,
+    // An empty id is no id: two such messages are not the same one.
+    id: message.id === '' ? randomUUID() : message.id,
     content: content instanceof Uint8Array ? new Uint8Array(content) : content,
     manifest: message.manifest,
     serializerId: message.serializerId,

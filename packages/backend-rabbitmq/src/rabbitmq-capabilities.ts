@@ -10,6 +10,8 @@ export const rabbitMqCapabilities: {
   readonly durable: true;
   readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: false;
+  readonly exactDepth: true;
+  readonly fencedSettlements: true;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: true,
@@ -22,5 +24,7 @@ export const rabbitMqCapabilities: {
   durable: true,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: false,
+  exactDepth: true,
+  fencedSettlements: true,
   maxMessageBytes: 16_777_216,
 };

@@ -10,6 +10,8 @@ export const redisStreamsCapabilities: {
   readonly durable: true;
   readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: true;
+  readonly exactDepth: true;
+  readonly fencedSettlements: true;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: true,
@@ -22,5 +24,7 @@ export const redisStreamsCapabilities: {
   durable: true,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: true,
+  exactDepth: true,
+  fencedSettlements: true,
   maxMessageBytes: 16_777_216,
 };

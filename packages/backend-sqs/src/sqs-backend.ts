@@ -45,6 +45,8 @@ export const sqsCapabilities: {
   readonly durable: true;
   readonly releaseKeepsAttempt: false;
   readonly deliveriesOutliveConnections: true;
+  readonly exactDepth: false;
+  readonly fencedSettlements: false;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: true,
@@ -57,6 +59,8 @@ export const sqsCapabilities: {
   durable: true,
   releaseKeepsAttempt: false,
   deliveriesOutliveConnections: true,
+  exactDepth: false,
+  fencedSettlements: false,
   maxMessageBytes: maxQueueBytes,
 };
 

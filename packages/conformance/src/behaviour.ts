@@ -28,6 +28,8 @@ export interface BehaviourHost<Context> {
   close(context: Context): Promise<void>;
   /** Bound of a behaviour that names none, in ms. */
   readonly timeoutMs: number;
+  /** What was seen to happen, for the message of a failure. Default: nothing is added to it. */
+  account?(context: Context): string;
 }
 
 /** Which behaviours to run. */
@@ -65,7 +67,8 @@ export async function checkBehaviour<Context>(
       result = { id, group, title, status: 'skip', reason };
     }
   } catch (error) {
-    result = { id, group, title, status: 'fail', error };
+    const account = context === undefined ? '' : (host.account?.(context) ?? '');
+    result = { id, group, title, status: 'fail', error: explained(error, behaviour, account) };
   }
   try {
     if (context !== undefined) await host.close(context);
@@ -75,6 +78,44 @@ export async function checkBehaviour<Context>(
   return result;
 }
 
+/**
+ * Checks behaviours of one suite. From the first one that a missing part of a generated adapter failed, the others are
+ * skipped: they would only fail by it as well.
+ */
+export function checkUntilLeftToDo<Context>(
+  host: BehaviourHost<Context>,
+): (behaviour: Behaviour<Context>) => Promise<BehaviourResult> {
+  let leftToDo: string | undefined;
+  return async (behaviour) => {
+    const { id, group, title } = behaviour;
+    if (leftToDo !== undefined) return { id, group, title, status: 'skip', reason: leftToDo };
+    const result = await checkBehaviour(behaviour, host);
+    if (result.status === 'fail') leftToDo = partLeftToDo(result.error);
+    return result;
+  };
+}
+
+/** Which part of the adapter is not written yet, if that is why a behaviour failed: `ExampleBackend: connect is left to do`. */
+function partLeftToDo(error: unknown): string | undefined {
+  return /\w+[.:] ?\w+ is left to do/.exec(error instanceof Error ? error.message : String(error))?.[0];
+}
+
+/** The same error; its message also says what the contract wants, and what was seen to happen. */
+function explained(error: unknown, { title }: Behaviour<never>, account: string): unknown {
+  const more = `\n\nThe contract wants: ${title}.${account === '' ? '' : `\n\n${account}`}`;
+  if (!(error instanceof Error)) return new Error(`${String(error)}${more}`);
+  const { message, stack } = error;
+  try {
+    error.message = message + more;
+    // The stack quotes the message as it was.
+    if (stack !== undefined) error.stack = stack.replace(message, () => message + more);
+    return error;
+  } catch {
+    // It may not be changed.
+    return new Error(message + more, { cause: error });
+  }
+}
+
 /** Runs behaviours one after the other, without vitest. */
 export async function checkBehaviours<Context>(
   list: readonly Behaviour<Context>[],
@@ -82,9 +123,10 @@ export async function checkBehaviours<Context>(
   selection: BehaviourSelection = {},
 ): Promise<BehaviourResult[]> {
   const results: BehaviourResult[] = [];
+  const check = checkUntilLeftToDo(host);
   for (const behaviour of list) {
     if (selection.only !== undefined && !selection.only.includes(behaviour.id)) continue;
-    const result = await checkBehaviour(behaviour, host);
+    const result = await check(behaviour);
     results.push(result);
     if (result.status === 'fail' && selection.stopAtFirstFailure === true) break;
   }

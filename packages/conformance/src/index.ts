@@ -1,5 +1,5 @@
-export type { BackendFaults, BackendSuiteOptions, BackendUnderTest } from './backend/backend-context.ts';
 export { describeBackend } from './backend/describe-backend.ts';
+export type { BackendFaults, BackendSuiteOptions, BackendUnderTest } from './backend/suite-options.ts';
 export type { CacheSuiteOptions, CacheUnderTest } from './cache/cache-context.ts';
 export { describeDeduplicationCache } from './cache/describe-deduplication-cache.ts';
 export { describeSerializer } from './serializer/describe-serializer.ts';

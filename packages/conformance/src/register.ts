@@ -1,5 +1,5 @@
 import { describe, it } from 'vitest';
-import { type Behaviour, type BehaviourHost, checkBehaviour } from './behaviour.ts';
+import { type Behaviour, type BehaviourHost, checkUntilLeftToDo } from './behaviour.ts';
 
 /** What the report reads of each test, put into vitest's task meta because its JSON has no skip reasons. */
 export interface ConformanceNote {
@@ -27,6 +27,7 @@ export function register<Context>(
   list: readonly Behaviour<Context>[],
   host: BehaviourHost<Context>,
 ): void {
+  const check = checkUntilLeftToDo(host);
   describe(`${suite} ${subject}`, () => {
     for (const group of new Set(list.map((behaviour) => behaviour.group))) {
       describe(group, () => {
@@ -36,7 +37,7 @@ export function register<Context>(
             const { id, title } = behaviour;
             const note: ConformanceNote = { suite, subject, id, group, title };
             test.task.meta.conformance = note;
-            const result = await checkBehaviour(behaviour, host);
+            const result = await check(behaviour);
             if (result.status === 'fail') throw result.error;
             if (result.status === 'skip') {
               test.task.meta.conformance = { ...note, skipReason: result.reason };

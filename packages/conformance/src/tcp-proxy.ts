@@ -27,6 +27,7 @@ export class TcpProxy implements AsyncDisposable {
   #resetAfterBytes = Number.POSITIVE_INFINITY;
   #bytesToTarget = 0;
   #connectionsMade = 0;
+  #isTurningAway = false;
 
   private constructor(target: Address, server: Server, address: Address) {
     this.#target = target;
@@ -81,8 +82,15 @@ export class TcpProxy implements AsyncDisposable {
     if (server !== undefined) await close(server);
   }
 
+  /** Breaks every connection, and each new one at once: as `refuse`, but `connectionsMade` counts who tries. */
+  turnAway(): void {
+    this.#isTurningAway = true;
+    this.cut();
+  }
+
   /** Accepts connections again, on the same port. */
   async accept(): Promise<void> {
+    this.#isTurningAway = false;
     if (this.#server !== undefined) return;
     const server = createServer();
     await listen(server, this.address.port);
@@ -106,6 +114,11 @@ export class TcpProxy implements AsyncDisposable {
 
   #link(client: Socket): void {
     this.#connectionsMade += 1;
+    if (this.#isTurningAway) {
+      client.on('error', () => undefined);
+      client.resetAndDestroy();
+      return;
+    }
     const target = connect(this.#target);
     const link: Link = { client, target };
     this.#links.add(link);

@@ -44,8 +44,6 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   #state: 'opening' | 'open' | 'over' = 'opening';
   /** Messages that came before the subscriber had its subscription. */
   #early: (() => void)[] = [];
-  /** Of the monotonic clock: until then a receiver that threw is left alone. */
-  #pausedUntil = 0;
   readonly #left: Promise<void>;
   readonly #leases = new Set<Leases<Taken>>();
   #resolveLeft: () => void = () => undefined;
@@ -76,8 +74,7 @@ export class KitSubscription<Taken extends Received> implements Subscription {
 
   /** How many messages may be handed over now. */
   get room(): number {
-    if (this.#state !== 'open' || this.#settings.clock.monotonicNow() < this.#pausedUntil) return 0;
-    return this.#maxInFlight - this.#held.size;
+    return this.#state === 'open' ? this.#maxInFlight - this.#held.size : 0;
   }
 
   get isOver(): boolean {
@@ -190,12 +187,11 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   async #onThrown(delivery: TakenDelivery<Taken>, error: unknown): Promise<void> {
     const { clock, logger } = this.#settings;
     const facts = { queue: this.queue, messageId: delivery.message.id, error };
-    logger.error('a receiver threw; intake pauses and its message comes again', facts);
-    this.#pausedUntil = clock.monotonicNow() + pauseAfterThrowMs;
+    logger.error('a receiver threw; its message comes again after a pause', facts);
+    // It keeps its place meanwhile, so that a receiver that throws at every message is not called without end.
     await pause(clock, pauseAfterThrowMs);
     // It may have settled the delivery before it threw: then that counts.
     if (delivery.isOpen) await delivery.release().catch(() => undefined);
-    this.#inflow?.onRoom();
   }
 
   #lose(delivery: TakenDelivery<Taken>, reason: 'lease-lost' | 'connection-lost', why: string): void {

@@ -10,7 +10,11 @@ import {
   type Received,
   type Take,
 } from '../../src/index.ts';
-import { copied, explain, type Row, type Store, storePublishing, storeTopology, turn } from './store.ts';
+import type { Address } from './wire.ts';
+import { Wire } from './wire.ts';
+import { copied, explain, type Row, type Store, storePublishing, storeTopology, turn as directTurn } from './store.ts';
+
+const directly = { answer: directTurn };
 
 /** What a subscription was given. */
 export interface LeasedRow extends Received {
@@ -30,6 +34,8 @@ export const leasingCapabilities: {
   readonly durable: false;
   readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: true;
+  readonly exactDepth: true;
+  readonly fencedSettlements: true;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
@@ -42,6 +48,8 @@ export const leasingCapabilities: {
   durable: false,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: true,
+  exactDepth: true,
+  fencedSettlements: true,
   maxMessageBytes: undefined,
 };
 
@@ -49,6 +57,8 @@ export const leasingCapabilities: {
 export interface LeasingOptions extends BackendOptions {
   readonly store: Store;
   readonly leaseMs?: number;
+  /** Where the store answers over a network. Default: it is asked directly. */
+  readonly address?: Address;
 }
 
 /** A backend on a store that leases. */
@@ -61,10 +71,12 @@ export const LeasingBackend: BackendClass<LeasingOptions, typeof leasingCapabili
 export type LeasingBackend = Backend<typeof leasingCapabilities, QueueOptions>;
 
 function leasingDriver(
-  { store, leaseMs = 1_000 }: LeasingOptions,
+  { store, leaseMs = 1_000, address }: LeasingOptions,
   context: DriverContext,
 ): Driver<QueueOptions, Message, LeasedRow> {
   const { clock } = store;
+  let wire: Wire | undefined;
+  const turn = (): Promise<void> => (wire ?? directly).answer();
   const finish = (name: string, { row, fence }: LeasedRow): void => {
     if (row.fence === fence) store.remove(name, row);
   };
@@ -73,8 +85,17 @@ function leasingDriver(
 
   return {
     names: { maxBytes: 200 },
-    topology: storeTopology(store, context),
-    publishing: storePublishing(store),
+    ...(address !== undefined && {
+      connection: {
+        address: `${address.host}:${address.port}`,
+        timeoutMs: 1_000,
+        async connect() {
+          wire = await Wire.connect(address, (reason) => context.connectionLost(reason));
+        },
+      },
+    }),
+    topology: storeTopology(store, context, turn),
+    publishing: storePublishing(store, turn),
     consuming: {
       kind: 'pull',
       open({ queue: name, wake }): PullSource<LeasedRow> {
@@ -142,6 +163,7 @@ function leasingDriver(
     explain,
     close() {
       // The store lives on: other backends may use it.
+      wire?.end();
     },
   };
 }

@@ -11,6 +11,7 @@ import {
   type Received,
 } from '../../src/index.ts';
 import { Away, copied, explain, type Row, Store, storePublishing, storeTopology, turn } from './store.ts';
+import { type Address, Wire } from './wire.ts';
 
 /** What a subscription was sent. */
 export interface PushedRow extends Received {
@@ -27,9 +28,11 @@ export class PushingBroker {
     this.store = store;
   }
 
-  connect(onLost: (reason: string) => void): Link {
+  /** @param address where the broker answers over a network; else it is asked directly. */
+  async connect(onLost: (reason: string) => void, address?: Address): Promise<Link> {
     if (this.isAway) throw new Away('the broker is away');
     const link = new Link(this.store, onLost);
+    if (address !== undefined) link.wire = await Wire.connect(address, (reason) => link.end(reason));
     this.#links.add(link);
     return link;
   }
@@ -46,6 +49,7 @@ class Link {
   readonly #store: Store;
   readonly #onLost: (reason: string) => void;
   readonly #intakes = new Set<PushingIntake>();
+  wire: Wire | undefined;
   isOver = false;
 
   constructor(store: Store, onLost: (reason: string) => void) {
@@ -55,9 +59,18 @@ class Link {
 
   /** A turn of the event loop, in which the connection may be lost. */
   readonly answer = async (): Promise<void> => {
-    await turn();
+    await (this.wire?.answer() ?? turn());
     if (this.isOver) throw new Away('the connection is gone');
   };
+
+  /** Something that the broker does when it hears of it, and does not answer. */
+  tell(action: () => void): void {
+    if (this.wire === undefined) action();
+    else
+      this.answer().then(action, () => {
+        // It never heard of it: the connection was lost.
+      });
+  }
 
   async open(queue: string, prefetch: number, intake: Intake<PushedRow>): Promise<PushingIntake> {
     await this.answer();
@@ -71,6 +84,7 @@ class Link {
   end(reason: string): void {
     if (this.isOver) return;
     this.isOver = true;
+    this.wire?.end();
     for (const intake of this.#intakes) intake.lose(reason);
     this.#onLost(reason);
   }
@@ -122,7 +136,11 @@ class PushingIntake implements PushSource<PushedRow> {
     if (this.#unsettled.size < this.#prefetch) this.#intake.empty();
   };
 
-  finish({ row }: PushedRow): void {
+  finish(taken: PushedRow): void {
+    this.#link.tell(() => this.#finish(taken));
+  }
+
+  #finish({ row }: PushedRow): void {
     if (!this.#unsettled.delete(row)) return;
     this.#store.remove(this.#queue, row);
     setImmediate(this.#pump);
@@ -138,13 +156,13 @@ class PushingIntake implements PushSource<PushedRow> {
   ): Promise<void> {
     await this.#link.answer();
     this.#store.put(this.#queue, taken.row.message, delayMs, attempt, redeliveries);
-    this.finish(taken);
+    this.#finish(taken);
   }
 
   async deadLetter(taken: PushedRow, deadLetterQueue: string, copy: Message): Promise<void> {
     await this.#link.answer();
     this.#store.put(deadLetterQueue, copied(copy), 0);
-    this.finish(taken);
+    this.#finish(taken);
   }
 
   async release(batch: readonly PushedRow[]): Promise<void> {
@@ -191,6 +209,8 @@ export const pushingCapabilities: {
   readonly durable: false;
   readonly releaseKeepsAttempt: true;
   readonly deliveriesOutliveConnections: false;
+  readonly exactDepth: true;
+  readonly fencedSettlements: true;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
@@ -203,12 +223,16 @@ export const pushingCapabilities: {
   durable: false,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: false,
+  exactDepth: true,
+  fencedSettlements: true,
   maxMessageBytes: undefined,
 };
 
 /** Options of `PushingBackend`. */
 export interface PushingOptions extends BackendOptions {
   readonly broker: PushingBroker;
+  /** Where the broker answers over a network. Default: it is asked directly. */
+  readonly address?: Address;
 }
 
 /** A backend on `PushingBroker`. */
@@ -221,7 +245,7 @@ export const PushingBackend: BackendClass<PushingOptions, typeof pushingCapabili
 export type PushingBackend = Backend<typeof pushingCapabilities, QueueOptions>;
 
 function pushingDriver(
-  { broker }: PushingOptions,
+  { broker, address }: PushingOptions,
   context: DriverContext,
 ): Driver<QueueOptions, Message, PushedRow> {
   let link: Link | undefined;
@@ -237,7 +261,7 @@ function pushingDriver(
       timeoutMs: 1_000,
       async connect() {
         await turn();
-        link = broker.connect((reason) => context.connectionLost(reason));
+        link = await broker.connect((reason) => context.connectionLost(reason), address);
       },
     },
     topology: storeTopology(broker.store, context, answer),
@@ -247,7 +271,9 @@ function pushingDriver(
       open: ({ queue, maxInFlight }, intake) => connected().open(queue, maxInFlight, intake),
     },
     explain,
-    close() {
+    async close() {
+      // What was told before is heard before.
+      if (address !== undefined && link?.isOver === false) await link.answer().catch(() => undefined);
       link?.end('closed');
     },
   };

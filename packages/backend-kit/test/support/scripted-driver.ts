@@ -120,6 +120,8 @@ const capabilities: Capabilities & { readonly delayedDelivery: true } = {
   durable: false,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: true,
+  exactDepth: true,
+  fencedSettlements: true,
   maxMessageBytes: undefined,
 };
 

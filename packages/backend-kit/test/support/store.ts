@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   type Clock,
   type Message,
@@ -89,6 +90,7 @@ export function copied(message: Message): Message {
   const { content } = message;
   return {
     ...message,
+    id: message.id === '' ? randomUUID() : message.id,
     headers: { ...message.headers },
     content: content instanceof Uint8Array ? content.slice() : content,
   };
@@ -196,8 +198,9 @@ export function storeTopology(
     },
     async deleteQueue(name) {
       await answer();
-      for (const wake of store.queues.get(name)?.wake ?? []) wake();
+      const wakes = store.queues.get(name)?.wake ?? [];
       store.queues.delete(name);
+      for (const wake of wakes) wake();
       for (const bindings of store.topics.values()) bindings.delete(name);
     },
     async deleteTopic(name) {

@@ -10,44 +10,18 @@ import {
   type QueueOptions,
 } from '@melange/core';
 import { type Behaviour, eventually, withDeadline } from '../behaviour.ts';
-import { type Address, TcpProxy } from '../tcp-proxy.ts';
+import { TcpProxy } from '../tcp-proxy.ts';
+import { FaultLog } from './fault-log.ts';
+import { Ledger } from './ledger.ts';
+import { observed } from './observed.ts';
 import { Receiver, type ReceiverOptions } from './receiver.ts';
+import type { BackendFaults, BackendSuiteOptions, BackendUnderTest } from './suite-options.ts';
 
-/** A fresh backend, and a way to make others on the same broker. */
-export interface BackendUnderTest {
-  /** Connects on first use. The suite closes it. */
+/** A backend, the proxy that it reaches its broker through, and what it logged. */
+export interface ThroughProxy {
   readonly backend: MessagingBackend;
-  /**
-   * Makes one more backend on the same broker, as another process would. Left out where the broker lives and
-   * dies with the backend: what needs it is skipped with that reason.
-   */
-  readonly another?: () => MaybePromise<MessagingBackend>;
-}
-
-/** How the suite reaches the broker through a proxy that breaks connections. */
-export interface BackendFaults {
-  /** Where the broker listens. */
-  readonly target: Address;
-  /** Makes a backend that connects to `address` in place of the broker. The suite closes it. */
-  readonly create: (address: Address) => MaybePromise<MessagingBackend>;
-  /** Restarts the broker; resolves when it accepts connections again. Left out: those behaviours are skipped. */
-  readonly restart?: () => Promise<void>;
-}
-
-/** What `describeBackend` needs to know. */
-export interface BackendSuiteOptions {
-  /** Name in the output and in the table. */
-  readonly name: string;
-  /** Called once for each behaviour. */
-  readonly create: () => MaybePromise<BackendUnderTest>;
-  /** What the backend declares; what it cannot do is skipped. */
-  readonly capabilities: Capabilities;
-  /** How to reach the broker through a proxy that breaks connections. Default: behaviours under faults are skipped. */
-  readonly faults?: BackendFaults;
-  /** Longest wait for something to happen, in ms. Default: 15,000. */
-  readonly patienceMs?: number;
-  /** Length of the quiet periods that prove that something does not happen, in ms. Default: 150. */
-  readonly quietMs?: number;
+  readonly proxy: TcpProxy;
+  readonly log: FaultLog;
 }
 
 /** A behaviour of a messaging backend. */
@@ -60,6 +34,12 @@ export class BackendContext {
   readonly faults: BackendFaults | undefined;
   readonly patienceMs: number;
   readonly quietMs: number;
+  /** For how long the broker gives a message to `backend`, in ms. */
+  readonly leaseMs: number | undefined;
+  /** The same for a backend through a proxy. */
+  readonly leaseMsThroughProxy: number | undefined;
+  /** What happened so far. */
+  readonly ledger: Ledger = new Ledger();
   readonly #another: (() => MaybePromise<MessagingBackend>) | undefined;
   readonly #opened: MessagingBackend[] = [];
   readonly #queues = new Set<string>();
@@ -67,13 +47,15 @@ export class BackendContext {
   readonly #proxies: TcpProxy[] = [];
 
   private constructor(options: BackendSuiteOptions, subject: BackendUnderTest) {
-    this.backend = subject.backend;
+    this.backend = observed(subject.backend, this.ledger);
     this.#another = subject.another;
     this.capabilities = options.capabilities;
     this.faults = options.faults;
     this.patienceMs = options.patienceMs ?? 15_000;
     this.quietMs = options.quietMs ?? 150;
-    this.#opened.push(subject.backend);
+    this.leaseMs = options.leaseMs;
+    this.leaseMsThroughProxy = options.faults?.leaseMs ?? options.leaseMs;
+    this.#opened.push(this.backend);
   }
 
   static async open(options: BackendSuiteOptions): Promise<BackendContext> {
@@ -87,19 +69,20 @@ export class BackendContext {
   /** One more backend on the same broker. */
   async another(): Promise<MessagingBackend> {
     assert.ok(this.#another !== undefined, 'a behaviour that needs another backend says so in `requires`');
-    const backend = await this.#another();
+    const backend = observed(await this.#another(), this.ledger);
     this.#opened.push(backend);
     return backend;
   }
 
   /** A backend that reaches the broker through a proxy of its own. */
-  async throughProxy(): Promise<{ readonly backend: MessagingBackend; readonly proxy: TcpProxy }> {
+  async throughProxy(): Promise<ThroughProxy> {
     assert.ok(this.faults !== undefined, 'a behaviour that needs faults says so in `requires`');
     const proxy = await TcpProxy.start(this.faults.target);
     this.#proxies.push(proxy);
-    const backend = await this.faults.create(proxy.address);
+    const log = new FaultLog();
+    const backend = observed(await this.faults.create(proxy.address, log), this.ledger);
     this.#opened.push(backend);
-    return { backend, proxy };
+    return { backend, proxy, log };
   }
 
   /** A queue name that nobody else uses; removed afterwards, whether it was declared or not. */

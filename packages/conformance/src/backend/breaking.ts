@@ -22,3 +22,17 @@ export async function arrivesAtLeastOnce(receiver: Receiver, ids: readonly strin
 export async function acknowledge(delivery: Delivery): Promise<void> {
   await delivery.acknowledge();
 }
+
+/** `requires` of what is lost with its connection. */
+export function needsLosableDeliveries({ capabilities }: BackendContext): string | undefined {
+  return capabilities.deliveriesOutliveConnections
+    ? 'a delivery stays ours when the connection breaks'
+    : undefined;
+}
+
+/** `requires` of what outlives its connection. */
+export function needsLastingDeliveries({ capabilities }: BackendContext): string | undefined {
+  return capabilities.deliveriesOutliveConnections
+    ? undefined
+    : 'the broker takes deliveries back when the connection breaks';
+}

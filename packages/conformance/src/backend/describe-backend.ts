@@ -1,6 +1,6 @@
 import { register } from '../register.ts';
-import type { BackendSuiteOptions } from './backend-context.ts';
 import { backendBehaviours, backendHost } from './check-backend.ts';
+import type { BackendSuiteOptions } from './suite-options.ts';
 
 /**
  * Registers the conformance suite of messaging backends as tests of vitest. Call it at the top level of a

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { Capabilities, Message, MessagingBackend } from '@melange/core';
+import { type Capabilities, MelangeError, type Message, type MessagingBackend } from '@melange/core';
 import { behaviours } from '../behaviour.ts';
 import {
   asPublished,
@@ -46,6 +46,24 @@ export const publish: readonly BackendBehaviour[] = behaviours<BackendContext>('
         publishedAt: undefined,
       });
       assert.deepEqual(await roundTrip(context, sent), sent);
+    },
+  },
+  {
+    id: 'empty-id',
+    title: 'an empty id is no id: it is refused, or each such message arrives with an id of its own',
+    async run(context) {
+      const queue = await context.queue();
+      const sent = numbered(2, { id: '' });
+      const published = context.backend.publishToQueue(queue, sent);
+      const isRefused = await published.then(
+        () => false,
+        (error: unknown) => MelangeError.is(error),
+      );
+      if (isRefused) return;
+      await published;
+      const [first, second] = (await (await context.receive(queue)).take(2)).map(({ message: { id } }) => id);
+      assert.ok(first !== '' && second !== '', 'a message arrived with an empty id');
+      assert.notEqual(first, second, 'two messages have one id');
     },
   },
   {

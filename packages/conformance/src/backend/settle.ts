@@ -7,6 +7,7 @@ import {
   type BackendContext,
   message,
   needsAnother,
+  needsCapability,
   numbered,
   rejectsWith,
   sortedIds,
@@ -32,6 +33,32 @@ export const settle: readonly BackendBehaviour[] = behaviours<BackendContext>('s
       const receiver = await context.receive(queue);
       await Promise.all((await receiver.take(5)).map((delivery) => delivery.acknowledge()));
       await receiver.subscription.close();
+      await context.isEmpty(queue);
+    },
+  },
+  {
+    id: 'acknowledged-is-not-counted',
+    title: 'once acknowledge() has resolved the message is not counted, neither as waiting nor as in flight',
+    requires: needsCapability('exactDepth', 'the broker tells a hint of how many messages wait'),
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(5));
+      for (const delivery of await (await context.receive(queue)).take(5)) await delivery.acknowledge();
+      const { depth, inFlight = 0 } = await context.backend.describeQueue(queue);
+      assert.deepEqual({ depth, inFlight }, { depth: 0, inFlight: 0 });
+    },
+  },
+  {
+    id: 'acknowledged-before-the-close',
+    title: 'a message does not come again when its backend is closed right after acknowledge() has resolved',
+    requires: needsAnother,
+    async run(context) {
+      const queue = await context.queue();
+      const backend = await context.another();
+      await context.backend.publishToQueue(queue, numbered(10));
+      const receiver = await context.receive(queue, {}, backend);
+      for (const delivery of await receiver.take(10)) await delivery.acknowledge();
+      await context.soon(backend.close(), 'closing');
       await context.isEmpty(queue);
     },
   },

@@ -5,6 +5,7 @@ import {
   type BackendContext,
   message,
   needsAnother,
+  needsCapability,
   numbered,
   rejectsWith,
 } from './backend-context.ts';
@@ -184,6 +185,27 @@ export const topology: readonly BackendBehaviour[] = behaviours<BackendContext>(
       assert.equal(description.exists, true);
       assert.equal(description.deadLetterQueue, deadLetterQueue);
       assert.equal((await context.backend.describeQueue(deadLetterQueue)).deadLetterQueue, undefined);
+    },
+  },
+  {
+    id: 'depth-of-what-waits',
+    title: 'describeQueue counts the messages that wait, without those in flight, delayed or settled',
+    requires: needsCapability('exactDepth', 'the broker tells a hint of how many messages wait'),
+    async run(context) {
+      const queue = await context.queue();
+      await context.backend.publishToQueue(queue, numbered(7));
+      const receiver = await context.receive(queue, { maxInFlight: 4 });
+      const [settled, delayed] = await receiver.take(4);
+      await settled?.acknowledge();
+      await delayed?.retry({ delayMs: 60_000 });
+      await receiver.take(2);
+      const counts = async () => {
+        const { depth, inFlight } = await context.backend.describeQueue(queue);
+        return { depth, ...(inFlight !== undefined && { inFlight }) };
+      };
+      await context.eventually('1 message waits', async () => (await counts()).depth === 1);
+      const { inFlight = 4 } = await counts();
+      assert.equal(inFlight, 4, 'messages in flight');
     },
   },
   {

@@ -13,6 +13,8 @@ const meanings: Readonly<Record<keyof Capabilities, string>> = {
   durable: 'outlives a restart of the broker',
   releaseKeepsAttempt: 'gives a message back without counting an attempt',
   deliveriesOutliveConnections: 'settles a delivery after its connection was lost',
+  exactDepth: 'tells exactly how many messages wait',
+  fencedSettlements: 'ignores a settlement by a holder that lost the message',
   maxMessageBytes: 'largest content',
 };
 

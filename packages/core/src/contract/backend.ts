@@ -110,6 +110,13 @@ export interface Capabilities {
   readonly releaseKeepsAttempt: boolean;
   /** A delivery stays ours when the connection breaks, and is settled over another one. */
   readonly deliveriesOutliveConnections: boolean;
+  /** `describeQueue` counts exactly the messages that wait, without those that are delayed or in flight. Else `depth` is a hint. */
+  readonly exactDepth: boolean;
+  /**
+   * The broker ignores a settlement by a holder that it has taken the message back from. Else a process that wakes up too late
+   * may settle a message that another one works on.
+   */
+  readonly fencedSettlements: boolean;
   /** Largest content in bytes, or `undefined` where there is no fixed limit. */
   readonly maxMessageBytes: number | undefined;
 }
