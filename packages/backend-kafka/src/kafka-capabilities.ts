@@ -12,6 +12,7 @@ export const kafkaCapabilities: {
   readonly deliveriesOutliveConnections: true;
   readonly exactDepth: false;
   readonly fencedSettlements: true;
+  readonly tellsRedeliveries: false;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: false,
@@ -26,5 +27,6 @@ export const kafkaCapabilities: {
   deliveriesOutliveConnections: true,
   exactDepth: false,
   fencedSettlements: true,
+  tellsRedeliveries: false,
   maxMessageBytes: 1_000_000,
 };

@@ -17,12 +17,12 @@ if (shared === undefined) {
   if (own !== undefined) afterAll(() => own.stop());
   const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
-  // Lost connections are what the suite makes on purpose: warnings of them would only be noise.
+  const sessionTimeoutMs = 6_000;
   const connect = (options: Partial<KafkaBackendOptions> = {}) =>
     new KafkaBackend({
       brokers: [url],
       partitions: 3,
-      sessionTimeoutMs: 6_000,
+      sessionTimeoutMs,
       heartbeatIntervalMs: 200,
       revocationDeadlineMs: 3_000,
       connectTimeoutMs: 1_000,
@@ -33,11 +33,14 @@ if (shared === undefined) {
     name: 'kafka',
     create: () => ({ backend: connect(), another: () => connect() }),
     capabilities: kafkaCapabilities,
+    // A member keeps its partitions for that long without a word.
+    leaseMs: sessionTimeoutMs,
     faults: {
       target: { host, port: Number(port || 9092) },
       // Brokers tell their own address: every connection has to be led through the proxy.
-      create: (proxy) =>
+      create: (proxy, logger) =>
         connect({
+          logger,
           socketFactory: ({ onConnect }) => connectSocket({ ...proxy, noDelay: true }, onConnect),
         }),
       ...(own !== undefined && { restart: () => own.restart() }),

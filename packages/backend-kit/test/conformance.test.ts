@@ -7,7 +7,7 @@ import { startEcho } from './support/wire.ts';
 
 // Nothing is far away: what happens at all happens soon.
 const bounds = { patienceMs: 5_000, quietMs: 50 };
-const leaseMs = 600;
+const leaseMs = 900;
 const store = new Store();
 const broker = new PushingBroker();
 

@@ -41,6 +41,7 @@ export const memoryCapabilities: {
   readonly deliveriesOutliveConnections: false;
   readonly exactDepth: true;
   readonly fencedSettlements: true;
+  readonly tellsRedeliveries: true;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
@@ -55,6 +56,7 @@ export const memoryCapabilities: {
   deliveriesOutliveConnections: false,
   exactDepth: true,
   fencedSettlements: true,
+  tellsRedeliveries: true,
   maxMessageBytes: undefined,
 };
 

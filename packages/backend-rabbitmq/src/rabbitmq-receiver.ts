@@ -210,7 +210,8 @@ export class RabbitMqReceiver implements Subscription {
       this.#receive(delivery);
     } catch (error) {
       this.#settings.logger.error('the receiver of a delivery threw', { queue: this.#settings.queue, error });
-      delivery.release().catch(() => undefined);
+      // It keeps its place meanwhile: given back at once, a receiver that throws at every message would be called without end.
+      setTimeout(() => delivery.release().catch(() => undefined), pauseAfterThrowMs).unref();
     }
   }
 
@@ -285,3 +286,6 @@ export class RabbitMqReceiver implements Subscription {
 
 /** Tags are unique within a channel, and each receiver has its own. */
 const consumerTag = 'melange';
+
+/** A message whose receiver threw goes back after so many ms. */
+const pauseAfterThrowMs = 1_000;

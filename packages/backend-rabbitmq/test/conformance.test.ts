@@ -16,16 +16,15 @@ if (shared === undefined) {
   if (own !== undefined) afterAll(() => own.stop());
   const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
-  // Lost connections are what the suite makes on purpose: warnings of them would only be noise.
-  const connect = (address: string) => new RabbitMqBackend({ url: address, logger: silentLogger });
+  const connect = (address: string, logger = silentLogger) => new RabbitMqBackend({ url: address, logger });
   describeBackend({
     name: 'rabbitmq',
     create: () => ({ backend: connect(url), another: () => connect(url) }),
     capabilities: rabbitMqCapabilities,
     faults: {
       target: { host, port: Number(port || 5672) },
-      create: (address) =>
-        connect(Object.assign(new URL(url), { host: `${address.host}:${address.port}` }).href),
+      create: (address, logger) =>
+        connect(Object.assign(new URL(url), { host: `${address.host}:${address.port}` }).href, logger),
       ...(own !== undefined && { restart: () => own.restart() }),
     },
   });

@@ -12,6 +12,7 @@ export const redisStreamsCapabilities: {
   readonly deliveriesOutliveConnections: true;
   readonly exactDepth: true;
   readonly fencedSettlements: true;
+  readonly tellsRedeliveries: true;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: true,
@@ -26,5 +27,6 @@ export const redisStreamsCapabilities: {
   deliveriesOutliveConnections: true,
   exactDepth: true,
   fencedSettlements: true,
+  tellsRedeliveries: true,
   maxMessageBytes: 16_777_216,
 };

@@ -17,17 +17,18 @@ if (shared === undefined) {
   if (own !== undefined) afterAll(() => own.stop());
   const url = own?.url ?? shared;
   const { hostname: host, port } = new URL(url);
-  // Lost connections are what the suite makes on purpose: warnings of them would only be noise.
-  const connect = (address: string) =>
-    new RedisStreamsBackend({ url: address, leaseMs: 2_000, connectTimeoutMs: 2_000, logger: silentLogger });
+  const leaseMs = 2_000;
+  const connect = (address: string, logger = silentLogger) =>
+    new RedisStreamsBackend({ url: address, leaseMs, connectTimeoutMs: 2_000, logger });
   describeBackend({
     name: 'redis-streams',
     create: () => ({ backend: connect(url), another: () => connect(url) }),
     capabilities: redisStreamsCapabilities,
+    leaseMs,
     faults: {
       target: { host, port: Number(port || 6379) },
-      create: (address) =>
-        connect(Object.assign(new URL(url), { host: `${address.host}:${address.port}` }).href),
+      create: (address, logger) =>
+        connect(Object.assign(new URL(url), { host: `${address.host}:${address.port}` }).href, logger),
       ...(own !== undefined && {
         restart: async () => {
           await own.end('SIGKILL');

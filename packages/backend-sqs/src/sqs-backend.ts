@@ -47,6 +47,7 @@ export const sqsCapabilities: {
   readonly deliveriesOutliveConnections: true;
   readonly exactDepth: false;
   readonly fencedSettlements: false;
+  readonly tellsRedeliveries: true;
   readonly maxMessageBytes: number;
 } = {
   delayedDelivery: true,
@@ -61,6 +62,7 @@ export const sqsCapabilities: {
   deliveriesOutliveConnections: true,
   exactDepth: false,
   fencedSettlements: false,
+  tellsRedeliveries: true,
   maxMessageBytes: maxQueueBytes,
 };
 

@@ -21,11 +21,13 @@ if (shared === undefined) {
     name: 'sqs',
     create: () => ({ backend: connect(url, options), another: () => connect(url, options) }),
     capabilities: sqsCapabilities,
+    leaseMs: 10_000,
     faults: {
       target: { host, port: Number(port) },
       // What a broken connection carried comes again when its visibility is over: sooner than the suite loses patience.
-      create: ({ host, port }) =>
-        connect(`http://${host}:${port}`, { ...options, visibilityTimeoutSeconds: 4 }),
+      create: ({ host, port }, logger) =>
+        connect(`http://${host}:${port}`, { ...options, visibilityTimeoutSeconds: 4, logger }),
+      leaseMs: 4_000,
       ...(own !== undefined && { restart: () => own.restart() }),
     },
   });

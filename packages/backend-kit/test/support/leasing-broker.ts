@@ -10,9 +10,17 @@ import {
   type Received,
   type Take,
 } from '../../src/index.ts';
+import {
+  copied,
+  turn as directTurn,
+  explain,
+  type Row,
+  type Store,
+  storePublishing,
+  storeTopology,
+} from './store.ts';
 import type { Address } from './wire.ts';
 import { Wire } from './wire.ts';
-import { copied, explain, type Row, type Store, storePublishing, storeTopology, turn as directTurn } from './store.ts';
 
 const directly = { answer: directTurn };
 
@@ -36,6 +44,7 @@ export const leasingCapabilities: {
   readonly deliveriesOutliveConnections: true;
   readonly exactDepth: true;
   readonly fencedSettlements: true;
+  readonly tellsRedeliveries: true;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
@@ -50,6 +59,7 @@ export const leasingCapabilities: {
   deliveriesOutliveConnections: true,
   exactDepth: true,
   fencedSettlements: true,
+  tellsRedeliveries: true,
   maxMessageBytes: undefined,
 };
 
@@ -57,6 +67,8 @@ export const leasingCapabilities: {
 export interface LeasingOptions extends BackendOptions {
   readonly store: Store;
   readonly leaseMs?: number;
+  /** Whether the store ignores a settlement by a former holder. Default: true. */
+  readonly isFenced?: boolean;
   /** Where the store answers over a network. Default: it is asked directly. */
   readonly address?: Address;
 }
@@ -71,14 +83,14 @@ export const LeasingBackend: BackendClass<LeasingOptions, typeof leasingCapabili
 export type LeasingBackend = Backend<typeof leasingCapabilities, QueueOptions>;
 
 function leasingDriver(
-  { store, leaseMs = 1_000, address }: LeasingOptions,
+  { store, leaseMs = 1_000, isFenced = true, address }: LeasingOptions,
   context: DriverContext,
 ): Driver<QueueOptions, Message, LeasedRow> {
   const { clock } = store;
   let wire: Wire | undefined;
   const turn = (): Promise<void> => (wire ?? directly).answer();
   const finish = (name: string, { row, fence }: LeasedRow): void => {
-    if (row.fence === fence) store.remove(name, row);
+    if (row.fence === fence || !isFenced) store.remove(name, row);
   };
   const isOurs = ({ row, fence }: LeasedRow): boolean =>
     row.fence === fence && row.isTaken && row.visibleAt > clock.monotonicNow();

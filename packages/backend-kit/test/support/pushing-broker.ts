@@ -211,6 +211,7 @@ export const pushingCapabilities: {
   readonly deliveriesOutliveConnections: false;
   readonly exactDepth: true;
   readonly fencedSettlements: true;
+  readonly tellsRedeliveries: true;
   readonly maxMessageBytes: undefined;
 } = {
   delayedDelivery: true,
@@ -225,6 +226,7 @@ export const pushingCapabilities: {
   deliveriesOutliveConnections: false,
   exactDepth: true,
   fencedSettlements: true,
+  tellsRedeliveries: true,
   maxMessageBytes: undefined,
 };
 

@@ -122,6 +122,7 @@ const capabilities: Capabilities & { readonly delayedDelivery: true } = {
   deliveriesOutliveConnections: true,
   exactDepth: true,
   fencedSettlements: true,
+  tellsRedeliveries: true,
   maxMessageBytes: undefined,
 };
 

@@ -1,4 +1,5 @@
-import type { Delivery } from '@melange/core';
+import assert from 'node:assert/strict';
+import { type Delivery, MelangeError } from '@melange/core';
 import type { BackendContext } from './backend-context.ts';
 import type { Receiver } from './receiver.ts';
 
@@ -21,6 +22,15 @@ export async function arrivesAtLeastOnce(receiver: Receiver, ids: readonly strin
 /** For receivers that do nothing else. */
 export async function acknowledge(delivery: Delivery): Promise<void> {
   await delivery.acknowledge();
+}
+
+/** For receivers whose settlements an outage may fail: then the message comes again. */
+export async function acknowledgeIfAnswered(delivery: Delivery): Promise<void> {
+  try {
+    await delivery.acknowledge();
+  } catch (error) {
+    assert.ok(MelangeError.is(error), `expected a MelangeError, got ${String(error)}`);
+  }
 }
 
 /** `requires` of what is lost with its connection. */

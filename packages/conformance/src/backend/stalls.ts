@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { behaviours, pause } from '../behaviour.ts';
 import { type BackendBehaviour, type BackendContext, message, numbered } from './backend-context.ts';
-import { acknowledge, arrivesAtLeastOnce, needsFaults } from './breaking.ts';
+import { acknowledgeIfAnswered, arrivesAtLeastOnce, needsFaults } from './breaking.ts';
 import { publishing } from './ten-thousand.ts';
 
 /** Of an outage, in ms: its second half shows whether the pauses have grown. */
 const outageMs = 4_000;
 
 /** Connections that one backend may try in the second half of it: several clients, each with pauses of about a second. */
-const maxLateTries = 14;
+const maxLateTries = 24;
 
 /** The broker is away or silent for long: nobody is flooded by it, neither the broker nor the log. */
 export const stalls: readonly BackendBehaviour[] = behaviours<BackendContext>('faults', [
@@ -21,7 +21,7 @@ export const stalls: readonly BackendBehaviour[] = behaviours<BackendContext>('f
     async run(context) {
       const queue = await context.queue();
       const { backend, proxy, log } = await context.throughProxy();
-      const receiver = await context.receive(queue, { handle: acknowledge }, backend);
+      const receiver = await context.receive(queue, { handle: acknowledgeIfAnswered }, backend);
       await backend.publishToQueue(queue, [message('connects')]);
       await receiver.take(1);
       assert.deepEqual(log.warnings, [], 'nothing is wrong yet');
@@ -41,8 +41,9 @@ export const stalls: readonly BackendBehaviour[] = behaviours<BackendContext>('f
       }
       const lines = log.lines.length;
       await proxy.accept();
-      await context.backend.publishToQueue(queue, [message('later')]);
-      await receiver.take(1);
+      const later = message('later');
+      await context.backend.publishToQueue(queue, [later]);
+      await arrivesAtLeastOnce(receiver, [later.id]);
       await context.eventually('the recovery is logged', () =>
         log.lines.slice(lines).some(({ level }) => level !== 'debug'),
       );
@@ -57,7 +58,11 @@ export const stalls: readonly BackendBehaviour[] = behaviours<BackendContext>('f
     async run(context) {
       const queue = await context.queue();
       const { backend, proxy } = await context.throughProxy();
-      const receiver = await context.receive(queue, { maxInFlight: 5, handle: acknowledge }, backend);
+      const receiver = await context.receive(
+        queue,
+        { maxInFlight: 5, handle: acknowledgeIfAnswered },
+        backend,
+      );
       await backend.publishToQueue(queue, [message('connects')]);
       await receiver.take(1);
       proxy.stall();

@@ -15,6 +15,7 @@ const meanings: Readonly<Record<keyof Capabilities, string>> = {
   deliveriesOutliveConnections: 'settles a delivery after its connection was lost',
   exactDepth: 'tells exactly how many messages wait',
   fencedSettlements: 'ignores a settlement by a holder that lost the message',
+  tellsRedeliveries: 'tells how often a message was handed out before',
   maxMessageBytes: 'largest content',
 };
 

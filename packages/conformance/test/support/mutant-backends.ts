@@ -69,6 +69,39 @@ async function silently(
   }
 }
 
+/** Takes more than it may hand over, and keeps the rest for later. */
+function prefetching(giveBack: (buffered: Delivery) => void): Alter {
+  return (backend) => ({
+    subscribe: async (queue, { maxInFlight, ...options }, receive) => {
+      const buffer: Delivery[] = [];
+      let room = maxInFlight;
+      const handOver = (): void => {
+        while (room > 0 && buffer.length > 0) {
+          room -= 1;
+          receive(buffer.shift() as Delivery);
+        }
+      };
+      const keep = (delivery: Delivery): void => {
+        buffer.push(delivery);
+        handOver();
+      };
+      const subscription = await backend.subscribe(
+        queue,
+        { ...options, maxInFlight: maxInFlight + 10 },
+        keep,
+      );
+      return altered(subscription, {
+        close: () => {
+          room = 0;
+          const closed = subscription.close();
+          for (const one of buffer.splice(0)) giveBack(one);
+          return closed;
+        },
+      });
+    },
+  });
+}
+
 /** Defective backends. */
 export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
   mutant('acknowledges before the handler is done', 'settle/release', (backend) => ({
@@ -398,4 +431,55 @@ export const mutantBackends: readonly Mutant<MessagingBackend>[] = [
   mutant('is healthy whatever happens', 'shutdown/closed-is-not-healthy', () => ({
     health: async () => ({ status: 'healthy' }),
   })),
+  mutant('counts what is in flight as waiting', 'topology/depth-of-what-waits', (backend) => ({
+    describeQueue: async (name) => {
+      const described = await backend.describeQueue(name);
+      return { ...described, depth: described.depth + (described.inFlight ?? 0) };
+    },
+  })),
+  mutant('counts what is delayed as waiting', 'topology/depth-of-what-waits', (backend) => {
+    let delayed = 0;
+    return {
+      ...deliveries((one) => ({
+        retry: (options) => {
+          delayed += 1;
+          return one.retry(options);
+        },
+      }))(backend),
+      describeQueue: async (name) => {
+        const described = await backend.describeQueue(name);
+        return { ...described, depth: described.depth + delayed };
+      },
+    };
+  }),
+  mutant('takes all messages without an id for one', 'publish/empty-id', (backend) => ({
+    publishToQueue: (queue, messages) =>
+      backend.publishToQueue(
+        queue,
+        messages.map((one) => ({ ...one, id: one.id || 'none' })),
+      ),
+  })),
+  mutant('hands over an empty id', 'publish/empty-id', (backend) => ({
+    publishToQueue: (queue, messages) =>
+      backend.publishToQueue(
+        queue,
+        messages.map((one) => ({ ...one, id: one.id || 'none' })),
+      ),
+    ...content(({ id }) => ({ id: id === 'none' ? '' : id }))(backend),
+  })),
+  mutant(
+    'acknowledges some time after it says so',
+    'settle/acknowledged-is-not-counted',
+    deliveries((one) => ({ acknowledge: async () => void wait(50).then(() => one.acknowledge()) })),
+  ),
+  mutant(
+    'keeps its buffer when it is closed',
+    'shutdown/buffered-go-back',
+    prefetching(() => {}),
+  ),
+  mutant(
+    'gives its buffer back as if it had failed',
+    'shutdown/buffered-go-back',
+    prefetching((one) => void one.retry()),
+  ),
 ];

@@ -117,6 +117,8 @@ export interface Capabilities {
    * may settle a message that another one works on.
    */
   readonly fencedSettlements: boolean;
+  /** `Delivery.redeliveries` counts every time that a message was handed out and its holder fell silent or was cut off. */
+  readonly tellsRedeliveries: boolean;
   /** Largest content in bytes, or `undefined` where there is no fixed limit. */
   readonly maxMessageBytes: number | undefined;
 }
