@@ -36,6 +36,9 @@ export const leasingCapabilities: Capabilities & { readonly delayedDelivery: tru
   durable: true,
   releaseKeepsAttempt: true,
   deliveriesOutliveConnections: true,
+  exactDepth: true,
+  fencedSettlements: true,
+  tellsRedeliveries: true,
   maxMessageBytes: undefined,
 };
 

@@ -20,6 +20,9 @@ interface PushedRow extends Received {
 export const pushingCapabilities: typeof leasingCapabilities = {
   ...leasingCapabilities,
   deliveriesOutliveConnections: false,
+  exactDepth: true,
+  fencedSettlements: true,
+  tellsRedeliveries: true,
 };
 
 /** How a process is reached, so that the world can cut its connections. */
