@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Assignment } from '../src/assignment.ts';
+import type { Entry } from '../src/entry.ts';
 import { settingsOf } from '../src/kafka-options.ts';
 import { PartitionTracker } from '../src/partition-tracker.ts';
 import { Progress } from '../src/progress.ts';
@@ -110,7 +111,7 @@ describe('what stands still', () => {
   }
 
   test('is a key that others wait for, and no other one; the health names it and stays degraded', () => {
-    const { assignment, entries } = holding('a', 'b', 'b', 'c', 'c');
+    const { assignment, entries } = holding('a', 'b', 'b', 'b', 'c', 'c');
     const { progress, pass } = scene();
     pass(59_000);
     expect(standingOf(assignment, 60_000, 10)).toBeUndefined();
@@ -124,7 +125,7 @@ describe('what stands still', () => {
     for (const entry of entries) assignment.finish(entry);
     expect(standingOf(assignment, 60_000, 10)).toBeUndefined();
     pass(70_000);
-    expect(standingOf(assignment, 60_000, 10)).toBeUndefined();
+    expect(standingOf(assignment, 60_000, 10)?.detail).toBe('key "b" stands still for 70 s');
   });
 
   test('is a partition of which no more is read; the health names it, unhealthy 30 s later', () => {
@@ -143,5 +144,8 @@ describe('what stands still', () => {
     expect(standingOf(assignment, 60_000, 4)).toBeUndefined();
     tracker.isPaused = false;
     expect(standingOf(assignment, 60_000, 3)).toBeUndefined();
+    expect(tracker.unmovedMs).toBe(91_000);
+    assignment.finish(entries[0] as Entry);
+    expect(tracker.unmovedMs).toBe(0);
   });
 });
