@@ -44,6 +44,7 @@ export class DriverBackend<
 {
   readonly name: string;
   readonly capabilities: Features;
+  readonly address?: string;
   /** What the adapter's author wrote. */
   protected readonly driver: Driver<Options, Encoded, Taken>;
   readonly #clock: Clock;
@@ -79,6 +80,7 @@ export class DriverBackend<
     const shared = { name: this.name, clock, random: this.#random, explain: this.#explain };
     const { connection, publishing, topology } = this.driver;
     if (connection !== undefined) {
+      this.address = connection.address;
       this.#connection = new Connection({
         ...shared,
         driver: connection,

@@ -58,7 +58,7 @@ export interface DriverContext {
 
 /** How the connection to the broker is made. The kit makes it on first use, and makes it again, with growing pauses, when it was lost. */
 export interface ConnectionDriver {
-  /** Host and port, for messages. Free of credentials. */
+  /** Host and port, for messages, and `address` of the backend. Free of credentials. */
   readonly address: string;
   /** Longest time to connect, in ms. */
   readonly timeoutMs: number;

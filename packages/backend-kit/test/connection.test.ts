@@ -28,6 +28,11 @@ describe('a connection', () => {
     expect(script.sent).toHaveLength(1);
   });
 
+  it('tells its address as that of the backend; without one there is none', () => {
+    expect(scripted({ connects: true }).backend.address).toBe('host:1');
+    expect(scripted({ connects: false }).backend.address).toBeUndefined();
+  });
+
   it('that cannot be made at first is told at once, with the address and without a cause that may hold credentials', async () => {
     const { backend, script } = scripted({ connects: true });
     const declare = watched(backend.declareTopic('t'));
