@@ -44,7 +44,7 @@ export class DeadLetters {
   /** @throws MelangeError `CONFIGURATION` when the queue has no dead-letter queue. */
   async assertTarget(): Promise<void> {
     // What cannot be told now fails later, when the message can go back to its queue.
-    const target = await this.#targetName().catch(() => '');
+    const target = await this.targetName().catch(() => '');
     if (target !== undefined) return;
     const text = `Queue "${this.#queue}" has no dead-letter queue: declare it with one.`;
     throw new MelangeError('CONFIGURATION', text);
@@ -56,9 +56,12 @@ export class DeadLetters {
   }
 
   /** Resolves when the dead-letter queue has taken the copy. */
-  async copy({ received, counts }: Held, options: DeadLetterOptions): Promise<void> {
+  async copy(
+    { received, counts }: Pick<Held, 'received' | 'counts'>,
+    options: DeadLetterOptions,
+  ): Promise<void> {
     const { troubles, publishTimeoutMs } = this.#settings;
-    const target = await this.#targetName();
+    const target = await this.targetName();
     if (target === undefined) return this.assertTarget();
     const circumstances = { queue: this.#queue, attempts: counts.attempt, at: Date.now() };
     const message = deadLetterCopy(fromSqs(received), options, circumstances);
@@ -88,7 +91,8 @@ export class DeadLetters {
     }
   }
 
-  async #targetName(): Promise<string | undefined> {
+  /** Name of the dead-letter queue; it is asked for until there is one. */
+  async targetName(): Promise<string | undefined> {
     this.#target ??= deadLetterQueueOf((await this.#topology.detailsOf(this.#queue)).attributes);
     return this.#target;
   }

@@ -1,3 +1,4 @@
+export type { ReceivedElsewhere, ReceivedMessage, SqsReceipt } from './received-elsewhere.ts';
 export { SqsBackend, sqsCapabilities } from './sqs-backend.ts';
 export type {
   AwsClientSettings,

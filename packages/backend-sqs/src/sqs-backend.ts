@@ -18,15 +18,9 @@ import { AwsClients } from './aws-clients.ts';
 import { DeadLetters } from './dead-letters.ts';
 import type { LeaseRequests } from './lease.ts';
 import { leaseRequestsOf } from './lease-requests.ts';
+import { ReceivedElsewhere } from './received-elsewhere.ts';
+import { retried } from './retried.ts';
 import { SnsTopics } from './sns-topics.ts';
-import {
-  asMelangeError,
-  backoffMs,
-  isMissingQueue,
-  isMissingTopic,
-  isTransient,
-  pause,
-} from './sqs-errors.ts';
 import type { SqsBackendOptions, SqsQueueOptions, SqsWireFormat } from './sqs-options.ts';
 import { maxQueueBytes, SqsPublisher } from './sqs-publisher.ts';
 import { SqsPublishing } from './sqs-publishing.ts';
@@ -71,9 +65,6 @@ const lostTooLongMs = 30_000;
 
 /** Longest time that a timer of Node keeps, in ms. */
 const maxTimerMs = 2_147_483_647;
-
-/** Tries of what declares and looks up, before the service counts as unavailable. */
-const topologyAttempts = 3;
 
 /** Amazon SQS and SNS, through the AWS SDK. */
 export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
@@ -159,12 +150,7 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
   ): Promise<Subscription> {
     this.#assertOpen();
     checkSubscribeOptions(options);
-    const deadLetters = new DeadLetters(queue, this.#topology, this.#publisher, {
-      wireFormat: this.#wireFormat,
-      publishTimeoutMs: this.#publishTimeoutMs,
-      logger: this.#logger,
-      troubles: this.#troubles,
-    });
+    const deadLetters = this.#deadLettersOf(queue);
     const receiver = new SqsReceiver(
       {
         queue,
@@ -191,6 +177,16 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     }
     void this.#forgetWhenOver(receiver);
     return receiver;
+  }
+
+  /**
+   * Reads and settles messages of the queue that somebody else received for this process, as AWS Lambda does. Asks SQS
+   * nothing before there is something to settle.
+   */
+  receivedElsewhere(queue: string): ReceivedElsewhere {
+    this.#assertOpen();
+    const requests = async () => this.#leasesOf(queue, await this.#topology.urlOf(queue));
+    return new ReceivedElsewhere(queue, requests, this.#deadLettersOf(queue), this.#memoryOf(queue));
   }
 
   async describeQueue(name: string): Promise<QueueDescription> {
@@ -244,6 +240,15 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
     this.#receivers.delete(receiver);
   }
 
+  #deadLettersOf(queue: string): DeadLetters {
+    return new DeadLetters(queue, this.#topology, this.#publisher, {
+      wireFormat: this.#wireFormat,
+      publishTimeoutMs: this.#publishTimeoutMs,
+      logger: this.#logger,
+      troubles: this.#troubles,
+    });
+  }
+
   #memoryOf(queue: string): AttemptMemory {
     const memory = this.#memories.get(queue) ?? new AttemptMemory();
     this.#memories.set(queue, memory);
@@ -266,18 +271,6 @@ export class SqsBackend implements MessagingBackend<typeof sqsCapabilities> {
 
   #assertOpen(): void {
     if (this.#closing !== undefined) throw new MelangeError('CLOSED', 'The SQS backend is closed.');
-  }
-}
-
-async function retried<Output>(request: () => Promise<Output>): Promise<Output> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await request();
-    } catch (error) {
-      if (isMissingQueue(error) || isMissingTopic(error)) throw error;
-      if (attempt === topologyAttempts || !isTransient(error)) throw asMelangeError(error);
-      await pause(backoffMs(attempt + 1));
-    }
   }
 }
 

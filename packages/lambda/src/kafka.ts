@@ -1,0 +1,7 @@
+export type {
+  KafkaBatchResponse,
+  KafkaEvent,
+  KafkaEventRecord,
+  KafkaItemIdentifier,
+} from './kafka-event.ts';
+export { kafkaHandler } from './kafka-handler.ts';
