@@ -18,6 +18,7 @@ const first = [
   'core',
   'service',
   'nestjs',
+  'lambda',
   'backend-memory',
   'backend-rabbitmq',
   'backend-sqs',

@@ -15,11 +15,19 @@ export interface SqsEventRecord {
   /** Body of the message. */
   readonly body: string;
   /** Attributes of SQS, such as `ApproximateReceiveCount`. */
-  readonly attributes: Readonly<Partial<Record<string, string>>>;
+  readonly attributes: SqsEventSystemAttributes;
   /** Attributes of the sender, by name. */
   readonly messageAttributes: Readonly<Record<string, SqsEventAttribute>>;
   /** ARN of the queue. */
   readonly eventSourceARN: string;
+}
+
+/** The attributes of SQS that are looked at. */
+export interface SqsEventSystemAttributes {
+  /** How often SQS has handed the message out, this time included. */
+  readonly ApproximateReceiveCount?: string | undefined;
+  /** The group whose order a FIFO queue keeps. */
+  readonly MessageGroupId?: string | undefined;
 }
 
 /** An attribute of a message. */
@@ -67,7 +75,7 @@ export function receivedOf(record: SqsEventRecord): SqsReceivedMessage {
     MessageId: record.messageId,
     ReceiptHandle: record.receiptHandle,
     Body: record.body,
-    Attributes: record.attributes,
+    Attributes: { ...record.attributes },
     MessageAttributes: Object.fromEntries(attributes),
   };
 }

@@ -24,11 +24,11 @@ export function uniqueName(suffix = ''): string {
 }
 
 /** A backend that is closed after the test. */
-export function backendFor(): SqsBackend {
+export function backendFor(endpoint = url as string): SqsBackend {
   const backend = new SqsBackend({
     client: {
       region: 'us-east-1',
-      endpoint: url as string,
+      endpoint,
       credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     },
     emptyAfterSeconds: 0,
@@ -49,12 +49,15 @@ export type Handle = (order: OrderPlaced, context: HandlerContext) => unknown;
 /** A service with one queue on SQS, its handler for Lambda, and the event source. */
 export async function scene(
   handle: Handle,
-  declaration: Omit<QueueDeclaration, 'deadLetterQueue'> & { readonly suffix?: string } = {},
+  declaration: Omit<QueueDeclaration, 'deadLetterQueue'> & {
+    readonly suffix?: string;
+    readonly endpoint?: string;
+  } = {},
   options: LambdaHandlerOptions = {},
 ) {
-  const { suffix = '', ...queueDeclaration } = declaration;
+  const { suffix = '', endpoint, ...queueDeclaration } = declaration;
   const [queue, deadLetterQueue] = [uniqueName(suffix), uniqueName(suffix)];
-  const backend = backendFor();
+  const backend = backendFor(endpoint);
   const service = defineService({
     name: 'billing',
     backend,
