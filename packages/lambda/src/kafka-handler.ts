@@ -1,5 +1,6 @@
 import { readRecord } from '@melange/backend-kafka/wire';
-import { deadLetterCopy, MelangeError, type QueueDescription } from '@melange/core';
+import { MelangeError, type QueueDescription } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
 import type { Arrival } from './arrival.ts';
 import {
   bytesOf,

@@ -1,5 +1,5 @@
-import { type Logger, unfailingLogger } from '@melange/core';
-import { checkDelayMs } from '@melange/core/adapter';
+import type { Logger } from '@melange/core';
+import { checkDelayMs, unfailingLogger } from '@melange/core/adapter';
 
 /** How events are handled. */
 export interface LambdaHandlerOptions {
