@@ -72,12 +72,12 @@ export class InvocationBackend implements MessagingBackend {
     return this.close();
   }
 
-  declareTopic = unsupported;
-  declareQueue = unsupported;
-  publishToQueue = unsupported;
-  publishToTopic = unsupported;
-  deleteQueue = unsupported;
-  deleteTopic = unsupported;
+  readonly declareTopic: () => Promise<void> = unsupported;
+  readonly declareQueue: () => Promise<void> = unsupported;
+  readonly publishToQueue: () => Promise<void> = unsupported;
+  readonly publishToTopic: () => Promise<void> = unsupported;
+  readonly deleteQueue: () => Promise<void> = unsupported;
+  readonly deleteTopic: () => Promise<void> = unsupported;
 }
 
 /** A dispatcher asks for none of it. */
