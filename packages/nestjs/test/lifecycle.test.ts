@@ -174,6 +174,17 @@ it('closes an application that was compiled and never started', async () => {
   expect(events).toEqual(['closed']);
 });
 
+it('closes an application that could not start, as what it declares does not fit together', async () => {
+  class Nowhere {
+    @MessageHandler(OrderPlaced, { queue: 'nowhere' })
+    handle(): void {}
+  }
+  const app = await application({ backend: told() }, { providers: [Nowhere] });
+  await expect(app.init()).rejects.toMatchObject({ code: 'CONFIGURATION' });
+  await app.close();
+  expect(events).toEqual(['closed']);
+});
+
 describe('a broker that is away at the start', () => {
   const away = () =>
     told({ declareQueue: () => Promise.reject(new BrokerUnavailableError('The broker is away.')) });
