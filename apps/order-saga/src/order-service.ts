@@ -1,26 +1,19 @@
-import { type ConsumeContext, consumer, SingleDispatchConsumer } from '@melange/core';
-import type { Ledger } from './ledger.ts';
+import { type AnyService, defineService } from '@melange/service';
 import { OrderResponse, OrderStatus, PlaceOrder } from './messages.ts';
-import type { Send } from './service.ts';
+import { declarationOf, following, type Setting } from './service.ts';
 
 /** Takes orders, and learns how they ended. */
-export class OrderService extends SingleDispatchConsumer {
-  readonly #send: Send;
-  readonly #ledger: Ledger;
-
-  constructor(send: Send, ledger: Ledger) {
-    super('order-service');
-    this.#send = send;
-    this.#ledger = ledger;
-  }
-
-  @consumer(PlaceOrder)
-  async place({ orderId, amount }: PlaceOrder, context: ConsumeContext): Promise<void> {
-    await this.#send('saga', new OrderResponse(orderId, amount), context);
-  }
-
-  @consumer(OrderStatus)
-  complete({ orderId }: OrderStatus): void {
-    this.#ledger.completed(orderId);
-  }
+export function orderService(setting: Setting): AnyService {
+  const { queues, ledger } = setting;
+  return defineService({
+    ...declarationOf('orders', setting),
+    name: 'order-service',
+    messages: [PlaceOrder, OrderResponse, OrderStatus],
+    sends: { [queues.saga]: { messages: [OrderResponse], backend: 'saga' } },
+  })
+    .on(queues.orders, PlaceOrder, async ({ orderId, amount }, context) => {
+      const response = new OrderResponse(orderId, amount);
+      await context.send(queues.saga, response, following(context, response));
+    })
+    .on(queues.orders, OrderStatus, ({ orderId }) => ledger.completed(orderId));
 }

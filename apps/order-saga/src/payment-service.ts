@@ -1,38 +1,33 @@
-import { type ConsumeContext, consumer, Reject, SingleDispatchConsumer } from '@melange/core';
-import type { Ledger } from './ledger.ts';
+import { Reject } from '@melange/core';
+import { type AnyService, defineService } from '@melange/service';
 import { DoPayment, PaymentDone } from './messages.ts';
-import type { Send } from './service.ts';
+import { declarationOf, following, type Setting } from './service.ts';
 
 /** Amount of an order that can never be paid: the poison of this example. */
 export const unpayableAmount = -1;
 
 /** Takes the money, though not at the first try each time. */
-export class PaymentService extends SingleDispatchConsumer {
-  readonly #send: Send;
-  readonly #ledger: Ledger;
-  readonly #failureRate: number;
+export function paymentService(setting: Setting): AnyService {
+  const { queues, ledger, failureRate } = setting;
   /** What the bank remembers: asked again for an order that it has the money of, it does not take it twice. */
-  readonly #charged = new Set<string>();
+  const charged = new Set<string>();
 
-  /** @param failureRate share of the payments that fail and are tried again, 0 to 1. */
-  constructor(send: Send, ledger: Ledger, failureRate: number) {
-    super('payment-service');
-    this.#send = send;
-    this.#ledger = ledger;
-    this.#failureRate = failureRate;
+  function charge(orderId: string): void {
+    if (Math.random() < failureRate) throw new Error(`The bank declined order ${orderId}`);
+    charged.add(orderId);
+    ledger.charged(orderId);
   }
 
-  @consumer(DoPayment)
-  async pay({ orderId, amount }: DoPayment, context: ConsumeContext): Promise<void> {
+  return defineService({
+    ...declarationOf('payments', setting),
+    name: 'payment-service',
+    messages: [DoPayment, PaymentDone],
+    sends: { [queues.saga]: { messages: [PaymentDone], backend: 'saga' } },
+  }).on(queues.payments, DoPayment, async ({ orderId, amount }, context) => {
     if (amount === unpayableAmount) throw new Reject(`Order ${orderId} can never be paid`);
-    if (!this.#charged.has(orderId)) this.#charge(orderId);
+    if (!charged.has(orderId)) charge(orderId);
     // If this fails, the message comes again and the handler runs from its beginning.
-    await this.#send('saga', new PaymentDone(orderId), context);
-  }
-
-  #charge(orderId: string): void {
-    if (Math.random() < this.#failureRate) throw new Error(`The bank declined order ${orderId}`);
-    this.#charged.add(orderId);
-    this.#ledger.charged(orderId);
-  }
+    const done = new PaymentDone(orderId);
+    await context.send(queues.saga, done, following(context, done));
+  });
 }

@@ -1,23 +1,25 @@
-import { type ConsumeContext, consumer, SingleDispatchConsumer } from '@melange/core';
+import { type AnyService, defineService } from '@melange/service';
 import { DoPayment, OrderResponse, OrderStatus, PaymentDone } from './messages.ts';
-import type { Send } from './service.ts';
+import { declarationOf, following, type Setting } from './service.ts';
 
 /** Links the two services, which do not know each other. */
-export class OrderSaga extends SingleDispatchConsumer {
-  readonly #send: Send;
-
-  constructor(send: Send) {
-    super('order-saga');
-    this.#send = send;
-  }
-
-  @consumer(OrderResponse)
-  async askForPayment({ orderId, amount }: OrderResponse, context: ConsumeContext): Promise<void> {
-    await this.#send('payments', new DoPayment(orderId, amount), context);
-  }
-
-  @consumer(PaymentDone)
-  async finish({ orderId }: PaymentDone, context: ConsumeContext): Promise<void> {
-    await this.#send('orders', new OrderStatus(orderId, 'completed'), context);
-  }
+export function orderSaga(setting: Setting): AnyService {
+  const { queues } = setting;
+  return defineService({
+    ...declarationOf('saga', setting),
+    name: 'order-saga',
+    messages: [OrderResponse, DoPayment, PaymentDone, OrderStatus],
+    sends: {
+      [queues.payments]: { messages: [DoPayment], backend: 'payments' as const },
+      [queues.orders]: { messages: [OrderStatus], backend: 'orders' as const },
+    },
+  })
+    .on(queues.saga, OrderResponse, async ({ orderId, amount }, context) => {
+      const payment = new DoPayment(orderId, amount);
+      await context.send(queues.payments, payment, following(context, payment));
+    })
+    .on(queues.saga, PaymentDone, async ({ orderId }, context) => {
+      const status = new OrderStatus(orderId, 'completed');
+      await context.send(queues.orders, status, following(context, status));
+    });
 }

@@ -1,13 +1,6 @@
-import {
-  exponentialBackoff,
-  MessageDispatcher,
-  type MessagingBackend,
-  QueuePublisher,
-  type SerializerRegistry,
-  type SingleDispatchConsumer,
-  silentLogger,
-} from '@melange/core';
+import { exponentialBackoff, type MessagingBackend, type RetryPolicy, silentLogger } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
+import type { Ledger } from './ledger.ts';
 
 /** Names of the queues of one run: several runs share a broker without meeting. */
 export interface QueueNames {
@@ -26,57 +19,46 @@ export function deadLetterQueueOf(queue: string): string {
   return `${queue}-dead`;
 }
 
-/** Sends a message to a service as the consequence of another. */
-export type Send = (
-  to: keyof QueueNames,
-  message: object,
-  because: { readonly messageId: string },
-) => Promise<void>;
-
 /** The backend of each service, where its queue lives. */
 export type Backends = Readonly<Record<keyof QueueNames, MessagingBackend>>;
 
-/**
- * Publishes to the queue of a service on the backend of that service. The id follows from the message that
- * caused it: a handler that runs again publishes a duplicate that the receiver recognises.
- */
-export function sender(backends: Backends, names: QueueNames, serializers: SerializerRegistry): Send {
-  const publishers = {
-    orders: new QueuePublisher({ backend: backends.orders, serializers }),
-    payments: new QueuePublisher({ backend: backends.payments, serializers }),
-    saga: new QueuePublisher({ backend: backends.saga, serializers }),
+/** What the services of a run are given. */
+export interface Setting {
+  readonly backends: Backends;
+  readonly queues: QueueNames;
+  readonly ledger: Ledger;
+  /** Share of the payments that fail and are tried again, 0 to 1. */
+  readonly failureRate: number;
+}
+
+const retry: RetryPolicy = exponentialBackoff({ firstDelayMs: 50, longestDelayMs: 1_000, maxAttempts: 20 });
+
+/** What the declarations of all services say: one consumes from the queue of its own, with retries and a cache. */
+export function declarationOf(service: keyof QueueNames, { backends, queues }: Setting) {
+  const queue = queues[service];
+  return {
+    ...sharing(backends),
+    cache: new MemoryDeduplicationCache(),
+    queues: {
+      [queue]: { backend: service, deadLetterQueue: deadLetterQueueOf(queue), concurrency: 50, retry },
+    },
   };
-  return async (to, message, { messageId }) => {
-    const id = `${messageId}/${message.constructor.name}`;
-    await publishers[to].publish(names[to], message, {
-      id,
-      headers: { correlationId: messageId.split('/')[0] ?? '' },
-    });
+}
+
+/** What the declarations of everybody at work say. */
+export function sharing(backends: Backends) {
+  return {
+    backend: backends,
+    closesResources: false, // services of one broker share its backend
+    // Declined payments are the point of this example; the table counts them.
+    logger: silentLogger,
   };
 }
 
 /**
- * A consumer on its own queue, with retries and a deduplication cache.
- *
- * @param onFailed told when the backend gives the queue up: from then on nothing is consumed.
+ * The id of a message that follows from another one: a handler that runs again sends a duplicate that the receiver
+ * recognises.
  */
-export function startService(
-  consumer: SingleDispatchConsumer,
-  queue: string,
-  backend: MessagingBackend,
-  serializers: SerializerRegistry,
-  onFailed: (error: unknown) => void,
-): MessageDispatcher {
-  const dispatcher = new MessageDispatcher({
-    backend,
-    serializers,
-    cache: new MemoryDeduplicationCache(),
-    concurrency: 50,
-    retry: exponentialBackoff({ firstDelayMs: 50, longestDelayMs: 1_000, maxAttempts: 20 }),
-    // Declined payments are the point of this example; the table counts them.
-    logger: silentLogger,
-  });
-  dispatcher.attachConsumer(consumer);
-  dispatcher.consumeLoop(queue).catch(onFailed);
-  return dispatcher;
+export function following(cause: { readonly messageId: string }, message: object): { readonly id: string } {
+  return { id: `${cause.messageId}/${message.constructor.name}` };
 }

@@ -1,30 +1,22 @@
 import { randomUUID } from 'node:crypto';
-import {
-  MelangeError,
-  type MessageDispatcher,
-  MessagingBackendFactory,
-  QueuePublisher,
-  SerializerRegistry,
-  SimpleMessageDispatcher,
-  SingleDispatchConsumer,
-  silentLogger,
-} from '@melange/core';
-import { JsonSerializer } from '@melange/serializer-json';
+import { type DispatcherCounters, MelangeError, MessagingBackendFactory } from '@melange/core';
+import { type AnyService, defineService } from '@melange/service';
 import type { RunOptions } from './arguments.ts';
 import { Ledger } from './ledger.ts';
-import { messageTypes, PlaceOrder } from './messages.ts';
-import { OrderService } from './order-service.ts';
-import { PaymentService, unpayableAmount } from './payment-service.ts';
+import { PlaceOrder } from './messages.ts';
+import { orderService } from './order-service.ts';
+import { paymentService, unpayableAmount } from './payment-service.ts';
 import type { RunReport } from './report.ts';
-import { OrderSaga } from './saga.ts';
+import { orderSaga } from './saga.ts';
 import {
   type Backends,
   deadLetterQueueOf,
   type QueueNames,
   queueNames,
-  sender,
-  startService,
+  type Setting,
+  sharing,
 } from './service.ts';
+import { undertaker } from './undertaker.ts';
 import { within } from './within.ts';
 
 /** One order in a hundred can never be paid. */
@@ -38,10 +30,11 @@ const cleansUpWithinMs = 500;
 
 const services = ['orders', 'payments', 'saga'] as const;
 
-const serializers: SerializerRegistry = new SerializerRegistry({
-  serializers: { json: new JsonSerializer(messageTypes) },
-  default: 'json',
-});
+const make: Readonly<Record<keyof QueueNames, (setting: Setting) => AnyService>> = {
+  orders: orderService,
+  payments: paymentService,
+  saga: orderSaga,
+};
 
 /**
  * Places the orders and follows each to its end. The three services run in this process, or the order service
@@ -57,27 +50,26 @@ export async function runSystem(
   onProgress: (ended: number, placed: number) => void,
   stopped: AbortSignal = new AbortController().signal,
 ): Promise<RunReport> {
-  const names = queueNames(options.runId ?? `order-saga-${randomUUID().slice(0, 8)}`);
+  const queues = queueNames(options.runId ?? `order-saga-${randomUUID().slice(0, 8)}`);
   const ledger = new Ledger();
-  const dispatchers: MessageDispatcher[] = [];
+  const setting = { backends, queues, ledger, failureRate: options.failureRate };
+  const here = options.service === undefined ? services : [options.service];
+  const running = [...here.map((service) => make[service](setting)), undertaker(setting)];
   const failed = new AbortController();
-  const onFailed = (error: unknown) => failed.abort(error);
+  for (const service of running) service.ended.catch((error: unknown) => failed.abort(error));
   const signal = AbortSignal.any([stopped, failed.signal]);
   const begun = performance.now();
   try {
-    await declareAll(backends, names);
-    for (const service of options.service === undefined ? services : [options.service]) {
-      dispatchers.push(start(service, options, backends, names, ledger, onFailed));
-    }
-    for (const service of services) {
-      dispatchers.push(followDeadLetters(service, backends, names, ledger, onFailed));
-    }
-    await untilAborted(placeOrders(options, backends, names, ledger, onProgress, signal), signal);
+    await declareAll(backends, queues);
+    await untilAborted(Promise.all(running.map((service) => service.start())), signal);
+    await untilAborted(placeOrders(options, setting, onProgress, signal), signal);
     await ended(options, ledger, onProgress, signal);
     failed.signal.throwIfAborted();
     const seconds = (performance.now() - begun) / 1_000;
     const sum = (key: 'retried' | 'duplicates') =>
-      dispatchers.reduce((total, { counters }) => total + counters[key], 0);
+      running
+        .flatMap((service) => Object.values(service.counters()))
+        .reduce((total, counters) => total + counters[key], 0);
     return {
       ...ledger.summary(stopped.aborted),
       retried: sum('retried'),
@@ -85,10 +77,9 @@ export async function runSystem(
       seconds,
     };
   } finally {
-    const closing = dispatchers.map((dispatcher) => dispatcher.close({ deadlineMs: handlersEndWithinMs }));
-    await within(handlersEndWithinMs + cleansUpWithinMs, Promise.all(closing));
+    await stopAll(running);
     // Where other processes serve this run, its queues are in use and stay.
-    const cleaned = options.service === undefined ? deleteAll(backends, names) : Promise.resolve();
+    const cleaned = options.service === undefined ? deleteAll(backends, queues) : Promise.resolve();
     await (stopped.aborted ? within(cleansUpWithinMs, cleaned) : cleaned);
   }
 }
@@ -103,17 +94,31 @@ export async function runService(
   options: RunOptions,
   backends: Backends,
   stopped: AbortSignal,
-): Promise<MessageDispatcher['counters']> {
-  const names = queueNames(options.runId ?? '');
-  await declareAll(backends, names);
+): Promise<DispatcherCounters | undefined> {
+  const queues = queueNames(options.runId ?? '');
+  await declareAll(backends, queues);
+  const running = make[service]({
+    backends,
+    queues,
+    ledger: new Ledger(),
+    failureRate: options.failureRate,
+  });
   const failed = new AbortController();
-  const dispatcher = start(service, options, backends, names, new Ledger(), (error) => failed.abort(error));
-  await aborted(AbortSignal.any([stopped, failed.signal]));
-  await within(handlersEndWithinMs + cleansUpWithinMs, dispatcher.close({ deadlineMs: handlersEndWithinMs }));
+  running.ended.catch((error: unknown) => failed.abort(error));
+  const signal = AbortSignal.any([stopped, failed.signal]);
+  await untilAborted(running.start(), signal);
+  await aborted(signal);
+  await stopAll([running]);
   failed.signal.throwIfAborted();
-  return dispatcher.counters;
+  return running.counters()[queues[service]];
 }
 
+async function stopAll(running: readonly AnyService[]): Promise<void> {
+  const stopping = running.map((service) => service.stop({ deadlineMs: handlersEndWithinMs }));
+  await within(handlersEndWithinMs + cleansUpWithinMs, Promise.all(stopping));
+}
+
+/** Of all services, those of other processes too: nobody waits for another one to have begun. */
 async function declareAll(backends: Backends, names: QueueNames): Promise<void> {
   for (const service of services) {
     const factory = new MessagingBackendFactory(backends[service]);
@@ -134,54 +139,19 @@ async function deleteAll(backends: Backends, names: QueueNames): Promise<void> {
   }
 }
 
-function start(
-  service: keyof QueueNames,
-  options: RunOptions,
-  backends: Backends,
-  names: QueueNames,
-  ledger: Ledger,
-  onFailed: (error: unknown) => void,
-): MessageDispatcher {
-  const send = sender(backends, names, serializers);
-  const consumers = {
-    orders: () => new OrderService(send, ledger),
-    payments: () => new PaymentService(send, ledger, options.failureRate),
-    saga: () => new OrderSaga(send),
-  };
-  return startService(consumers[service](), names[service], backends[service], serializers, onFailed);
-}
-
-/** Reads the dead-letter queue of a service: the poison ends at the payments, anything may end at the others. */
-function followDeadLetters(
-  service: keyof QueueNames,
-  backends: Backends,
-  names: QueueNames,
-  ledger: Ledger,
-  onFailed: (error: unknown) => void,
-): MessageDispatcher {
-  const undertaker = new SingleDispatchConsumer('undertaker');
-  for (const type of messageTypes) {
-    undertaker.on<{ readonly orderId: string }>(type, ({ orderId }) => ledger.deadLettered(orderId));
-  }
-  const dispatcher = new SimpleMessageDispatcher(undertaker, {
-    backend: backends[service],
-    serializers,
-    logger: silentLogger,
-  });
-  dispatcher.consumeLoop(deadLetterQueueOf(names[service])).catch(onFailed);
-  return dispatcher;
-}
-
 async function placeOrders(
   options: RunOptions,
-  backends: Backends,
-  names: QueueNames,
-  ledger: Ledger,
+  { backends, queues, ledger }: Setting,
   onProgress: (ended: number, placed: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
   const { orders } = options;
-  const publisher = new QueuePublisher({ backend: backends.orders, serializers });
+  const customer = defineService({
+    ...sharing(backends),
+    name: 'customer',
+    messages: [PlaceOrder],
+    sends: { [queues.orders]: { messages: [PlaceOrder], backend: 'orders' } },
+  });
   for (let first = 0; first < orders && !signal.aborted; first += publishedAtOnce) {
     const count = Math.min(publishedAtOnce, orders - first);
     await Promise.all(
@@ -192,7 +162,7 @@ async function placeOrders(
         const order = new PlaceOrder(orderId, amount);
         ledger.placed(orderId);
         const id = randomUUID();
-        await repeat(() => publisher.publish(names.orders, order, { id }), options, signal);
+        await repeat(() => customer.send(queues.orders, order, { id }), options, signal);
       }),
     );
     onProgress(ledger.ended, first + count);
@@ -244,7 +214,7 @@ async function ended(
 }
 
 /** Resolves early where the signal is aborted: publishing to a broker that is away ends at its own deadline only. */
-async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+async function untilAborted(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
   await Promise.race([work, aborted(signal)]);
 }
 

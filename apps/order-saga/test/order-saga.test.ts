@@ -29,7 +29,7 @@ class ForgetfulBackend extends MemoryBackend {
 /** Gives every queue up. */
 class DeadBackend extends MemoryBackend {
   override async subscribe(): Promise<never> {
-    throw new MelangeError('BROKER_UNAVAILABLE', 'gone for good');
+    throw new MelangeError('CONFIGURATION', 'gone for good');
   }
 }
 
