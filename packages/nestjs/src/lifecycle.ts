@@ -92,16 +92,13 @@ export class MelangeLifecycle
   }
 
   async #start(failFast: boolean): Promise<void> {
-    const told = toldToStop();
     try {
-      await this.#melange.service.start({ failFast, signal: told.signal });
+      await this.#melange.service.start({ failFast });
     } catch (error) {
       // Told to stop while it waits for a broker: no failure.
-      if (this.#isStopping || told.signal.aborted) return;
+      if (this.#isStopping) return;
       if (this.#options.closesResources !== false) await this.#resources.close();
       throw error;
-    } finally {
-      told.forget();
     }
   }
 
@@ -109,23 +106,6 @@ export class MelangeLifecycle
     this.#isStopping = true;
     if (this.#isStarted) await this.#melange.service.stop();
   }
-}
-
-/**
- * Nest begins to shut down only when the application has started: a start that waits for a broker would outlast SIGTERM. Where
- * nobody listens, as without `enableShutdownHooks`, the signal ends the process as ever.
- */
-function toldToStop(): { readonly signal: AbortSignal; forget(): void } {
-  const controller = new AbortController();
-  const stop = (signal: NodeJS.Signals): void => controller.abort(new Error(signal));
-  const signals = (['SIGTERM', 'SIGINT'] as const).filter((signal) => process.listenerCount(signal) > 0);
-  for (const signal of signals) process.on(signal, stop);
-  return {
-    signal: controller.signal,
-    forget() {
-      for (const signal of signals) process.off(signal, stop);
-    },
-  };
 }
 
 function isBackend(backend: ServiceBackends): backend is Extract<ServiceBackends, { close(): unknown }> {
