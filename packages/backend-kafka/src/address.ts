@@ -2,7 +2,7 @@ import { MelangeError } from '@melange/core';
 
 const standardPort = 9092;
 /** A name or an IPv4 address, or an IPv6 address in brackets; then a port. */
-const form = /^(?:kafka:\/\/)?(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:/[\]]+))(?::(\d{1,5}))?\/?$/;
+const form = /^(?:kafka:\/\/)?(?:\[([0-9a-fA-F:.%a-z]+)\]|([^\s:/@[\]]+))(?::(\d{1,5}))?\/?$/;
 
 /** Where a broker listens. */
 export interface BrokerAddress {
@@ -28,7 +28,8 @@ export function parseAddress(text: string): BrokerAddress {
   if (host === undefined || !(port >= 1 && port <= 65_535))
     throw new MelangeError(
       'CONFIGURATION',
-      `"${text}" is no address of a broker: write host:port, [::1]:port or kafka://host:port.`,
+      // Credentials are no part of an address: whoever writes them there must not find them in a log.
+      `"${text.replace(/^.*@/s, '…@')}" is no address of a broker: write host:port, [::1]:port or kafka://host:port.`,
     );
   return { host, port };
 }
