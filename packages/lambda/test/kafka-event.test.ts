@@ -156,12 +156,16 @@ describe.skipIf(url === undefined)('an event of Kafka (skipped without KAFKA_URL
   test('leaves out what the filter of the queue does not want from a topic', async () => {
     const handled: string[] = [];
     const topic = `lambda-${randomUUID()}-topic`;
-    const { invoke, backend } = await scene(({ id }) => handled.push(id), { topics: [topic] });
+    const { invoke, backend, deadLetterQueue } = await scene(({ id }) => handled.push(id), {
+      topics: [topic],
+    });
     onTestFinished(() => backend.deleteTopic(topic));
     const other = [{ manifest: [...Buffer.from('InvoicePaid')] }, { message_id: [...Buffer.from('m')] }];
     const records = [record(1, 'a', { topic }), record(2, 'b', { topic, headers: other })];
     expect(await invoke({ [`${topic}-0`]: records })).toEqual(none);
     expect(handled).toEqual(['a']);
+    // It is not taken for a message that nobody handles, either.
+    expect((await backend.describeQueue(deadLetterQueue)).depth).toBe(0);
   });
 
   test('must be one of Kafka', async () => {
