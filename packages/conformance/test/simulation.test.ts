@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { planOf, runPlan, shrink } from '../src/simulation/index.ts';
+import { type Plan, planOf, runPlan, shrink } from '../src/simulation/index.ts';
 
 describe('a simulated service', () => {
   it('keeps every invariant through 100 schedules of faults', async () => {
@@ -18,6 +18,39 @@ describe('a simulated service', () => {
       expect(once.timeline.length).toBeGreaterThan(100);
       expect(again.timeline).toEqual(once.timeline);
     }
+  });
+});
+
+describe('a schedule that broke an invariant once', () => {
+  it('parks a key of which the broker has a message twice, and comes to rest', async () => {
+    const plan: Plan = {
+      seed: 6106,
+      family: 'leasing',
+      workers: 1,
+      concurrency: 2,
+      ordering: 'key',
+      hasCache: true,
+      consumers: 1,
+      messages: [
+        { at: 294, key: undefined, behaviour: 'succeed' },
+        { at: 646, key: undefined, behaviour: 'succeed' },
+        { at: 2_462, key: undefined, behaviour: 'succeed' },
+        { at: 3_020, key: 'key-2', behaviour: 'succeed' },
+        { at: 3_060, key: undefined, behaviour: 'throw-once' },
+        { at: 3_371, key: 'key-3', behaviour: 'throw-always' },
+        { at: 4_958, key: undefined, behaviour: 'slow' },
+        { at: 5_075, key: 'key-1', behaviour: 'throw-always' },
+        { at: 5_141, key: 'key-4', behaviour: 'throw-once' },
+        { at: 5_915, key: 'key-3', behaviour: 'succeed' },
+        { at: 8_353, key: 'key-1', behaviour: 'slow' },
+      ],
+      faults: [
+        { at: 1_449, kind: 'network', worker: -1, fault: 'answer-lost', forMs: 7_375 },
+        { at: 3_998, kind: 'stop', worker: 0, deadlineMs: 2_514, forMs: 9_578 },
+      ],
+    };
+    const { violations } = await runPlan(plan);
+    expect(violations.map(({ message }) => message)).toEqual([]);
   });
 });
 

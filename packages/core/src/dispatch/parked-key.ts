@@ -29,20 +29,18 @@ const forgottenAfterMs = 600_000;
  * included. Whatever order the broker gives them back in, they run in this one.
  */
 export class ParkedKey {
-  readonly #places = new Map<string, Place>();
+  /** By id of the message: several where the broker has it several times, as after the answer to a publish was lost. */
+  readonly #places = new Map<string, Place[]>();
   /** Those whose messages are at hand, in the order in which they came. */
   readonly #atHand = new Set<Place>();
   #first: Place | undefined;
   #last: Place | undefined;
   /** When a later message came although the first one was overdue, by the monotonic clock. */
   #overtakenAt: number | undefined;
+  /** Messages that have not moved up: at hand and at the broker. */
+  size = 0;
   /** Rounds of parking since its first message last changed. */
   rounds = 0;
-
-  /** Messages that have not moved up: at hand and at the broker. */
-  get size(): number {
-    return this.#places.size;
-  }
 
   /** When the first of them comes again, by the monotonic clock; nothing when it is at hand. */
   get firstDueAt(): number | undefined {
@@ -57,7 +55,7 @@ export class ParkedKey {
   }
 
   #put(work: Work, now: number): Work | undefined {
-    const known = this.#places.get(work.delivery.message.id);
+    const known = this.#placeFor(work.delivery.message.id);
     if (known === undefined) {
       this.#link(placeOf(work, (this.#last?.rank ?? 0) + 1, now), this.#last, undefined);
       return undefined;
@@ -67,6 +65,16 @@ export class ParkedKey {
     this.#atHand.add(known);
     work.attempt = Math.max(work.attempt, known.attempt);
     return older;
+  }
+
+  /** The earliest place whose delivery is at the broker, or was lost. A delivery that is still ours is another copy of the message. */
+  #placeFor(id: string): Place | undefined {
+    let earliest: Place | undefined;
+    for (const place of this.#places.get(id) ?? []) {
+      if (place.work?.isLost === false) continue;
+      if (earliest === undefined || place.rank < earliest.rank) earliest = place;
+    }
+    return earliest;
   }
 
   /** The first message, if it is at hand: it leaves. */
@@ -123,6 +131,7 @@ export class ParkedKey {
 
   #forgetAll(): void {
     this.#places.clear();
+    this.size = 0;
     this.#first = undefined;
     this.#last = undefined;
   }
@@ -134,7 +143,10 @@ export class ParkedKey {
     else previous.next = place;
     if (next === undefined) this.#last = place;
     else next.previous = place;
-    this.#places.set(place.id, place);
+    const copies = this.#places.get(place.id);
+    if (copies === undefined) this.#places.set(place.id, [place]);
+    else copies.push(place);
+    this.size += 1;
     this.#atHand.add(place);
   }
 
@@ -144,7 +156,10 @@ export class ParkedKey {
     else previous.next = next;
     if (next === undefined) this.#last = previous;
     else next.previous = previous;
-    this.#places.delete(id);
+    const others = (this.#places.get(id) ?? []).filter((copy) => copy !== place);
+    if (others.length === 0) this.#places.delete(id);
+    else this.#places.set(id, others);
+    this.size -= 1;
     this.#atHand.delete(place);
   }
 }
