@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { settled } from '../../core/test/support/manual-clock.ts';
+import { consuming } from './support/consuming.ts';
+import { Away, last, pass, watched } from './support/scripted-driver.ts';
+
+describe('a lease', () => {
+  const leased = async () => {
+    const all = await consuming({ leaseMs: 600 });
+    last(all.script.takes).resolve({ taken: all.script.messages(1) });
+    await settled();
+    return { ...all, delivery: last(all.deliveries) };
+  };
+
+  it('is renewed beyond its first end, also while the subscription closes', async () => {
+    const { script, delivery, subscription } = await leased();
+    void subscription.close();
+    for (let round = 1; round <= 4; round += 1) {
+      await pass(script, 200);
+      expect(script.renewed).toHaveLength(round);
+      last(script.renewed).resolve([]);
+    }
+    await pass(script, 100);
+    expect(delivery.isAborted).toBe(false);
+  });
+
+  it('counts from before the request that renewed it', async () => {
+    const { script, delivery } = await leased();
+    await pass(script, 200);
+    await pass(script, 300);
+    last(script.renewed).resolve([]);
+    // Renewed at 200, answered at 500: it ends at 800.
+    await pass(script, 100);
+    expect(script.renewed).toHaveLength(2);
+    await pass(script, 199);
+    expect(delivery.isAborted).toBe(false);
+    await pass(script, 1);
+    expect(delivery.isAborted).toBe(true);
+  });
+
+  it('that the broker took back is lost: the signal is aborted, a settlement does nothing, the room is free', async () => {
+    const { script, delivery } = await leased();
+    const { signal } = delivery;
+    await pass(script, 200);
+    last(script.renewed).resolve(last(script.renewed).argument);
+    await settled();
+    expect(signal.reason).toMatchObject({ reason: 'lease-lost' });
+    await delivery.acknowledge();
+    await delivery.retry();
+    await settled();
+    expect(script.acknowledged).toEqual([]);
+    expect(script.retried).toEqual([]);
+  });
+
+  it('is lost at its end when renewing is never answered', async () => {
+    const { script, delivery } = await leased();
+    await pass(script, 599);
+    expect(delivery.isAborted).toBe(false);
+    await pass(script, 1);
+    expect(delivery.isAborted).toBe(true);
+  });
+
+  it('is kept through a renewal that failed, while it lasts', async () => {
+    const { script, delivery } = await leased();
+    await pass(script, 200);
+    last(script.renewed).reject(new Away('reset'));
+    await pass(script, 100);
+    last(script.renewed).resolve([]);
+    await pass(script, 350);
+    expect(delivery.isAborted).toBe(false);
+  });
+
+  it('ends the repeating of a settlement, which then means nothing', async () => {
+    const { script, delivery } = await leased();
+    const settlement = watched(Promise.resolve(delivery.acknowledge()));
+    await settled();
+    for (let time = 0; time < 700; time += 50) {
+      last(script.acknowledged).reject(new Away('reset'));
+      await pass(script, 50);
+    }
+    expect(settlement.outcome).toBe('resolved');
+    const tries = script.acknowledged.length;
+    await pass(script, 10_000);
+    expect(script.acknowledged).toHaveLength(tries);
+  });
+
+  it('that is lost while its settlement is under way lets the settlement end without an error', async () => {
+    const { script, delivery } = await leased();
+    const settlement = watched(Promise.resolve(delivery.acknowledge()));
+    await pass(script, 600);
+    last(script.acknowledged).reject(new TypeError('not yours'));
+    await settled();
+    expect(settlement.outcome).toBe('resolved');
+  });
+
+  it('leaves no timer behind', async () => {
+    const { script, delivery, subscription } = await leased();
+    void delivery.acknowledge();
+    void subscription.close();
+    await settled();
+    last(script.acknowledged).resolve(undefined);
+    last(script.takes).resolve({ taken: [] });
+    await settled();
+    expect(script.clock.pending).toBe(0);
+  });
+});

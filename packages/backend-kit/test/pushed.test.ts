@@ -1,0 +1,78 @@
+import type { Delivery } from '@melange/core';
+import { describe, expect, it } from 'vitest';
+import { settled } from '../../core/test/support/manual-clock.ts';
+import { idsIn, idsOf } from './support/consuming.ts';
+import { Away, last, pass, scripted, watched } from './support/scripted-driver.ts';
+
+describe('an intake that the broker fills', () => {
+  const pushed = async (options: { readonly untilEmpty?: boolean } = {}) => {
+    const { backend, script } = scripted({ isPush: true });
+    const deliveries: Delivery[] = [];
+    const subscribing = backend.subscribe(
+      'q',
+      { maxInFlight: 5, ...options },
+      (delivery) => void deliveries.push(delivery),
+    );
+    await settled();
+    return { backend, script, deliveries, subscribing };
+  };
+
+  it('hands over nothing before subscribe has resolved', async () => {
+    const { script, deliveries, subscribing } = await pushed();
+    let isSubscribed = false;
+    last(script.opened).argument.deliver(script.message());
+    last(script.opened).resolve();
+    const subscription = await subscribing;
+    isSubscribed = deliveries.length === 0;
+    await pass(script, 0);
+    expect(isSubscribed).toBe(true);
+    expect(idsOf(deliveries)).toEqual(['m1']);
+    expect(subscription).toBeDefined();
+  });
+
+  it('that is lost loses its deliveries, and is opened again', async () => {
+    const { script, deliveries, subscribing, backend } = await pushed();
+    const first = last(script.opened);
+    first.resolve();
+    await subscribing;
+    await pass(script, 0);
+    first.argument.deliver(script.message());
+    const { signal } = last(deliveries);
+    first.argument.lost(new Away('reset'));
+    expect(signal.reason).toMatchObject({ reason: 'connection-lost' });
+    await last(deliveries).acknowledge();
+    expect((await backend.health()).status).toBe('degraded');
+    await pass(script, 100);
+    expect(script.opened).toHaveLength(2);
+    // A message of the old intake that comes late.
+    first.argument.deliver(script.message());
+    last(script.opened).resolve();
+    await settled();
+    last(script.opened).argument.deliver(script.message());
+    expect(idsOf(deliveries)).toEqual(['m1', 'm3']);
+    expect((await backend.health()).status).toBe('healthy');
+  });
+
+  it('gives back what comes after the close', async () => {
+    const { script, deliveries, subscribing } = await pushed();
+    last(script.opened).resolve();
+    const subscription = await subscribing;
+    await pass(script, 0);
+    await subscription.close();
+    last(script.opened).argument.deliver(script.message());
+    await settled();
+    expect(deliveries).toEqual([]);
+    expect(idsIn(last(script.released).argument)).toEqual(['m1']);
+  });
+
+  it('ends with untilEmpty when the driver says that the queue is empty', async () => {
+    const { script, subscribing } = await pushed({ untilEmpty: true });
+    last(script.opened).resolve();
+    const ended = watched((await subscribing).ended);
+    await pass(script, 0);
+    expect(ended.outcome).toBe('open');
+    last(script.opened).argument.empty();
+    await settled();
+    expect(ended.outcome).toBe('resolved');
+  });
+});
