@@ -56,7 +56,8 @@ async function markdownFiles(folder: string): Promise<readonly string[]> {
     if (entry.name.startsWith('.') || leftOut.has(entry.name)) return [];
     const path = join(folder, entry.name);
     if (entry.isDirectory()) return markdownFiles(path);
-    return entry.name.endsWith('.md') ? [path] : [];
+    // Approved texts of public APIs are no pages.
+    return entry.name.endsWith('.md') && !entry.name.endsWith('.api.md') ? [path] : [];
   });
   return (await Promise.all(nested)).flat();
 }

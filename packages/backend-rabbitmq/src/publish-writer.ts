@@ -134,8 +134,9 @@ class ChannelWriter implements PublishWriter {
     try {
       if (!this.#channel.publish(exchange, routingKey, content, options)) this.isFull = true;
     } catch (error) {
-      // Its buffer for headers is smaller than a frame.
-      if (!(error instanceof RangeError)) throw error;
+      // Its buffer for headers is smaller than a frame. It says the same of a name that is longer than AMQP's short strings.
+      const isNamedTooLong = Object.keys(options.headers ?? {}).some((name) => Buffer.byteLength(name) > 255);
+      if (!(error instanceof RangeError) || isNamedTooLong) throw error;
       throw new MelangeError('MESSAGE_TOO_LARGE', `The headers are too large: ${error.message}.`, {
         cause: error,
       });
