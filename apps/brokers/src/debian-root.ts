@@ -48,7 +48,7 @@ export async function debianRoot(release: string, packages: readonly string[]): 
   };
 }
 
-/** What is mounted goes with the process: it has a mount namespace of its own. */
+/** The mounts end with the process, which has a mount namespace of its own. */
 function scriptOf(root: string, program: string): string {
   return `#!/bin/sh
 exec unshare --mount sh -c '

@@ -5,7 +5,7 @@ import { isOfCompose } from './compose.ts';
 import { sayStartable } from './startable.ts';
 import { brokers } from './table.ts';
 
-/** What is used of Vitest's project. */
+/** The part of Vitest's project that this file uses. */
 export interface ChosenTests {
   readonly vitest: object;
   globTestFiles(filters?: string[]): Promise<{ readonly testFiles: string[] }>;

@@ -15,7 +15,7 @@ const queue = `orders-${randomUUID()}`;
 const rabbitMq = new RabbitMqBackend({ url: RABBITMQ_URL });
 const sqs = new SqsBackend({ client: { endpoint: SQS_URL, region: 'us-east-1', credentials } });
 
-// One name and one cache on both brokers: what came through one is known to be done on the other. With several
+// One name and one cache on both brokers: a message processed on one broker is a duplicate on the other. With several
 // processes this is `RedisDeduplicationCache`.
 const cache = new MemoryDeduplicationCache();
 const processed: string[] = [];
@@ -54,7 +54,7 @@ await Promise.all([onRabbitMq.place(21, 40), onSqs.place(41, 60)]);
 await onSqs.place(31, 40);
 console.log('3. Publishers move: some to RabbitMQ still, some to SQS already, ten orders to both.');
 
-// Nobody publishes there any more. Nothing waits, and what is being worked on is finished by `stop`.
+// Nobody publishes there any more. No message waits, and `stop` lets running handlers finish.
 while (onRabbitMq.acknowledged() < 40 || (await rabbitMq.describeQueue(queue)).depth > 0)
   await setTimeout(20);
 await onRabbitMq.service.stop();

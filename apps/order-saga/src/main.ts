@@ -23,7 +23,7 @@ async function main(parameters: readonly string[]): Promise<number> {
     } finally {
       await open.close(stopped.aborted ? closesWithinMs : undefined);
     }
-    // What was stopped does not wait for connections to a broker that is away.
+    // A stopped system does not wait for connections to a broker that is away.
     return stopped.aborted ? process.exit(status) : status;
   } catch (error) {
     if (!(error instanceof UsageError || MelangeError.is(error))) throw error;
