@@ -40,6 +40,10 @@ export const subjects: readonly Subject[] = [
     name: 'core: concurrency, order, stopping',
     sources: core(
       'dispatch/loop',
+      'dispatch/scheduler',
+      'dispatch/attempts',
+      'dispatch/in-hand',
+      'dispatch/lane-waits',
       'dispatch/lanes',
       'dispatch/slots',
       'dispatch/work',

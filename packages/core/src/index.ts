@@ -42,13 +42,13 @@ export type { Middleware, MiddlewareContext } from './contract/middleware.ts';
 export type { Serializer } from './contract/serializer.ts';
 export type { DeduplicationOptions } from './dispatch/claims.ts';
 export { MessageDispatcher } from './dispatch/dispatcher.ts';
-export type { Ordering } from './dispatch/loop.ts';
 export type {
   ConsumeOptions,
   DispatcherCounters,
   ExceptionContext,
   LoopHealth,
   MessageDispatcherOptions,
+  Ordering,
 } from './dispatch/options.ts';
 export type { Outcome } from './dispatch/outcome.ts';
 export {

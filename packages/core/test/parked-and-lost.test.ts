@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { LaneWaits } from '../src/dispatch/lane-waits.ts';
 import { Lanes } from '../src/dispatch/lanes.ts';
 import { Parking } from '../src/dispatch/parking.ts';
 import { Work } from '../src/dispatch/work.ts';
@@ -11,8 +12,7 @@ test('a message of a parked key that is lost while it waits in its lane keeps it
   const parking: Parking = new Parking({
     clock,
     lanes,
-    endWait: () => undefined,
-    waitsUntil: () => undefined,
+    waits: new LaneWaits(clock, () => undefined),
     isStarved: () => true,
     pump: () => parking.relieve(),
     onLeft: () => undefined,

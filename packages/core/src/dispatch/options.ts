@@ -5,9 +5,11 @@ import type { Logger } from '../contract/logger.ts';
 import type { Middleware } from '../contract/middleware.ts';
 import type { SerializerRegistry } from '../messages/registry.ts';
 import type { DeduplicationOptions } from './claims.ts';
-import type { Ordering } from './loop.ts';
 import type { RetryPolicy } from './retry.ts';
 import type { Standing } from './standing-keys.ts';
+
+/** How the messages of a queue may overtake each other. */
+export type Ordering = 'none' | 'key' | 'queue';
 
 /** What a dispatcher is made of. */
 export interface MessageDispatcherOptions {

@@ -1,5 +1,6 @@
 import type { RetryCause } from '../contract/backend.ts';
 import type { Clock } from '../contract/clock.ts';
+import type { LaneWaits } from './lane-waits.ts';
 import type { Lane, Lanes } from './lanes.ts';
 import { ParkedKey, type Place } from './parked-key.ts';
 import type { Work } from './work.ts';
@@ -8,10 +9,8 @@ import type { Work } from './work.ts';
 export interface ParkingSettings {
   readonly clock: Clock;
   readonly lanes: Lanes<Work>;
-  /** The wait of a lane's first message for its retry, which ends by this; nothing while it runs. */
-  readonly endWait: (lane: Lane<Work>) => Wait | undefined;
-  /** When the wait of a lane's first message is over, by the monotonic clock; nothing while it runs. */
-  readonly waitsUntil: (lane: Lane<Work>) => number | undefined;
+  /** Of the lanes whose first message does not run. */
+  readonly waits: LaneWaits;
   /** Whether handlers are idle although the window is full. */
   readonly isStarved: () => boolean;
   /** Runs what may run. */
@@ -19,13 +18,6 @@ export interface ParkingSettings {
   /** The delivery is not at hand any more. */
   readonly onLeft: (work: Work) => void;
   readonly report: (error: unknown, work: Work) => void;
-}
-
-/** The wait of a message for its retry. */
-export interface Wait {
-  /** By the monotonic clock. */
-  readonly until: number;
-  readonly because: RetryCause;
 }
 
 /** A key whose first message has stood, or will stand, for so many ms gives its room to others. */
@@ -83,7 +75,7 @@ export class Parking {
     const { lanes, clock } = this.#settings;
     const now = clock.monotonicNow();
     for (const lane of lanes.withKeys()) {
-      const standsUntil = this.#settings.waitsUntil(lane) ?? now;
+      const standsUntil = this.#settings.waits.until(lane) ?? now;
       if (standsUntil - this.#seenSince(lane.key, lane.first, now) >= standsAfterMs)
         this.#parkLane(lane, now);
     }
@@ -147,8 +139,8 @@ export class Parking {
   }
 
   #parkLane(lane: Lane<Work> & { readonly key: string }, now: number): void {
-    const { lanes, endWait } = this.#settings;
-    const wait = endWait(lane);
+    const { lanes, waits } = this.#settings;
+    const wait = waits.end(lane);
     const works = wait === undefined ? lanes.takeFollowers(lane) : lanes.takeAll(lane);
     if (works.length === 0 && !this.#keys.has(lane.key)) return;
     const parked = this.#keys.get(lane.key) ?? new ParkedKey();
