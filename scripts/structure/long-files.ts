@@ -5,7 +5,7 @@
 export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-kafka/src/membership.ts':
     'joining, leaving, crashing and draining are states of one member',
-  'packages/backend-memory/src/memory-backend.ts':
+  'packages/backend-memory/src/backend.ts':
     'the model adapter: the whole contract on one page, and the next idea has a file of its own',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-redis-streams/src/redis-streams-subscription.ts':

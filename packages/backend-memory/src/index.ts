@@ -1,3 +1,3 @@
-export { type LinkOptions, linkSynchronously } from './link-synchronously.ts';
-export { MemoryBackend, memoryCapabilities } from './memory-backend.ts';
-export type { MemoryBackendOptions } from './memory-options.ts';
+export { MemoryBackend, memoryCapabilities } from './backend.ts';
+export type { MemoryBackendOptions } from './options.ts';
+export { type LinkOptions, linkSynchronously } from './publish/link-synchronously.ts';

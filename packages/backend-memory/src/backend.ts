@@ -21,11 +21,11 @@ import {
   TopologyConflictError,
 } from '@melange/core';
 import { checkDelayMs, checkWholeNumber, unfailingLogger } from '@melange/core/adapter';
-import { type Kept, MemoryBindings } from './memory-bindings.ts';
-import { copyMessage } from './memory-message-mapper.ts';
-import type { MemoryBackendOptions } from './memory-options.ts';
-import { MemoryQueue } from './memory-queue.ts';
-import { MemorySubscription } from './memory-subscription.ts';
+import { type Kept, MemoryBindings } from './client/bindings.ts';
+import { MemoryQueue } from './client/queue.ts';
+import { MemorySubscription } from './consume/subscription.ts';
+import type { MemoryBackendOptions } from './options.ts';
+import { copyMessage } from './wire.ts';
 
 /** What the memory broker can do. */
 export const memoryCapabilities: {

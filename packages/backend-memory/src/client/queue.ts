@@ -1,9 +1,9 @@
 import type { Clock, Logger, Message } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
+import { MemoryDelivery } from '../consume/delivery.ts';
+import type { MemorySubscription } from '../consume/subscription.ts';
+import { copyMessage } from '../wire.ts';
 import { type Entry, EntryList } from './entry-list.ts';
-import { MemoryDelivery } from './memory-delivery.ts';
-import { copyMessage } from './memory-message-mapper.ts';
-import type { MemorySubscription } from './memory-subscription.ts';
 
 /** What a queue needs of its broker. */
 export interface QueueSettings {

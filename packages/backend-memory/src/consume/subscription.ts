@@ -1,6 +1,6 @@
 import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
-import type { MemoryDelivery } from './memory-delivery.ts';
-import type { MemoryQueue } from './memory-queue.ts';
+import type { MemoryQueue } from '../client/queue.ts';
+import type { MemoryDelivery } from './delivery.ts';
 
 /** What a throwing receiver was given comes again after so long: at once would be a busy loop. */
 const pauseAfterThrowMs = 1_000;

@@ -9,10 +9,10 @@ import {
   type RetryOptions,
 } from '@melange/core';
 import { deadLetterCopy, type Slotted } from '@melange/core/adapter';
-import type { Entry } from './entry-list.ts';
-import { copyMessage } from './memory-message-mapper.ts';
-import type { MemoryQueue } from './memory-queue.ts';
-import type { MemorySubscription } from './memory-subscription.ts';
+import type { Entry } from '../client/entry-list.ts';
+import type { MemoryQueue } from '../client/queue.ts';
+import { copyMessage } from '../wire.ts';
+import type { MemorySubscription } from './subscription.ts';
 
 /** A message whose dead-letter queue was full comes again after so long. */
 const pauseAfterFailedDeadLetterMs = 1_000;

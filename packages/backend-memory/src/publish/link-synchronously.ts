@@ -7,7 +7,7 @@ import {
   type SerializerRegistry,
 } from '@melange/core';
 import { deduplicationKey } from '@melange/core/adapter';
-import type { MemoryBackend } from './memory-backend.ts';
+import type { MemoryBackend } from '../backend.ts';
 
 /** Who processes the messages of a linked queue. */
 export interface LinkOptions {
