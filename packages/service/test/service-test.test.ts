@@ -2,7 +2,7 @@ import { MemoryBackend } from '@melange/backend-memory';
 import { defineMessage, exponentialBackoff, RetryLater } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { defineService, type ServiceTest } from '@melange/service';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { InvoicePaid, OrderCancelled, OrderPlaced, PayInvoice } from './support/messages.ts';
 import { gate } from './support/promises.ts';
@@ -238,4 +238,26 @@ it('ends though a handler hangs', async () => {
   void t.deliver('orders', new OrderPlaced({ id: '1' })).catch(() => undefined);
   await t.advance(0);
   await t.stop();
+});
+
+it('settles while the timers of the machine are faked, as vitest and Jest do', async () => {
+  // Jest fakes microtasks by default, too.
+  vi.useFakeTimers({
+    toFake: ['setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask', 'Date', 'performance'],
+  });
+  try {
+    const billing = defineService(declaration)
+      .on('orders', OrderPlaced, async ({ id }, { publish, attempt }) => {
+        if (attempt === 1) throw new Error('not yet');
+        await publish('billing-events', new InvoicePaid({ orderId: id }));
+      })
+      .onBatch('invoices', InvoicePaid, { maxMessages: 2, maxWaitMs: 50 }, () => undefined);
+    const t = await billing.test();
+    await t.deliver('orders', new OrderPlaced({ id: '1' }));
+    await t.advance('1h');
+    expect(t.counters()).toMatchObject({ orders: { acknowledged: 1 }, invoices: { acknowledged: 1 } });
+    await t.stop();
+  } finally {
+    vi.useRealTimers();
+  }
 });

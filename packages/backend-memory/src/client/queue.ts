@@ -1,9 +1,14 @@
+// Not the global one: tests of applications fake it.
+import { setImmediate } from 'node:timers';
 import type { Clock, Logger, Message } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
 import { MemoryDelivery } from '../consume/delivery.ts';
 import type { MemorySubscription } from '../consume/subscription.ts';
 import { copyMessage } from '../wire.ts';
 import { type Entry, EntryList } from './entry-list.ts';
+
+/** As `queueMicrotask`, which Jest fakes. */
+const inMicrotask = Promise.resolve();
 
 /** What a queue needs of its broker. */
 export interface QueueSettings {
@@ -209,7 +214,7 @@ export class MemoryQueue {
       this.#pump();
     };
     if (this.#deliveriesThisTurn < deliveriesPerTurn) {
-      queueMicrotask(pump);
+      void inMicrotask.then(pump);
       return;
     }
     this.#deliveriesThisTurn = 0;

@@ -1,3 +1,5 @@
+// Not the global ones: they do not turn where a test has faked them.
+import { clearImmediate, setImmediate } from 'node:timers';
 import { MemoryBackend } from '@melange/backend-memory';
 import {
   type EnvelopeOptions,
