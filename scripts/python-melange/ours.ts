@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { toSqs } from '../../packages/backend-sqs/src/sqs-message-mapper.ts';
+import { toSqs } from '../../packages/backend-sqs/src/wire/message.ts';
 import type { Message } from '../../packages/core/src/index.ts';
 
 /** One message as ours sends it. */

@@ -10,8 +10,8 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-redis-streams/src/redis-streams-subscription.ts':
     'the states of one subscription, which share all fields',
-  'packages/backend-sqs/src/sqs-receiver.ts': 'the states of one subscription, which share all fields',
-  'packages/backend-sqs/src/sqs-topology.ts':
+  'packages/backend-sqs/src/consume/receiver.ts': 'the states of one subscription, which share all fields',
+  'packages/backend-sqs/src/topology/queues.ts':
     'declaring, describing and deleting a queue read and write the same attributes',
   'packages/backend-sqs/test/failures.test.ts': 'one case for each way in which a publish can fail',
   'packages/backend-sqs/test/fifo.test.ts': 'one case for each way in which a group waits or goes back',

@@ -86,8 +86,10 @@ describe('an adapter', () => {
   it.each(adapters)('$folder has the files that a reader looks for', ({ folder }) => {
     const [role, technology] = [roleOf(folder) as string, folder.slice(folder.indexOf('-') + 1)];
     const required = ['README.md', 'tsconfig.build.json', 'src/index.ts', 'test/conformance.test.ts'];
-    required.push(`src/${technology}-${roles[role]}.ts`);
-    if (role === 'backend')
+    const hasRooms = files.includes(`packages/${folder}/src/backend.ts`);
+    if (hasRooms) required.push('src/options.ts');
+    else required.push(`src/${technology}-${roles[role]}.ts`);
+    if (role === 'backend' && !hasRooms)
       required.push(`src/${technology}-options.ts`, `src/${technology}-message-mapper.ts`);
     expect(required.filter((file) => !files.includes(`packages/${folder}/${file}`))).toEqual([]);
     const words = ['describeBackend', 'describeSerializer', 'describeDeduplicationCache'].join('|');

@@ -1,8 +1,8 @@
-export type { ReceivedElsewhere, ReceivedMessage, SqsReceipt } from './received-elsewhere.ts';
-export { SqsBackend, sqsCapabilities } from './sqs-backend.ts';
+export { SqsBackend, sqsCapabilities } from './backend.ts';
+export type { ReceivedElsewhere, ReceivedMessage, SqsReceipt } from './consume/received-elsewhere.ts';
 export type {
   AwsClientSettings,
   SqsBackendOptions,
   SqsQueueOptions,
   SqsWireFormat,
-} from './sqs-options.ts';
+} from './options.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { AttemptMemory } from '../src/attempt-memory.ts';
-import type { ReceivedMessage } from '../src/sqs-message-mapper.ts';
+import { AttemptMemory } from '../src/consume/attempt-memory.ts';
+import type { ReceivedMessage } from '../src/wire/message.ts';
 
 function received(receives: number, id = 'm-1'): ReceivedMessage {
   return { MessageId: id, Attributes: { ApproximateReceiveCount: String(receives) } };

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Backlog, maxUnderWay } from '../src/backlog.ts';
+import { Backlog, maxUnderWay } from '../src/publish/backlog.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

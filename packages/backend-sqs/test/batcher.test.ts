@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Batcher, type BatcherSettings, type EntryFailure } from '../src/batcher.ts';
+import { Batcher, type BatcherSettings, type EntryFailure } from '../src/client/batcher.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { type Logger, MelangeError, PublishError } from '@melange/core';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { maxUnderWay } from '../src/backlog.ts';
 import { SqsBackend } from '../src/index.ts';
+import { maxUnderWay } from '../src/publish/backlog.ts';
 import { client } from './support/broker.ts';
 import {
   type Answer,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { GroupLanes } from '../src/group-lanes.ts';
+import { GroupLanes } from '../src/consume/group-lanes.ts';
 
 interface Item {
   readonly name: string;

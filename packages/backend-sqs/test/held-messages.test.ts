@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { AttemptMemory } from '../src/attempt-memory.ts';
-import { type Held, HeldMessages } from '../src/held-messages.ts';
-import { Lease } from '../src/lease.ts';
-import type { SqsDelivery } from '../src/sqs-delivery.ts';
+import { AttemptMemory } from '../src/consume/attempt-memory.ts';
+import type { SqsDelivery } from '../src/consume/delivery.ts';
+import { type Held, HeldMessages } from '../src/consume/held-messages.ts';
+import { Lease } from '../src/consume/lease.ts';
 import { requests } from './support/lease-requests.ts';
 
 beforeEach(() => void vi.useFakeTimers());

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { EntryFailure } from '../src/batcher.ts';
-import { Lease, type LeaseRequests, type VisibilityChange } from '../src/lease.ts';
+import type { EntryFailure } from '../src/client/batcher.ts';
+import { Lease, type LeaseRequests, type VisibilityChange } from '../src/consume/lease.ts';
 import { requests, type Sent } from './support/lease-requests.ts';
 
 const hour = 3_600_000;

@@ -10,7 +10,7 @@ import {
   type SQSClientConfig,
 } from '@aws-sdk/client-sqs';
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { RequestTemplates } from '../src/request-templates.ts';
+import { RequestTemplates } from '../src/client/request-templates.ts';
 import { client as settings } from './support/broker.ts';
 import { type Answer, type Call, first, HttpProxy, refusal } from './support/http-proxy.ts';
 import { isMissing, sharedUrl, uniqueName } from './support/scene.ts';

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { DeadLetterHeader, type Message } from '@melange/core';
 import { deadLetterCopy } from '@melange/core/adapter';
 import { describe, expect, test } from 'vitest';
-import { withCarriableContent } from '../src/message-body.ts';
+import { withCarriableContent } from '../src/wire/body.ts';
 import {
   deadLetterDeduplicationId,
   fromSqs,
@@ -12,7 +12,7 @@ import {
   receivesOf,
   toSqs,
   typesOf,
-} from '../src/sqs-message-mapper.ts';
+} from '../src/wire/message.ts';
 import { message } from './support/scene.ts';
 
 /** As SQS hands over what was sent. */

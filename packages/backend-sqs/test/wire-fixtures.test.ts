@@ -10,7 +10,7 @@ import type { Message } from '@melange/core';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { oursByForm } from '../../../scripts/python-melange/ours.ts';
 import { expectAsBefore, keptForm, wireMessages } from '../../conformance/test/support/wire-fixtures.ts';
-import { fromSqs, type ReceivedMessage, toSqs } from '../src/sqs-message-mapper.ts';
+import { fromSqs, type ReceivedMessage, toSqs } from '../src/wire/message.ts';
 import { client } from './support/broker.ts';
 import { backendAt, isMissing, sharedUrl, uniqueName } from './support/scene.ts';
 

@@ -1,5 +1,5 @@
-import { Batcher, type EntryFailure } from '../../src/batcher.ts';
-import type { LeaseRequests, VisibilityChange } from '../../src/lease.ts';
+import { Batcher, type EntryFailure } from '../../src/client/batcher.ts';
+import type { LeaseRequests, VisibilityChange } from '../../src/consume/lease.ts';
 
 /** A change, and when it was sent. */
 export interface Sent extends VisibilityChange {

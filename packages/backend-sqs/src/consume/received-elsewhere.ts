@@ -1,9 +1,9 @@
 import type { DeadLetterOptions, Message } from '@melange/core';
+import { isFifo } from '../topology/names.ts';
+import { fromSqs, type ReceivedMessage as ReadMessage } from '../wire/message.ts';
 import type { AttemptMemory, Counts } from './attempt-memory.ts';
 import type { DeadLetters } from './dead-letters.ts';
 import { Lease, type LeaseRequests } from './lease.ts';
-import { isFifo } from './names.ts';
-import { fromSqs, type ReceivedMessage as ReadMessage } from './sqs-message-mapper.ts';
 
 /** A message as SQS hands it out, under the names of its API. */
 export interface ReceivedMessage extends ReadMessage {

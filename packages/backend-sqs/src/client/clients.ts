@@ -2,9 +2,9 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { ListTopicsCommand, SNSClient } from '@aws-sdk/client-sns';
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs';
+import type { SqsBackendOptions } from '../options.ts';
 import { ConnectionHealth } from './connection-health.ts';
 import { RequestTemplates } from './request-templates.ts';
-import type { SqsBackendOptions } from './sqs-options.ts';
 
 /**
  * The clients of one backend. Receives have connections of their own: they hold one each for up to 20 s, and

@@ -1,6 +1,6 @@
 import { type Logger, TopologyConflictError } from '@melange/core';
+import type { SqsQueueOptions } from '../options.ts';
 import { isFifo } from './names.ts';
-import type { SqsQueueOptions } from './sqs-options.ts';
 
 /** Attributes of a queue, as SQS has them. */
 export type QueueAttributes = Readonly<Partial<Record<string, string>>>;

@@ -1,6 +1,6 @@
 import { checkName } from '@melange/backend-kit';
 import { MelangeError } from '@melange/core';
-import type { SqsQueueOptions } from './sqs-options.ts';
+import type { SqsQueueOptions } from '../options.ts';
 
 /** What AWS takes, emulators more. `.fifo` at the end is what keeps order. */
 const allowed = /^[\w-]+(\.fifo)?$/;

@@ -1,10 +1,10 @@
 import { ChangeMessageVisibilityBatchCommand, DeleteMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { Troubles } from '@melange/backend-kit';
 import { BrokerUnavailableError } from '@melange/core';
-import type { AwsClients } from './aws-clients.ts';
-import { Batcher, type BatcherSettings, type EntryFailure } from './batcher.ts';
+import { Batcher, type BatcherSettings, type EntryFailure } from '../client/batcher.ts';
+import type { AwsClients } from '../client/clients.ts';
+import { isMissingQueue, isTransient, isTransientEntry, reasonOf } from '../errors.ts';
 import type { LeaseRequests, VisibilityChange } from './lease.ts';
-import { isMissingQueue, isTransient, isTransientEntry, reasonOf } from './sqs-errors.ts';
 
 interface FailedEntry {
   readonly Id?: string | undefined;

@@ -1,6 +1,6 @@
 import type { Message, MessageContent } from '@melange/core';
-import { carriableJson, isCarriable, type ReceivedAttribute } from './message-attributes.ts';
-import type { SqsWireFormat } from './sqs-options.ts';
+import type { SqsWireFormat } from '../options.ts';
+import { carriableJson, isCarriable, type ReceivedAttribute } from './attributes.ts';
 
 /** Attribute that says how the body holds the content, where that is not plain. */
 export const encodingAttribute = 'melange_encoding';

@@ -1,8 +1,8 @@
+import type { ReceivedMessage } from '../wire/message.ts';
 import type { AttemptMemory, Counts } from './attempt-memory.ts';
+import { type DeliveryContext, SqsDelivery } from './delivery.ts';
 import { GroupLanes } from './group-lanes.ts';
 import type { Lease } from './lease.ts';
-import { type DeliveryContext, SqsDelivery } from './sqs-delivery.ts';
-import type { ReceivedMessage } from './sqs-message-mapper.ts';
 
 /** A message that was received and is not over: it is handed over, waits for its turn, or for the end of its delay. */
 export interface Held {

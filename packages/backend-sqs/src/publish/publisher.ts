@@ -2,8 +2,8 @@ import { PublishBatchCommand } from '@aws-sdk/client-sns';
 import { SendMessageBatchCommand } from '@aws-sdk/client-sqs';
 import type { Troubles } from '@melange/backend-kit';
 import { MelangeError, type Message, MessageTooLargeError } from '@melange/core';
-import type { AwsClients } from './aws-clients.ts';
-import { Batcher, type EntryFailure } from './batcher.ts';
+import { Batcher, type EntryFailure } from '../client/batcher.ts';
+import type { AwsClients } from '../client/clients.ts';
 import {
   asMelangeError,
   isEntryRefused,
@@ -12,9 +12,9 @@ import {
   isTransient,
   isTransientEntry,
   reasonOf,
-} from './sqs-errors.ts';
-import { type OutgoingMessage, toSqs } from './sqs-message-mapper.ts';
-import type { SqsWireFormat } from './sqs-options.ts';
+} from '../errors.ts';
+import type { SqsWireFormat } from '../options.ts';
+import { type OutgoingMessage, toSqs } from '../wire/message.ts';
 
 /** Most bytes of a message and of a batch to a queue. */
 export const maxQueueBytes = 1_048_576;

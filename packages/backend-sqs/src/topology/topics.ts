@@ -11,9 +11,9 @@ import {
   UnsubscribeCommand,
 } from '@aws-sdk/client-sns';
 import { MelangeError, TopicNotFoundError } from '@melange/core';
+import { codeOf, isMissingTopic } from '../errors.ts';
 import { Addresses } from './addresses.ts';
 import { assertTopicName } from './names.ts';
-import { codeOf, isMissingTopic } from './sqs-errors.ts';
 
 /** Runs a request again while it fails for a moment; what it rejects with is a Melange error, or says what is missing. */
 export type Retried = <Output>(request: () => Promise<Output>) => Promise<Output>;

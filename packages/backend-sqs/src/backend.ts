@@ -12,20 +12,20 @@ import {
   type Subscription,
 } from '@melange/core';
 import { checkDelayMs, unfailingLogger } from '@melange/core/adapter';
-import { addressOf } from './address.ts';
-import { AttemptMemory } from './attempt-memory.ts';
-import { AwsClients } from './aws-clients.ts';
-import { DeadLetters } from './dead-letters.ts';
-import type { LeaseRequests } from './lease.ts';
-import { leaseRequestsOf } from './lease-requests.ts';
-import { ReceivedElsewhere } from './received-elsewhere.ts';
-import { retried } from './retried.ts';
-import { SnsTopics } from './sns-topics.ts';
-import type { SqsBackendOptions, SqsQueueOptions, SqsWireFormat } from './sqs-options.ts';
-import { maxQueueBytes, SqsPublisher } from './sqs-publisher.ts';
-import { SqsPublishing } from './sqs-publishing.ts';
-import { SqsReceiver } from './sqs-receiver.ts';
-import { SqsTopology } from './sqs-topology.ts';
+import { addressOf } from './client/address.ts';
+import { AwsClients } from './client/clients.ts';
+import { AttemptMemory } from './consume/attempt-memory.ts';
+import { DeadLetters } from './consume/dead-letters.ts';
+import type { LeaseRequests } from './consume/lease.ts';
+import { leaseRequestsOf } from './consume/lease-requests.ts';
+import { ReceivedElsewhere } from './consume/received-elsewhere.ts';
+import { SqsReceiver } from './consume/receiver.ts';
+import type { SqsBackendOptions, SqsQueueOptions, SqsWireFormat } from './options.ts';
+import { maxQueueBytes, SqsPublisher } from './publish/publisher.ts';
+import { SqsPublishing } from './publish/publishing.ts';
+import { SqsTopology } from './topology/queues.ts';
+import { retried } from './topology/retried.ts';
+import { SnsTopics } from './topology/topics.ts';
 
 /** What SQS and SNS can do. Queues whose names end in `.fifo` order by key besides, and delay nothing. */
 export const sqsCapabilities: {

@@ -8,20 +8,20 @@ import {
   TopicNotFoundError,
 } from '@melange/core';
 import { checkDelayMs } from '@melange/core/adapter';
+import { asMelangeError, backoffMs, isMissingQueue, isMissingTopic, pause } from '../errors.ts';
+import type { SqsWireFormat } from '../options.ts';
+import { assertQueueName, assertTopicName, isFifo } from '../topology/names.ts';
+import type { SqsTopology } from '../topology/queues.ts';
+import type { SnsTopics } from '../topology/topics.ts';
+import { withCarriableContent } from '../wire/body.ts';
 import { Backlog } from './backlog.ts';
-import { withCarriableContent } from './message-body.ts';
-import { assertQueueName, assertTopicName, isFifo } from './names.ts';
-import type { SnsTopics } from './sns-topics.ts';
-import { asMelangeError, backoffMs, isMissingQueue, isMissingTopic, pause } from './sqs-errors.ts';
-import type { SqsWireFormat } from './sqs-options.ts';
 import {
   type Destination,
   type Envelope,
   envelopeOf,
   maxQueueBytes,
   type SqsPublisher,
-} from './sqs-publisher.ts';
-import type { SqsTopology } from './sqs-topology.ts';
+} from './publisher.ts';
 
 /** Longest delay that SQS takes with a message, in seconds. */
 const longestDelaySeconds = 900;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { isDeepStrictEqual } from 'node:util';
 import type { ServiceOutputTypes, SQSClient } from '@aws-sdk/client-sqs';
-import { type Input, type Output, readersOfAnswers } from './sqs-answers.ts';
+import { type Input, type Output, readersOfAnswers } from './answers.ts';
 
 type Config = SQSClient['config'];
 type MiddlewareStack = SQSClient['middlewareStack'];

@@ -1,4 +1,4 @@
-import { isTransient, reasonOf } from './sqs-errors.ts';
+import { isTransient, reasonOf } from '../errors.ts';
 
 /** Whether the last request to one service was answered; a refusal is an answer, too. */
 export class ConnectionHealth {

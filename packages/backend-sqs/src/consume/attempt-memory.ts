@@ -1,4 +1,4 @@
-import { type ReceivedMessage, receivesOf } from './sqs-message-mapper.ts';
+import { type ReceivedMessage, receivesOf } from '../wire/message.ts';
 
 /** What a delivery says of the past of its message. */
 export interface Counts {

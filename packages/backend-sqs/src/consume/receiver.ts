@@ -9,16 +9,16 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
+import type { AwsClients } from '../client/clients.ts';
+import { asMelangeError, isMissingQueue } from '../errors.ts';
+import { isFifo } from '../topology/names.ts';
+import type { SqsTopology } from '../topology/queues.ts';
+import { isBefore, type ReceivedMessage } from '../wire/message.ts';
 import type { AttemptMemory } from './attempt-memory.ts';
-import type { AwsClients } from './aws-clients.ts';
+import type { SqsDelivery } from './delivery.ts';
 import { type Held, HeldMessages } from './held-messages.ts';
 import { Lease, type LeaseRequests } from './lease.ts';
-import { isFifo } from './names.ts';
 import { type HeldMessage, type Received, Receives } from './receives.ts';
-import type { SqsDelivery } from './sqs-delivery.ts';
-import { asMelangeError, isMissingQueue } from './sqs-errors.ts';
-import { isBefore, type ReceivedMessage } from './sqs-message-mapper.ts';
-import type { SqsTopology } from './sqs-topology.ts';
 
 /** What a receiver needs of its backend. */
 export interface ReceiverSettings {

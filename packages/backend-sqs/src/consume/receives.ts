@@ -1,6 +1,6 @@
 import { reconnectDelayMs } from '@melange/backend-kit';
-import { pause } from './sqs-errors.ts';
-import type { ReceivedMessage } from './sqs-message-mapper.ts';
+import { pause } from '../errors.ts';
+import type { ReceivedMessage } from '../wire/message.ts';
 
 /** Most messages of one receive. */
 const mostMessages = 10;

@@ -1,11 +1,13 @@
 import type { Troubles } from '@melange/backend-kit';
 import { type DeadLetterOptions, type Logger, MelangeError, type Message, PublishError } from '@melange/core';
 import { deadLetterCopy } from '@melange/core/adapter';
-import type { Held } from './held-messages.ts';
-import { copyAttributes } from './message-attributes.ts';
-import { isFifo } from './names.ts';
-import { deadLetterQueueOf } from './queue-settings.ts';
-import { asMelangeError, isEntryRefused } from './sqs-errors.ts';
+import { asMelangeError, isEntryRefused } from '../errors.ts';
+import type { SqsWireFormat } from '../options.ts';
+import { type Envelope, envelopeOf, maxQueueBytes, type SqsPublisher } from '../publish/publisher.ts';
+import { isFifo } from '../topology/names.ts';
+import { deadLetterQueueOf } from '../topology/queue-settings.ts';
+import type { SqsTopology } from '../topology/queues.ts';
+import { copyAttributes } from '../wire/attributes.ts';
 import {
   deadLetterDeduplicationId,
   fromSqs,
@@ -13,10 +15,8 @@ import {
   type ReceivedMessage,
   toSqs,
   typesOf,
-} from './sqs-message-mapper.ts';
-import type { SqsWireFormat } from './sqs-options.ts';
-import { type Envelope, envelopeOf, maxQueueBytes, type SqsPublisher } from './sqs-publisher.ts';
-import type { SqsTopology } from './sqs-topology.ts';
+} from '../wire/message.ts';
+import type { Held } from './held-messages.ts';
 
 /** How copies are made. */
 export interface DeadLetterSettings {

@@ -1,4 +1,4 @@
-import type { AwsClientSettings } from './sqs-options.ts';
+import type { AwsClientSettings } from '../options.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

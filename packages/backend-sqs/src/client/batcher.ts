@@ -1,4 +1,4 @@
-import { backoffMs, pause } from './sqs-errors.ts';
+import { backoffMs, pause } from '../errors.ts';
 
 /** Most entries of any batch of SQS and SNS. */
 const maxEntries = 10;

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { MelangeError, type Message, WireHeader } from '@melange/core';
 import { wireNumber } from '@melange/core/adapter';
+import type { SqsWireFormat } from '../options.ts';
 import {
   type AttributeValue,
   fromAttributes,
@@ -10,16 +11,8 @@ import {
   type ReceivedAttribute,
   sizeOfAttributes,
   toAttributes,
-} from './message-attributes.ts';
-import {
-  encodingAttribute,
-  fromBody,
-  isKnownEncoding,
-  type ReceivedBody,
-  toBody,
-  unwrap,
-} from './message-body.ts';
-import type { SqsWireFormat } from './sqs-options.ts';
+} from './attributes.ts';
+import { encodingAttribute, fromBody, isKnownEncoding, type ReceivedBody, toBody, unwrap } from './body.ts';
 
 /** A message as both services take it. */
 export interface OutgoingMessage {

@@ -8,9 +8,9 @@ import {
   type RetryOptions,
 } from '@melange/core';
 import { checkDelayMs } from '@melange/core/adapter';
+import { fromSqs } from '../wire/message.ts';
 import type { Counts } from './attempt-memory.ts';
 import type { Held } from './held-messages.ts';
-import { fromSqs } from './sqs-message-mapper.ts';
 
 /** What a delivery needs of its receiver. */
 export interface DeliveryContext {

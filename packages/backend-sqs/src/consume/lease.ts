@@ -1,6 +1,6 @@
 import { MelangeError } from '@melange/core';
-import type { Batcher } from './batcher.ts';
-import { asMelangeError, isLostReceipt, reasonOf } from './sqs-errors.ts';
+import type { Batcher } from '../client/batcher.ts';
+import { asMelangeError, isLostReceipt, reasonOf } from '../errors.ts';
 
 /**
  * SQS lets nobody hold a message for longer than twelve hours after its receive, in ms. A little less: it counts from

@@ -1,11 +1,4 @@
-import {
-  asMelangeError,
-  backoffMs,
-  isMissingQueue,
-  isMissingTopic,
-  isTransient,
-  pause,
-} from './sqs-errors.ts';
+import { asMelangeError, backoffMs, isMissingQueue, isMissingTopic, isTransient, pause } from '../errors.ts';
 
 /** Tries of what declares and looks up, before the service counts as unavailable. */
 const topologyAttempts = 3;

@@ -14,6 +14,8 @@ import {
   QueueNotFoundError,
   TopologyConflictError,
 } from '@melange/core';
+import { codeOf, isMissingQueue, pause } from '../errors.ts';
+import type { SqsQueueOptions } from '../options.ts';
 import { Addresses } from './addresses.ts';
 import { assertNames, assertQueueName, assertTopicName } from './names.ts';
 import { changedPolicy, topicsAllowedBy } from './queue-policy.ts';
@@ -26,9 +28,7 @@ import {
   raisedRedrivePolicy,
   warnOfRetention,
 } from './queue-settings.ts';
-import type { Retried, SnsTopics } from './sns-topics.ts';
-import { codeOf, isMissingQueue, pause } from './sqs-errors.ts';
-import type { SqsQueueOptions } from './sqs-options.ts';
+import type { Retried, SnsTopics } from './topics.ts';
 
 /** SQS takes the name of a deleted queue again after a minute. */
 const nameIsFreeWithinMs = 65_000;
