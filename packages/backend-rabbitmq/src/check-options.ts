@@ -1,6 +1,6 @@
 import { MelangeError } from '@melange/core';
 import { checkDelayMs, checkWholeNumber } from '@melange/core/adapter';
-import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
+import type { RabbitMqBackendOptions } from './options.ts';
 
 /** @throws MelangeError `CONFIGURATION` for an address that is none, and for numbers that make no sense. */
 export function checkOptions(options: RabbitMqBackendOptions): void {

@@ -1,3 +1,3 @@
-export { RabbitMqBackend } from './rabbitmq-backend.ts';
-export { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
-export type { RabbitMqBackendOptions, RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
+export { RabbitMqBackend } from './backend.ts';
+export { rabbitMqCapabilities } from './capabilities.ts';
+export type { RabbitMqBackendOptions, RabbitMqQueueOptions, RabbitMqQueueType } from './options.ts';

@@ -1,6 +1,6 @@
 import type { Channel, Message } from 'amqplib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { Acknowledger } from '../src/acknowledger.ts';
+import { Acknowledger } from '../src/consume/acknowledger.ts';
 
 /** A channel that notes what it is told. */
 function noted(fail?: Error): { readonly told: string[]; readonly acknowledger: Acknowledger } {

@@ -1,8 +1,8 @@
 import { Troubles } from '@melange/backend-kit';
 import { silentLogger } from '@melange/core';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { toAmqp } from '../src/outgoing-message.ts';
-import { RabbitMqPublisher } from '../src/rabbitmq-publisher.ts';
+import { RabbitMqPublisher } from '../src/publish/publisher.ts';
+import { toAmqp } from '../src/wire/outgoing-message.ts';
 import {
   arrived,
   backendFor,

@@ -1,7 +1,7 @@
 import { exponentialBackoff } from '@melange/core';
 import type { Channel } from 'amqplib';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { DelayQueues, roundUpDelay } from '../src/delay-queues.ts';
+import { DelayQueues, roundUpDelay } from '../src/topology/delay-queues.ts';
 
 /** A broker that notes what it is asked, and holds `waiting` messages. */
 function broker(waiting = 0) {

@@ -1,8 +1,8 @@
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
-import { DeliveryFrames } from '../src/delivery-frames.ts';
-import { publishOptions, toAmqp } from '../src/outgoing-message.ts';
-import { type Received, receivedOf } from '../src/rabbitmq-message-mapper.ts';
+import { DeliveryFrames } from '../src/wire/delivery-frames.ts';
+import { publishOptions, toAmqp } from '../src/wire/outgoing-message.ts';
+import { type Received, receivedOf } from '../src/wire/received-message.ts';
 import { channel, decodeFrame, makeBodyFrame, order, parseFrame } from './support/amqplib-frames.ts';
 import { deliveryFrames as frames } from './support/delivery.ts';
 

@@ -6,8 +6,8 @@ import { arrived, backendFor, inbox, noBroker, queueName, rawChannel, url } from
 
 /** Whether bytes are read and written past amqplib; without, as with a version of it that is made otherwise. */
 const inside = vi.hoisted(() => ({ isOn: true }));
-vi.mock('../src/amqplib-internals.ts', async (original) => {
-  const internals = await original<typeof import('../src/amqplib-internals.ts')>();
+vi.mock('../src/client/amqplib-internals.ts', async (original) => {
+  const internals = await original<typeof import('../src/client/amqplib-internals.ts')>();
   const { frameInlet, frameOutlet, propertiesPayload } = internals;
   return {
     ...internals,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { frameInlet } from '../src/amqplib-internals.ts';
-import type { Received } from '../src/rabbitmq-message-mapper.ts';
+import { frameInlet } from '../src/client/amqplib-internals.ts';
+import type { Received } from '../src/wire/received-message.ts';
 import { channel, order } from './support/amqplib-frames.ts';
 import { deliveryFrames as frames } from './support/delivery.ts';
 

@@ -1,11 +1,11 @@
 import type { Message } from '@melange/core';
 import { describe, expect, test } from 'vitest';
-import { tableOf } from '../src/amqplib-values.ts';
-import { fieldsOf } from '../src/field-table.ts';
-import { encodedProperties } from '../src/foreign-properties.ts';
-import { type OutgoingMessage, publishOptions, toAmqp } from '../src/outgoing-message.ts';
-import { longestBody, longestEnvelope, PublishFrames, type Target } from '../src/publish-frames.ts';
-import type { Foreign } from '../src/rabbitmq-message-mapper.ts';
+import { tableOf } from '../src/wire/amqplib-values.ts';
+import { fieldsOf } from '../src/wire/field-table.ts';
+import { encodedProperties } from '../src/wire/foreign-properties.ts';
+import { type OutgoingMessage, publishOptions, toAmqp } from '../src/wire/outgoing-message.ts';
+import { longestBody, longestEnvelope, PublishFrames, type Target } from '../src/wire/publish-frames.ts';
+import type { Foreign } from '../src/wire/received-message.ts';
 import {
   BasicProperties,
   BasicPublish,

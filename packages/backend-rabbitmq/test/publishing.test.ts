@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { TcpProxy } from '@melange/conformance';
 import type { Message } from '@melange/core';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { frameOutlet } from '../src/amqplib-internals.ts';
+import { frameOutlet } from '../src/client/amqplib-internals.ts';
 import type { RabbitMqBackend } from '../src/index.ts';
 import {
   arrived,
@@ -20,8 +20,8 @@ const soon = { timeout: 20_000, interval: 20 };
 
 /** Whether frames are written past amqplib's own `publish`; without, as with a version of it that is made otherwise. */
 const withFrames = vi.hoisted(() => ({ isOn: true }));
-vi.mock('../src/amqplib-internals.ts', async (original) => {
-  const internals = await original<typeof import('../src/amqplib-internals.ts')>();
+vi.mock('../src/client/amqplib-internals.ts', async (original) => {
+  const internals = await original<typeof import('../src/client/amqplib-internals.ts')>();
   return {
     ...internals,
     frameOutlet: (channel: never) => (withFrames.isOn ? internals.frameOutlet(channel) : undefined),

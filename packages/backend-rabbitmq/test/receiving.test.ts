@@ -14,8 +14,8 @@ import {
 
 /** Whether deliveries are read before amqplib reads them; without, as with a version of it that is made otherwise. */
 const inlet = vi.hoisted(() => ({ isOn: true, taken: 0 }));
-vi.mock('../src/amqplib-internals.ts', async (original) => {
-  const internals = await original<typeof import('../src/amqplib-internals.ts')>();
+vi.mock('../src/client/amqplib-internals.ts', async (original) => {
+  const internals = await original<typeof import('../src/client/amqplib-internals.ts')>();
   const frameInlet: typeof internals.frameInlet = (model) => {
     const found = internals.frameInlet(model);
     if (!inlet.isOn || found === undefined) return undefined;

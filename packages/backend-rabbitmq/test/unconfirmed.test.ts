@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { Unconfirmed } from '../src/unconfirmed.ts';
+import { Unconfirmed } from '../src/publish/unconfirmed.ts';
 
 function published(count: number): Unconfirmed<number> {
   const unconfirmed = new Unconfirmed<number>();

@@ -7,7 +7,7 @@ import {
   keptForm,
   wireMessages,
 } from '../../conformance/test/support/wire-fixtures.ts';
-import { fromAmqp } from '../src/rabbitmq-message-mapper.ts';
+import { fromAmqp } from '../src/wire/received-message.ts';
 import { getRaw, publishRaw, type RawHeader, type ReceivedRaw } from './support/raw-amqp.ts';
 import { arrived, backendFor, inbox, noBroker, queueName, unique, url } from './support/scene.ts';
 

@@ -1,5 +1,5 @@
 import type { Message } from '@melange/core';
-import { publishOptions, toAmqp } from '../../src/outgoing-message.ts';
+import { publishOptions, toAmqp } from '../../src/wire/outgoing-message.ts';
 import {
   BasicDeliver,
   BasicProperties,

@@ -2,14 +2,14 @@ import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
 import { type Logger, MelangeError, QueueNotFoundError, TopicNotFoundError } from '@melange/core';
 import { Slots, type Slotted } from '@melange/core/adapter';
 import type { Message as AmqpMessage, ConfirmChannel } from 'amqplib';
-import type { OutgoingMessage } from './outgoing-message.ts';
+import { isOwnFault, pause, type RabbitMqConnection } from '../client/connection.ts';
+import type { OutgoingMessage } from '../wire/outgoing-message.ts';
+import type { Target } from '../wire/publish-frames.ts';
 import type { PublishCall } from './publish-calls.ts';
-import type { Target } from './publish-frames.ts';
-import { type PublishWriter, publishWriter } from './publish-writer.ts';
-import { isOwnFault, pause, type RabbitMqConnection } from './rabbitmq-connection.ts';
 import { destinationOf, Refusals, refusedText } from './refusals.ts';
 import { type Confirmation, Unconfirmed } from './unconfirmed.ts';
 import { WaitingLine } from './waiting-line.ts';
+import { type PublishWriter, publishWriter } from './writer.ts';
 
 interface Pending extends Slotted {
   readonly target: Target;

@@ -1,4 +1,4 @@
-import type { Received } from './rabbitmq-message-mapper.ts';
+import type { Received } from '../wire/received-message.ts';
 
 /** So many messages are remembered: those that were given back first are forgotten first. */
 const maxRemembered = 10_000;

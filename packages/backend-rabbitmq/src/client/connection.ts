@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
 import { BrokerUnavailableError, MelangeError } from '@melange/core';
 import { type Channel, type ChannelModel, connect } from 'amqplib';
+import type { RabbitMqBackendOptions } from '../options.ts';
 import { destroy, type FrameInlet, frameInlet, hasEnded, writeByTurns } from './amqplib-internals.ts';
-import type { RabbitMqBackendOptions } from './rabbitmq-options.ts';
 
 const closeWithinMs = 5_000;
 

@@ -1,10 +1,10 @@
 import { MelangeError } from '@melange/core';
 import type { Message as AmqpMessage } from 'amqplib';
 import { expect, test, vi } from 'vitest';
-import type { Acknowledger } from '../src/acknowledger.ts';
-import { GivenBack } from '../src/given-back.ts';
-import { type Copies, type CopyCounts, RabbitMqDelivery } from '../src/rabbitmq-delivery.ts';
-import { receivedOf } from '../src/rabbitmq-message-mapper.ts';
+import type { Acknowledger } from '../src/consume/acknowledger.ts';
+import { type Copies, type CopyCounts, RabbitMqDelivery } from '../src/consume/delivery.ts';
+import { GivenBack } from '../src/consume/given-back.ts';
+import { receivedOf } from '../src/wire/received-message.ts';
 
 interface Parts {
   readonly copies?: Partial<Copies>;

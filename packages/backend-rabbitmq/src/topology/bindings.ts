@@ -1,7 +1,7 @@
 import type { Logger, QueueOptions } from '@melange/core';
 import type { Channel } from 'amqplib';
+import { routingKeyOf } from '../wire/outgoing-message.ts';
 import { type Bindings, widened } from './binding-record.ts';
-import { routingKeyOf } from './outgoing-message.ts';
 
 const everything = '#';
 

@@ -1,11 +1,10 @@
 import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
 import type { Options } from 'amqplib';
+import { rabbitMqCapabilities } from '../capabilities.ts';
 import { bytesOfCharacter } from './amqp-encoding.ts';
 import { amqplibValue, entryOf } from './amqplib-values.ts';
 import { type Field, fieldsOf, textOfField } from './field-table.ts';
 import { type ForeignProperties, publishableProperties } from './foreign-properties.ts';
-import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
-import type { Foreign } from './rabbitmq-message-mapper.ts';
 import {
   binaryEncoding,
   binaryType,
@@ -15,7 +14,8 @@ import {
   textEncoding,
   textType,
   wireName,
-} from './wire-names.ts';
+} from './names.ts';
+import type { Foreign } from './received-message.ts';
 
 /** A message as it is sent: nothing of it changes when its owner changes what it was made of. */
 export interface OutgoingMessage {

@@ -8,11 +8,11 @@ import {
 } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
 import type { Message as AmqpMessage } from 'amqplib';
+import { asMelangeError, bounded, closeChannel, codeOf, isOwnFault, pause } from '../client/connection.ts';
+import { type Received, receivedOf } from '../wire/received-message.ts';
 import { Acknowledger } from './acknowledger.ts';
 import { ChangeSignal } from './change-signal.ts';
-import { asMelangeError, bounded, closeChannel, codeOf, isOwnFault, pause } from './rabbitmq-connection.ts';
-import { RabbitMqDelivery } from './rabbitmq-delivery.ts';
-import { type Received, receivedOf } from './rabbitmq-message-mapper.ts';
+import { RabbitMqDelivery } from './delivery.ts';
 import type { ReceiverSettings, ReceiverSession as Session } from './receiver-session.ts';
 
 /** A consumer on a channel of its own, which opens another when that one is lost, until it is closed. */

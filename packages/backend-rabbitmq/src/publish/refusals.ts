@@ -1,5 +1,5 @@
 import type { Troubles } from '@melange/backend-kit';
-import type { Target } from './publish-frames.ts';
+import type { Target } from '../wire/publish-frames.ts';
 
 /** Nobody publishes any more to what refused the last message so long ago: it is nobody's trouble. */
 const oldAfterMs = 60_000;

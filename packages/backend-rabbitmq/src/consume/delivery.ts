@@ -7,10 +7,10 @@ import {
   type RetryOptions,
 } from '@melange/core';
 import type { Slotted } from '@melange/core/adapter';
+import { pause } from '../client/connection.ts';
+import type { Original, Received } from '../wire/received-message.ts';
 import type { Acknowledger } from './acknowledger.ts';
 import type { GivenBack } from './given-back.ts';
-import { pause } from './rabbitmq-connection.ts';
-import type { Original, Received } from './rabbitmq-message-mapper.ts';
 
 /** What a delivery needs of the backend to leave its queue for another. */
 export interface Copies {

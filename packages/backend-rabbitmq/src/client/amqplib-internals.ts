@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream';
 import type { Channel, ChannelModel, MessageProperties } from 'amqplib';
-import { basicClass, frameHead, frameType, readUint16, readUint32 } from './amqp-encoding.ts';
-import { DeliveryFrames, type DeliveryTaker } from './delivery-frames.ts';
-import { frameOverhead } from './publish-frames.ts';
+import { basicClass, frameHead, frameType, readUint16, readUint32 } from '../wire/amqp-encoding.ts';
+import { DeliveryFrames, type DeliveryTaker } from '../wire/delivery-frames.ts';
+import { frameOverhead } from '../wire/publish-frames.ts';
 
 /*
  * All that is known here of amqplib beyond its public interface. Whatever a version does not have is done without.

@@ -1,6 +1,6 @@
 import type { Options } from 'amqplib';
+import { codeOf } from '../client/connection.ts';
 import type { OnChannel } from './delay-queues.ts';
-import { codeOf } from './rabbitmq-connection.ts';
 
 /** What is known of a queue that somebody else may have declared. */
 export interface QueueSettings {

@@ -2,11 +2,11 @@ import type { Troubles } from '@melange/backend-kit';
 import type { Logger } from '@melange/core';
 import type { Slots } from '@melange/core/adapter';
 import type { Channel } from 'amqplib';
+import type { RabbitMqConnection } from '../client/connection.ts';
+import type { RabbitMqTopology } from '../topology/topology.ts';
 import type { Acknowledger } from './acknowledger.ts';
+import type { Copies, RabbitMqDelivery } from './delivery.ts';
 import type { GivenBack } from './given-back.ts';
-import type { RabbitMqConnection } from './rabbitmq-connection.ts';
-import type { Copies, RabbitMqDelivery } from './rabbitmq-delivery.ts';
-import type { RabbitMqTopology } from './rabbitmq-topology.ts';
 
 /** What a receiver needs of its backend. */
 export interface ReceiverSettings {

@@ -1,8 +1,14 @@
 import { MelangeError } from '@melange/core';
 import type { ConfirmChannel } from 'amqplib';
-import { type FrameOutlet, frameOutlet } from './amqplib-internals.ts';
-import { type OutgoingMessage, publishOptions } from './outgoing-message.ts';
-import { frameOverhead, longestBody, longestEnvelope, PublishFrames, type Target } from './publish-frames.ts';
+import { type FrameOutlet, frameOutlet } from '../client/amqplib-internals.ts';
+import { type OutgoingMessage, publishOptions } from '../wire/outgoing-message.ts';
+import {
+  frameOverhead,
+  longestBody,
+  longestEnvelope,
+  PublishFrames,
+  type Target,
+} from '../wire/publish-frames.ts';
 
 /** Publishes on one channel: the first message has delivery tag 1, and each the next one. */
 export interface PublishWriter {

@@ -1,8 +1,8 @@
 import { PassThrough } from 'node:stream';
 import type { ConfirmChannel } from 'amqplib';
 import { expect, test } from 'vitest';
-import { toAmqp } from '../src/outgoing-message.ts';
-import { type PublishWriter, publishWriter } from '../src/publish-writer.ts';
+import { type PublishWriter, publishWriter } from '../src/publish/writer.ts';
+import { toAmqp } from '../src/wire/outgoing-message.ts';
 import { message } from './support/scene.ts';
 
 interface Scene {

@@ -1,12 +1,12 @@
 import type { Troubles } from '@melange/backend-kit';
 import { DeadLetterHeader, type Logger, MelangeError, type Message } from '@melange/core';
 import { deadLetterCopy } from '@melange/core/adapter';
-import { type CopyOf, droppedHeader, type OutgoingMessage, toAmqp } from './outgoing-message.ts';
-import type { Target } from './publish-frames.ts';
-import type { Copies } from './rabbitmq-delivery.ts';
-import type { Original } from './rabbitmq-message-mapper.ts';
-import { deadLetterExchange } from './rabbitmq-topology.ts';
-import { isTextual } from './wire-names.ts';
+import { deadLetterExchange } from '../topology/topology.ts';
+import { isTextual } from '../wire/names.ts';
+import { type CopyOf, droppedHeader, type OutgoingMessage, toAmqp } from '../wire/outgoing-message.ts';
+import type { Target } from '../wire/publish-frames.ts';
+import type { Original } from '../wire/received-message.ts';
+import type { Copies } from './delivery.ts';
 
 /** How the copies of a queue's messages are sent. */
 export interface CopySettings {

@@ -9,8 +9,8 @@ import {
   readUint32,
 } from './amqp-encoding.ts';
 import { flagOf, ownFlags } from './foreign-properties.ts';
-import type { Original, Received } from './rabbitmq-message-mapper.ts';
-import { binaryEncoding, binaryType, isBinaryType, textEncoding, textType } from './wire-names.ts';
+import { binaryEncoding, binaryType, isBinaryType, textEncoding, textType } from './names.ts';
+import type { Original, Received } from './received-message.ts';
 
 const deliverMethod = 60;
 /** Class, a field that is not used, size of the content in eight bytes, and flags, before the first property. */

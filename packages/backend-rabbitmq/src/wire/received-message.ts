@@ -2,12 +2,12 @@ import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { DeadLetterHeader, type Message, type MessageContent, WireHeader } from '@melange/core';
 import type { Message as AmqpMessage, MessageProperties } from 'amqplib';
-import { propertiesPayload } from './amqplib-internals.ts';
+import { propertiesPayload } from '../client/amqplib-internals.ts';
 import { tableOf } from './amqplib-values.ts';
 import { deathOf } from './broker-dead-letters.ts';
 import { type Field, fieldsOf, isNone, numberOfField, textOfField } from './field-table.ts';
 import { encodedProperties, type ForeignProperties, rawProperties } from './foreign-properties.ts';
-import { binaryType, isBrokerHeader, isTextual, ownName, textType } from './wire-names.ts';
+import { binaryType, isBrokerHeader, isTextual, ownName, textType } from './names.ts';
 
 /** What another client wrote, for a copy that keeps it. */
 export interface Foreign {

@@ -14,20 +14,26 @@ import {
   TopicNotFoundError,
 } from '@melange/core';
 import { unfailingLogger } from '@melange/core/adapter';
+import { rabbitMqCapabilities } from './capabilities.ts';
 import { checkOptions } from './check-options.ts';
-import { copiesOf } from './copies.ts';
-import { GivenBack } from './given-back.ts';
-import { checkDestination, checkQueueName, whyNotPublishable } from './names.ts';
-import { assertSize, copyMessage, type OutgoingMessage, routingKeyOf, toAmqp } from './outgoing-message.ts';
-import { isMissing, MessagesCall, type PublishCall, prepared, within } from './publish-calls.ts';
-import type { Target } from './publish-frames.ts';
-import { rabbitMqCapabilities } from './rabbitmq-capabilities.ts';
-import { RabbitMqConnection } from './rabbitmq-connection.ts';
-import type { Copies } from './rabbitmq-delivery.ts';
-import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './rabbitmq-options.ts';
-import { RabbitMqPublisher } from './rabbitmq-publisher.ts';
-import { RabbitMqReceiver } from './rabbitmq-receiver.ts';
-import { RabbitMqTopology } from './rabbitmq-topology.ts';
+import { RabbitMqConnection } from './client/connection.ts';
+import { copiesOf } from './consume/copies.ts';
+import type { Copies } from './consume/delivery.ts';
+import { GivenBack } from './consume/given-back.ts';
+import { RabbitMqReceiver } from './consume/receiver.ts';
+import type { RabbitMqBackendOptions, RabbitMqQueueOptions } from './options.ts';
+import { isMissing, MessagesCall, type PublishCall, prepared, within } from './publish/publish-calls.ts';
+import { RabbitMqPublisher } from './publish/publisher.ts';
+import { checkDestination, checkQueueName, whyNotPublishable } from './topology/names.ts';
+import { RabbitMqTopology } from './topology/topology.ts';
+import {
+  assertSize,
+  copyMessage,
+  type OutgoingMessage,
+  routingKeyOf,
+  toAmqp,
+} from './wire/outgoing-message.ts';
+import type { Target } from './wire/publish-frames.ts';
 
 /** RabbitMQ 3.10 and later, through amqplib. Connects on first use: one connection to publish, one to consume. */
 export class RabbitMqBackend implements MessagingBackend<typeof rabbitMqCapabilities> {

@@ -1,8 +1,8 @@
 import { MelangeError, type Message, WireHeader } from '@melange/core';
 import type { Message as AmqpMessage } from 'amqplib';
 import { describe, expect, test } from 'vitest';
-import { type OutgoingMessage, publishOptions, routingKeyOf, toAmqp } from '../src/outgoing-message.ts';
-import { fromAmqp, receivedOf } from '../src/rabbitmq-message-mapper.ts';
+import { type OutgoingMessage, publishOptions, routingKeyOf, toAmqp } from '../src/wire/outgoing-message.ts';
+import { fromAmqp, receivedOf } from '../src/wire/received-message.ts';
 
 const message: Message = {
   id: '0190f3c2-0000-7000-8000-000000000001',

@@ -1,12 +1,12 @@
 import { type Logger, MelangeError, type QueueDescription, TopologyConflictError } from '@melange/core';
 import type { Channel } from 'amqplib';
+import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from '../client/connection.ts';
+import type { RabbitMqQueueOptions, RabbitMqQueueType } from '../options.ts';
 import { recordQueue } from './binding-record.ts';
 import { DelayQueues, unlimitedDeliveries } from './delay-queues.ts';
 import { KnownSettings } from './known-settings.ts';
 import { hasRoomForSuffixes } from './names.ts';
 import { QueueBindings } from './queue-bindings.ts';
-import { asMelangeError, closeChannel, codeOf, type RabbitMqConnection } from './rabbitmq-connection.ts';
-import type { RabbitMqQueueOptions, RabbitMqQueueType } from './rabbitmq-options.ts';
 
 /** Exchange that leads from a queue to its dead-letter queue: any process can ask whether it exists. */
 export function deadLetterExchange(queue: string): string {
