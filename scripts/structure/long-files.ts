@@ -3,7 +3,7 @@
  * is none, it says here why not.
  */
 export const longFiles: Readonly<Record<string, string>> = {
-  'packages/backend-kafka/src/membership.ts':
+  'packages/backend-kafka/src/consume/membership.ts':
     'joining, leaving, crashing and draining are states of one member',
   'packages/backend-memory/src/backend.ts':
     'the model adapter: the whole contract on one page, and the next idea has a file of its own',

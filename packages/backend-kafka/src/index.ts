@@ -1,9 +1,9 @@
-export { KafkaBackend } from './kafka-backend.ts';
-export { kafkaCapabilities } from './kafka-capabilities.ts';
+export { KafkaBackend } from './backend.ts';
+export { kafkaCapabilities } from './capabilities.ts';
 export type {
   KafkaBackendOptions,
   KafkaCredentials,
   KafkaPassword,
   KafkaQueueOptions,
   KafkaSocketOptions,
-} from './kafka-options.ts';
+} from './options.ts';

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { Assignment } from '../src/assignment.ts';
-import type { Entry } from '../src/entry.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
+import { Assignment } from '../src/consume/assignment.ts';
+import type { Entry } from '../src/consume/entry.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
 
 /** An assignment with records of these keys, at the offsets 0, 1, 2… */
 function holding(...keys: readonly string[]): {

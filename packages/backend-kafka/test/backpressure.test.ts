@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Assignment } from '../src/assignment.ts';
-import { Backpressure } from '../src/backpressure.ts';
-import type { Copies } from '../src/copies.ts';
-import type { GroupMember } from '../src/kafka-client/index.ts';
-import type { IncomingRecord } from '../src/kafka-message-mapper.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
-import { toRetry } from '../src/record-copies.ts';
+import type { GroupMember } from '../src/client/index.ts';
+import { Assignment } from '../src/consume/assignment.ts';
+import { Backpressure } from '../src/consume/backpressure.ts';
+import type { Copies } from '../src/consume/copies.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import { toRetry } from '../src/wire/copies.ts';
+import type { IncomingRecord } from '../src/wire/message.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -1,6 +1,6 @@
 import { silentLogger } from '@melange/core';
 import { describe, expect, test } from 'vitest';
-import { parseAddress } from '../src/address.ts';
+import { parseAddress } from '../src/client/address.ts';
 import { KafkaBackend } from '../src/index.ts';
 import { address, arrived, backendFor, inbox, message, noBroker, queueName, url } from './support/scene.ts';
 

@@ -1,8 +1,8 @@
 import { describe, expect, test, vi } from 'vitest';
-import { Assignment } from '../src/assignment.ts';
-import { CommitLoop } from '../src/commit-loop.ts';
-import type { Commit } from '../src/kafka-client/index.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
+import type { Commit } from '../src/client/index.ts';
+import { Assignment } from '../src/consume/assignment.ts';
+import { CommitLoop } from '../src/consume/commit-loop.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
 
 /** A partition with the second of two records finished, so that its commit has metadata. */
 function outOfOrder(topic: string): PartitionTracker {

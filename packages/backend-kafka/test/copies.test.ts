@@ -2,8 +2,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { silentLogger } from '@melange/core';
 import { Kafka, type KafkaMessage, logLevel, Partitioners } from 'kafkajs';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { KafkaClient } from '../src/kafka-client/index.ts';
-import { settingsOf } from '../src/kafka-options.ts';
+import { KafkaClient } from '../src/client/index.ts';
+import { settingsOf } from '../src/options.ts';
 import { address, arrived, backendFor, inbox, noBroker, queueName, soon, url } from './support/scene.ts';
 
 /** The first record of a topic, as kafkajs reads it. */

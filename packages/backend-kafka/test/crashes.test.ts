@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { CrashAccount } from '../src/crash-account.ts';
-import { type CrashMarks, crashesIn, describeCrashes } from '../src/crash-marks.ts';
-import { finishedBeyond } from '../src/finished-offsets.ts';
-import type { Commit } from '../src/kafka-client/index.ts';
-import { type PartitionTracker, trackerFrom } from '../src/partition-tracker.ts';
+import type { Commit } from '../src/client/index.ts';
+import { CrashAccount } from '../src/consume/crash-account.ts';
+import { type PartitionTracker, trackerFrom } from '../src/consume/partition-tracker.ts';
+import { type CrashMarks, crashesIn, describeCrashes } from '../src/wire/crash-marks.ts';
+import { finishedBeyond } from '../src/wire/finished-offsets.ts';
 
 /** What the group holds of the partition, and a process that takes it over. */
 function partition(offset = 100) {

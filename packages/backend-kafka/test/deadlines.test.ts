@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Deadlines, type Waiting } from '../src/deadlines.ts';
+import { Deadlines, type Waiting } from '../src/publish/deadlines.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

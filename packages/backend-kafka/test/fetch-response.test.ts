@@ -1,6 +1,6 @@
 import type { Cluster } from 'kafkajs';
 import { expect, test } from 'vitest';
-import { RecordsAsMessage, readFetches } from '../src/kafka-client/fetch-response.ts';
+import { RecordsAsMessage, readFetches } from '../src/client/kafkajs/fetch-response.ts';
 import { batchOf, decodeByKafkajs, newEncoder, olderFormat } from './support/encoding.ts';
 
 interface Decoded {

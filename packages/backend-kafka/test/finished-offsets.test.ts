@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { describeFinished, finishedBeyond } from '../src/finished-offsets.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import { describeFinished, finishedBeyond } from '../src/wire/finished-offsets.ts';
 
 describe('finished offsets in the metadata of a commit', () => {
   test.each([

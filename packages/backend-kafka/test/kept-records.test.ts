@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import { Assignment } from '../src/assignment.ts';
-import type { Entry } from '../src/entry.ts';
-import type { FetchedRecord } from '../src/fetched-record.ts';
-import type { KafkaDelivery } from '../src/kafka-delivery.ts';
-import { fromRecord, type IncomingRecord } from '../src/kafka-message-mapper.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
-import { readRecordBatches } from '../src/record-batch.ts';
+import { Assignment } from '../src/consume/assignment.ts';
+import type { KafkaDelivery } from '../src/consume/delivery.ts';
+import type { Entry } from '../src/consume/entry.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import type { FetchedRecord } from '../src/wire/fetched-record.ts';
+import { fromRecord, type IncomingRecord } from '../src/wire/message.ts';
+import { readRecordBatches } from '../src/wire/record-batch.ts';
 import { batchOf } from './support/encoding.ts';
 
 /** Records as they were fetched, of which each holds all of the fetch. */

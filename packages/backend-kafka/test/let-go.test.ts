@@ -1,8 +1,8 @@
 import { expect, test, vi } from 'vitest';
-import { Assignment, type ReadAgain } from '../src/assignment.ts';
-import type { Entry } from '../src/entry.ts';
-import type { IncomingRecord } from '../src/kafka-message-mapper.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
+import { Assignment, type ReadAgain } from '../src/consume/assignment.ts';
+import type { Entry } from '../src/consume/entry.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import type { IncomingRecord } from '../src/wire/message.ts';
 
 const megabyte = 1_048_576;
 

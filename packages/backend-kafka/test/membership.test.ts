@@ -1,9 +1,9 @@
 import { silentLogger } from '@melange/core';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import type { GroupListener, GroupMember } from '../src/kafka-client/index.ts';
-import { settingsOf } from '../src/kafka-options.ts';
-import { Membership, type MembershipContext } from '../src/membership.ts';
-import { Progress } from '../src/progress.ts';
+import type { GroupListener, GroupMember } from '../src/client/index.ts';
+import { Membership, type MembershipContext } from '../src/consume/membership.ts';
+import { Progress } from '../src/consume/progress.ts';
+import { settingsOf } from '../src/options.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 
 const source = new URL('../src/', import.meta.url);
 
-test('kafkajs is known to one folder only, and that folder by its index only: another client could take its place', async () => {
+test('kafkajs is known to one folder only, and that folder by its client only: another client could take its place', async () => {
   const files = (await readdir(source, { recursive: true })).filter((name) => name.endsWith('.ts'));
   const imports = await Promise.all(
     files.map(async (file) => {
@@ -11,15 +11,15 @@ test('kafkajs is known to one folder only, and that folder by its index only: an
       return { file, from: [...text.matchAll(/(?:from|import\() ?'([^']+)'/g)].map(([, name = '']) => name) };
     }),
   );
-  const outside = imports.filter(({ file }) => !file.startsWith('kafka-client/'));
-  const inside = imports.filter(({ file }) => file.startsWith('kafka-client/'));
+  const outside = imports.filter(({ file }) => !file.startsWith('client/kafkajs/'));
+  const inside = imports.filter(({ file }) => file.startsWith('client/kafkajs/'));
   expect(inside.flatMap(({ from }) => from)).toContain('kafkajs');
   expect(outside.filter(({ from }) => from.some((name) => name.startsWith('kafkajs')))).toEqual([]);
   const around = outside
     .flatMap(({ from }) => from)
-    .filter((name) => name.includes('kafka-client') && name !== './kafka-client/index.ts');
+    .filter((name) => name.includes('/kafkajs/') && name !== './kafkajs/client.ts');
   expect(around).toEqual([]);
   // What the folder offers is said without kafkajs.
-  const contract = inside.find(({ file }) => file === 'kafka-client/contract.ts');
-  expect(contract?.from).toEqual(['../kafka-message-mapper.ts']);
+  const contract = outside.find(({ file }) => file === 'client/contract.ts');
+  expect(contract?.from).toEqual(['../wire/message.ts']);
 });

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { finishedBeyond } from '../src/finished-offsets.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import { finishedBeyond } from '../src/wire/finished-offsets.ts';
 
 const tracker = (start = 0, finished: readonly number[] = [], isKnown = true): PartitionTracker =>
   new PartitionTracker('orders', 0, start, new Set(finished), isKnown);

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { Assignment } from '../src/assignment.ts';
-import type { Entry } from '../src/entry.ts';
-import { settingsOf } from '../src/kafka-options.ts';
-import { PartitionTracker } from '../src/partition-tracker.ts';
-import { Progress } from '../src/progress.ts';
-import { standingOf } from '../src/standing.ts';
+import { Assignment } from '../src/consume/assignment.ts';
+import type { Entry } from '../src/consume/entry.ts';
+import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import { Progress } from '../src/consume/progress.ts';
+import { standingOf } from '../src/consume/standing.ts';
+import { settingsOf } from '../src/options.ts';
 
 beforeEach(() => {
   vi.useFakeTimers();

@@ -8,9 +8,9 @@ import {
   keptForm,
   wireMessages,
 } from '../../conformance/test/support/wire-fixtures.ts';
-import { KafkaClient } from '../src/kafka-client/index.ts';
-import { fromRecord, type OutgoingRecord, toRecord } from '../src/kafka-message-mapper.ts';
-import { settingsOf } from '../src/kafka-options.ts';
+import { KafkaClient } from '../src/client/index.ts';
+import { settingsOf } from '../src/options.ts';
+import { fromRecord, type OutgoingRecord, toRecord } from '../src/wire/message.ts';
 import { backendFor, noBroker, queueName, unique, url } from './support/scene.ts';
 
 /** A record as the fixture has it: headers in their order. */

@@ -1,7 +1,7 @@
 import { connect, createServer, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { ByteReader } from '../../src/byte-reader.ts';
 import type { KafkaSocketOptions } from '../../src/index.ts';
+import { ByteReader } from '../../src/wire/byte-reader.ts';
 import { address } from './scene.ts';
 
 const produce = 0;
