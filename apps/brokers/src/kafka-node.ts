@@ -8,7 +8,8 @@ import { freePort, install, isInstalled, isRunning, run, startDetached, until } 
 
 /** The version that is started unless `MELANGE_KAFKA_VERSION` names another. */
 export const currentVersion = '4.4.0';
-const goneWithinMs = 10_000;
+/** A write to a slow disk holds up even SIGKILL. */
+const goneWithinMs = 60_000;
 /** A controller that is its own only voter has nobody to wait for, and waits all the same. */
 const orderlyWithinMs = 2_000;
 const mainClass = 'kafka.Kafka';

@@ -3,7 +3,7 @@ import type { Broker, StartedBroker } from './broker.ts';
 import { haltNode, isNodeThere, resumeNode, startNode, stopNode } from './kafka-node.ts';
 import { privateRecord } from './private-record.ts';
 import { freePort } from './processes.ts';
-import { untilReady } from './ready.ts';
+import { startAgain, untilReady } from './ready.ts';
 
 const standardPort = Number(process.env.MELANGE_KAFKA_PORT ?? 9092);
 const answersWithinMs = 3_000;
@@ -50,8 +50,10 @@ export async function startKafka(options: StartKafkaOptions = {}): Promise<Priva
     url,
     async restart() {
       await haltNode(handle);
-      await resumeNode(handle);
-      await untilReady(kafka, started);
+      await startAgain({ ...kafka, stop: haltNode }, async () => {
+        await resumeNode(handle);
+        return started;
+      });
     },
     async stop() {
       await stopNode(handle);

@@ -1,12 +1,14 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { StartedBroker } from './broker.ts';
 import { privateRecord } from './private-record.ts';
 import { freePort, install, isInstalled, isRunning, run, startDetached, until } from './processes.ts';
-import { untilReady } from './ready.ts';
+import { startAgain, untilReady } from './ready.ts';
 import { redis } from './redis.ts';
 
-const goneWithinMs = 10_000;
+/** A write to a slow disk holds up even SIGKILL. */
+const goneWithinMs = 60_000;
 /** It starts and ends in a moment, and tests do that often. */
 const looksEveryMs = 20;
 
@@ -50,7 +52,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
   let pid = 0;
 
   const isThere = (): Promise<boolean> => isRunning(pid, String(port));
-  const start = async (): Promise<void> => {
+  const spawn = async (): Promise<StartedBroker> => {
     // A Sentinel rewrites its configuration, and starts only with a file to write.
     const file = join(directory, 'redis.conf');
     await run('touch', [file]);
@@ -58,7 +60,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
     const mode = options.sentinel === true ? ['--sentinel'] : given;
     pid = await startDetached('redis-server', [file, ...fixed, ...mode]);
     await record.keep({ pid: String(pid), directory });
-    await untilReady({ ...redis, isThere, stop }, { url, handle: {} }, looksEveryMs);
+    return { url, handle: {} };
   };
   const end = async (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
     if (!(await isThere())) return;
@@ -72,14 +74,14 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Priva
     await rm(directory, { recursive: true, force: true });
     await record.remove();
   };
-  await start();
+  await untilReady({ ...redis, isThere, stop }, await spawn(), looksEveryMs);
   return {
     url,
     port,
     pause: () => void process.kill(pid, 'SIGSTOP'),
     resume: () => void process.kill(pid, 'SIGCONT'),
     end,
-    start,
+    start: () => startAgain({ ...redis, isThere, stop: () => end('SIGKILL') }, spawn, looksEveryMs),
     stop,
   };
 }

@@ -81,12 +81,24 @@ export async function isRunning(pid: number, commandLinePart: string): Promise<b
     if (commandLine !== '') return commandLine.includes(commandLinePart);
     // Empty for a process that has ended and waits for its parent to notice, and for one that becomes another program.
     const status = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
-    return status !== '' && !/\) [ZX] /.test(status);
+    return !hasEnded(status);
   }
   return run('ps', ['-p', String(pid), '-o', 'args=']).then(
     ({ stdout }) => stdout.includes(commandLinePart),
     () => false,
   );
+}
+
+/**
+ * Whether a process holds nothing any more. Its first thread may have ended while others still have its ports and files:
+ * a killed server that is started again too soon finds its own port in use.
+ *
+ * @param status text of `/proc/<pid>/stat`, empty where there is no such process.
+ */
+export function hasEnded(status: string): boolean {
+  // The program's name, in parentheses, may contain anything; state and number of threads are fields 3 and 20.
+  const fields = status.slice(status.lastIndexOf(') ') + 2).split(' ');
+  return fields[0] === '' || fields[0] === 'X' || (fields[0] === 'Z' && Number(fields[17]) <= 1);
 }
 
 /** Below what systems give to connections as their own port: such a one could be taken before it is listened on. */
@@ -122,6 +134,19 @@ export async function until(
   const deadline = Date.now() + deadlineMs;
   while (!(await ask())) {
     if (Date.now() > deadline) throw new Error(`${what} did not happen within ${deadlineMs / 1000} s`);
+    await delay(everyMs);
+  }
+}
+
+/** Repeats an action until it succeeds; past the deadline, rejects with its last error. */
+export async function tryAgain(act: () => Promise<void>, deadlineMs: number, everyMs = 200): Promise<void> {
+  const deadline = Date.now() + deadlineMs;
+  for (;;) {
+    try {
+      return await act();
+    } catch (error) {
+      if (Date.now() > deadline) throw error;
+    }
     await delay(everyMs);
   }
 }

@@ -6,7 +6,8 @@ import type { Handle } from './broker.ts';
 import { freePort, isRunning, run, until } from './processes.ts';
 
 const bootsWithinMs = 30_000;
-const goneWithinMs = 30_000;
+/** A write to a slow disk holds up even SIGKILL. */
+const goneWithinMs = 60_000;
 
 /** Where a node speaks TLS, and with which PEM files. */
 export interface NodeTls {

@@ -1,7 +1,7 @@
 import { connect } from 'amqplib';
 import type { Broker, StartedBroker } from './broker.ts';
 import { privateRecord } from './private-record.ts';
-import { freePort, install, isInstalled } from './processes.ts';
+import { freePort, install, isInstalled, tryAgain } from './processes.ts';
 import {
   controlNode,
   isNodeThere,
@@ -10,10 +10,11 @@ import {
   startNode,
   stopNode,
 } from './rabbitmq-node.ts';
-import { untilReady } from './ready.ts';
+import { startAgain, untilReady } from './ready.ts';
 
 const standardPort = 5672;
 const answersWithinMs = 3_000;
+const stopsWithinMs = 60_000;
 
 /** RabbitMQ, each time as a node of its own with its own data, beside whatever the system runs. */
 export const rabbitMq: Broker = {
@@ -68,9 +69,12 @@ export async function startRabbitMq(options: StartRabbitMqOptions = {}): Promise
     secureUrl: tls === undefined ? undefined : `amqps://localhost:${tls.port}`,
     control,
     async restart() {
-      await control('stop_app');
-      await control('start_app');
-      await untilReady(rabbitMq, started);
+      await tryAgain(() => control('stop_app'), stopsWithinMs);
+      // The node stays, and with it its data, while its application is started.
+      await startAgain({ ...rabbitMq, stop: async () => undefined }, async () => {
+        await control('start_app');
+        return started;
+      });
     },
     async stop() {
       await stopNode(handle);

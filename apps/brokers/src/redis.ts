@@ -6,7 +6,8 @@ import { freePort, install, isInstalled, isRunning, startDetached, until } from 
 
 const standardPort = Number(process.env.MELANGE_REDIS_PORT ?? 6379);
 const answersWithinMs = 3_000;
-const goneWithinMs = 10_000;
+/** A write to a slow disk holds up even SIGKILL. */
+const goneWithinMs = 60_000;
 
 /** Redis, without persistence: what it holds is gone when it stops. */
 export const redis: Broker = {

@@ -11,7 +11,8 @@ export const fauxqsVersion = '2.4.1';
 /** fauxqs needs a Node that has SQLite. */
 const nodeVersion = '24';
 const server = fileURLToPath(new URL('fauxqs-server.ts', import.meta.url));
-const goneWithinMs = 10_000;
+/** A write to a slow disk holds up even SIGKILL. */
+const goneWithinMs = 60_000;
 
 /** What is needed to stop an emulator, and to start it again with the same data. */
 export interface EmulatorHandle extends Handle {

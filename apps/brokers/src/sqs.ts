@@ -1,7 +1,7 @@
 import type { Broker, StartedBroker } from './broker.ts';
 import { privateRecord } from './private-record.ts';
 import { freePort } from './processes.ts';
-import { untilReady } from './ready.ts';
+import { startAgain, untilReady } from './ready.ts';
 import {
   type EmulatorHandle,
   isEmulatorThere,
@@ -47,9 +47,12 @@ export async function startSqs(): Promise<PrivateSqs> {
   return {
     url,
     async restart() {
-      handle = await respawnEmulator(handle);
-      await record.keep(handle);
-      await untilReady(sqs, { url, handle });
+      // Starting again ends what is left of a start that failed.
+      await startAgain({ ...sqs, stop: async () => undefined }, async () => {
+        handle = await respawnEmulator(handle);
+        await record.keep(handle);
+        return { url, handle };
+      });
     },
     async stop() {
       await stopEmulator(handle);

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -78,7 +79,7 @@ export async function speaker(
   port = 0,
   answer = '',
   host = '127.0.0.1',
-): Promise<{ port: number; close(): Promise<void> }> {
+): Promise<{ port: number; connected(count: number): Promise<void>; close(): Promise<void> }> {
   const sockets = new Set<Socket>();
   const server: Server = createServer((socket) => {
     sockets.add(socket);
@@ -91,6 +92,9 @@ export async function speaker(
   });
   return {
     port: (server.address() as { port: number }).port,
+    async connected(count) {
+      while (sockets.size < count) await once(server, 'connection');
+    },
     close: () =>
       new Promise((resolve) => {
         for (const socket of sockets) socket.destroy();

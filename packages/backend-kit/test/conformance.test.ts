@@ -5,8 +5,7 @@ import { PushingBackend, PushingBroker, pushingCapabilities } from './support/pu
 import { Store } from './support/store.ts';
 import { startEcho } from './support/wire.ts';
 
-// Nothing is far away: what happens at all happens soon.
-const bounds = { patienceMs: 5_000, quietMs: 50 };
+const quietMs = 50;
 const leaseMs = 900;
 const store = new Store();
 const broker = new PushingBroker();
@@ -27,7 +26,7 @@ describeBackend({
     target: echo.address,
     create: (address, logger) => new LeasingBackend({ store, leaseMs, address, logger }),
   },
-  ...bounds,
+  quietMs,
 });
 
 describeBackend({
@@ -41,5 +40,5 @@ describeBackend({
     target: echo.address,
     create: (address, logger) => new PushingBackend({ broker, address, logger }),
   },
-  ...bounds,
+  quietMs,
 });

@@ -5,7 +5,5 @@ describeBackend({
   name: 'memory',
   create: () => ({ backend: new MemoryBackend() }),
   capabilities: memoryCapabilities,
-  // Nothing is far away: what happens at all happens soon.
-  patienceMs: 5_000,
   quietMs: 50,
 });

@@ -19,7 +19,9 @@ describe('the suite finds defects between two backends, when connections break a
     ['pushes', pushing()],
   ])('and passes a healthy broker that %s', { timeout: 120_000 }, async (_, suite) => {
     const only = [...new Set(brokerMutants.map(({ caughtBy }) => caughtBy))];
-    const results = await checkBackend(suite(echo.address), { only });
+    // Only mutants are waited for in vain: on a loaded machine a healthy broker needs the suite's own patience.
+    const { patienceMs: _short, ...options } = suite(echo.address);
+    const results = await checkBackend(options, { only });
     expect(results.filter(({ status }) => status === 'fail')).toEqual([]);
   });
 });

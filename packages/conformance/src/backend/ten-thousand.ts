@@ -31,16 +31,20 @@ export async function tenThousand(context: BackendContext): Promise<void> {
     () => producer.proxy.cut(),
   ];
   let restart: Promise<void> | undefined;
-  for (let index = 0; index < sent.length; index += 50) {
-    if (index % 1_250 === 600) {
-      const happening = disturbances[Math.floor(index / 1_250)]?.();
-      if (happening instanceof Promise) restart = happening;
+  try {
+    for (let index = 0; index < sent.length; index += 50) {
+      if (index % 1_250 === 600) {
+        const happening = disturbances[Math.floor(index / 1_250)]?.();
+        if (happening instanceof Promise) restart = happening;
+      }
+      await Promise.all(
+        sent.slice(index, index + 50).map((one) => publishUntilSafe(producer.backend, queue, one)),
+      );
     }
-    await Promise.all(
-      sent.slice(index, index + 50).map((one) => publishUntilSafe(producer.backend, queue, one)),
-    );
+  } finally {
+    // Publishing may have failed meanwhile: the next behaviour needs the broker too.
+    await restart;
   }
-  await restart;
   const connections = producer.proxy.connectionsMade + consumer.proxy.connectionsMade;
   assert.ok(connections >= 7, `every cut was followed by a new connection: ${connections}`);
   const seen = () => new Set(receiver.ids);
