@@ -1,6 +1,6 @@
 import type { Capabilities, MessagingBackend, QueueOptions } from '@melange/core';
 import type { BackendDefinition, BackendOptions } from './definition.ts';
-import type { Received } from './driver.ts';
+import type { Driver, Received } from './driver.ts';
 import { DriverBackend } from './driver-backend.ts';
 
 /** A backend whose queues take options of their own. */
@@ -11,13 +11,15 @@ export type Backend<
   declareQueue(name: string, options?: Options): Promise<void>;
 };
 
-/** The class that an adapter exports. */
+/** The class that an adapter exports. Its options may be left out where none is required. */
 export type BackendClass<
   Settings,
   Features extends Capabilities,
   Options extends QueueOptions = QueueOptions,
   Methods extends object = object,
-> = new (options: Settings) => Backend<Features, Options> & Methods;
+> = new (
+  ...options: object extends Settings ? [options?: Settings] : [options: Settings]
+) => Backend<Features, Options> & Methods;
 
 /**
  * Makes the class of a backend from a driver: the driver says how its broker does things, the kit does everything that is
@@ -27,18 +29,18 @@ export function defineBackend<
   Settings extends BackendOptions,
   Features extends Capabilities,
   Options extends QueueOptions,
-  Encoded,
-  Taken extends Received,
+  Made extends Driver<Options, unknown, Received>,
   Methods extends object = object,
 >(
-  definition: BackendDefinition<Settings, Features, Options, Encoded, Taken, Methods>,
+  definition: BackendDefinition<Settings, Features, Options, Made, Methods>,
 ): BackendClass<Settings, Features, Options, Methods> {
-  const Defined = class extends DriverBackend<Settings, Features, Options, Encoded, Taken> {
-    constructor(settings: Settings) {
+  const Defined = class extends DriverBackend<Settings, Features, Options, Made> {
+    constructor(settings: Settings = {} as Settings) {
       super(definition, settings);
-      Object.assign(this, definition.methods?.(this.driver));
+      const methods: object = definition.methods?.(this.driver, this) ?? {};
+      Object.defineProperties(this, Object.getOwnPropertyDescriptors(methods));
     }
   };
-  // Object.assign is not seen by the compiler.
+  // Methods that are defined at run time are not seen by the compiler.
   return Defined as unknown as BackendClass<Settings, Features, Options, Methods>;
 }

@@ -1,4 +1,4 @@
-import type { Capabilities, Clock, Logger, QueueOptions } from '@melange/core';
+import type { Capabilities, Clock, Logger, MessagingBackend, QueueOptions } from '@melange/core';
 import type { Driver, DriverContext, Received } from './driver.ts';
 
 /** Options that every backend takes. */
@@ -20,8 +20,7 @@ export interface BackendDefinition<
   Settings extends BackendOptions,
   Features extends Capabilities,
   Options extends QueueOptions,
-  Encoded,
-  Taken extends Received,
+  Made extends Driver<Options, unknown, Received>,
   Methods extends object,
 > {
   /** Technology, for logs and tables: `nats`. */
@@ -33,7 +32,13 @@ export interface BackendDefinition<
    *
    * @throws MelangeError `CONFIGURATION` when an option makes no sense.
    */
-  driver(settings: Settings, context: DriverContext): Driver<Options, Encoded, Taken>;
-  /** What the backend can do besides `MessagingBackend`. Default: nothing. */
-  methods?(driver: Driver<Options, Encoded, Taken>): Methods;
+  driver(settings: Settings, context: DriverContext): Made;
+  /**
+   * What the backend can do besides `MessagingBackend`, getters included. A method of a name that the backend has takes its place.
+   * Default: nothing.
+   *
+   * @param driver as `driver` made it.
+   * @param backend as yet without these methods: bind a method now that is to be called by the one that takes its place.
+   */
+  methods?(driver: Made, backend: MessagingBackend<Features>): Methods;
 }

@@ -27,6 +27,7 @@ import type { BackendDefinition, BackendOptions } from './definition.ts';
 import type { Driver, Fault, Received } from './driver.ts';
 import { explainWith } from './explain.ts';
 import { Troubles } from './health/troubles.ts';
+import { DirectPublisher } from './publish/direct-publisher.ts';
 import { Publisher } from './publish/publisher.ts';
 import { Requests } from './requests.ts';
 
@@ -38,15 +39,14 @@ export class DriverBackend<
   Settings extends BackendOptions,
   Features extends Capabilities,
   Options extends QueueOptions,
-  Encoded,
-  Taken extends Received,
+  Made extends Driver<Options, unknown, Received>,
 > implements MessagingBackend<Features>
 {
   readonly name: string;
   readonly capabilities: Features;
   readonly address?: string;
   /** What the adapter's author wrote. */
-  protected readonly driver: Driver<Options, Encoded, Taken>;
+  protected readonly driver: Made;
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #random: () => number;
@@ -54,15 +54,12 @@ export class DriverBackend<
   readonly #troubles: Troubles;
   readonly #connection: Connection | undefined;
   readonly #requests: Requests;
-  readonly #publisher: Publisher<Encoded>;
+  readonly #publisher: Publisher<unknown> | DirectPublisher;
   readonly #declared = new Declared<Options>();
-  readonly #subscriptions = new Set<KitSubscription<Taken>>();
+  readonly #subscriptions = new Set<KitSubscription<Received>>();
   #closing: Promise<void> | undefined;
 
-  constructor(
-    definition: BackendDefinition<Settings, Features, Options, Encoded, Taken, object>,
-    settings: Settings,
-  ) {
+  constructor(definition: BackendDefinition<Settings, Features, Options, Made, object>, settings: Settings) {
     this.name = definition.name;
     this.capabilities = definition.capabilities;
     this.#clock = settings.clock ?? systemClock;
@@ -94,14 +91,12 @@ export class DriverBackend<
     this.#requests = new Requests({
       ...shared,
       timeoutMs: settings.requestTimeoutMs ?? 10_000,
-      acquire: async () => this.#connection?.acquire(),
+      acquire: () => this.#connection?.acquire(),
     });
-    this.#publisher = new Publisher({
-      ...shared,
-      driver: publishing,
-      troubles: this.#troubles,
-      ready: this.#ready,
-    });
+    this.#publisher =
+      'put' in publishing
+        ? new DirectPublisher(publishing, this.#explain)
+        : new Publisher({ ...shared, driver: publishing, troubles: this.#troubles, ready: this.#ready });
   }
 
   async declareTopic(name: string): Promise<void> {
@@ -150,7 +145,7 @@ export class DriverBackend<
     const { exists, deadLetterQueue } = await this.describeQueue(queue);
     if (!exists) throw new QueueNotFoundError(queue);
     this.#assertOpen();
-    const subscription = new KitSubscription<Taken>(
+    const subscription = new KitSubscription<Received>(
       {
         queue,
         deadLetterQueue,
@@ -224,7 +219,7 @@ export class DriverBackend<
   }
 
   async #open(
-    subscription: KitSubscription<Taken>,
+    subscription: KitSubscription<Received>,
     { maxInFlight, untilEmpty = false }: SubscribeOptions,
   ): Promise<void> {
     const { queue } = subscription;
@@ -242,7 +237,7 @@ export class DriverBackend<
       subscription.start(inflow);
       return;
     }
-    let inflow: PullInflow<Taken> | undefined;
+    let inflow: PullInflow<Received> | undefined;
     const wake = (): void => inflow?.wake();
     const context = { queue, maxInFlight, untilEmpty, wake };
     const source = await this.#requests.ask(queue, async () => consuming.open(context));

@@ -25,8 +25,8 @@ export interface Driver<Options extends QueueOptions, Encoded, Taken extends Rec
   readonly connection?: ConnectionDriver;
   /** Declaring, describing and deleting. */
   readonly topology: TopologyDriver<Options>;
-  /** Sending. */
-  readonly publishing: PublishDriver<Encoded>;
+  /** Sending: in batches that the broker answers, or at once. */
+  readonly publishing: PublishDriver<Encoded> | DirectPublishDriver;
   /** Receiving and settling. */
   readonly consuming: PullDriver<Taken> | PushDriver<Taken>;
   /** What an error of the client library means. Pure; never throws. */
@@ -141,6 +141,17 @@ export interface PublishDriver<Encoded> {
     batch: readonly Outgoing<Encoded>[],
     signal: AbortSignal,
   ): MaybePromise<BatchAnswer>;
+}
+
+/** What the driver does to send where the broker takes a message in the turn of the call, as one in this process does. */
+export interface DirectPublishDriver {
+  /**
+   * Takes one message: `encode` and `send` in one. What its owner changes later must not show.
+   *
+   * @param delayMs pause in ms before subscribers see it; 0 unless the broker can delay.
+   * @throws what `explain` understands, when the message is not taken. It is not offered again.
+   */
+  put(message: Message, destination: Destination, delayMs: number): void;
 }
 
 /** A message that the broker handed out, with all that the driver needs to settle it. */
@@ -259,6 +270,8 @@ export interface Intake<Taken extends Received> {
   deliver(taken: Taken): void;
   /** The queue is empty, for `untilEmpty`. */
   empty(): void;
+  /** The broker has taken messages back, to hand them out again: their deliveries are lost. Those that are settled count for nothing. */
+  takenBack(batch: readonly Taken[], why: string): void;
   /** The intake is gone, and what it delivered is the broker's again. The kit opens another one. */
   lost(error: unknown): void;
 }

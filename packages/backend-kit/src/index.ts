@@ -7,6 +7,7 @@ export type {
   BatchLimits,
   ConnectionDriver,
   Destination,
+  DirectPublishDriver,
   Driver,
   DriverContext,
   Fault,

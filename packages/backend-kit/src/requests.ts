@@ -11,8 +11,8 @@ export interface RequestSettings {
   readonly random: () => number;
   readonly timeoutMs: number;
   readonly explain: (error: unknown) => Fault;
-  /** Resolves when the broker can be asked; rejects at once when it cannot be reached. */
-  readonly acquire: () => Promise<void>;
+  /** Resolves when the broker can be asked; rejects at once when it cannot be reached. Nothing where there is no connection. */
+  readonly acquire: () => Promise<void> | undefined;
 }
 
 /** Asks the broker in bounded time. Requests are idempotent: one that was not answered is made again. */
@@ -31,7 +31,9 @@ export class Requests {
    */
   async ask<Answer>(subject: string, request: () => Promise<Answer>): Promise<Answer> {
     const { clock, random, timeoutMs, explain, acquire } = this.#settings;
-    await acquire();
+    const acquiring = acquire();
+    // Without a connection the driver is asked in the turn of the call.
+    if (acquiring !== undefined) await acquiring;
     const until = clock.monotonicNow() + timeoutMs;
     for (let attempt = 1; ; attempt += 1) {
       try {

@@ -2,7 +2,7 @@ import type { Delivery } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
 import { idsIn, idsOf } from './support/consuming.ts';
-import { Away, last, pass, scripted, watched } from './support/scripted-driver.ts';
+import { Away, last, pass, type Scripted, scripted, watched } from './support/scripted-driver.ts';
 
 describe('an intake that the broker fills', () => {
   const pushed = async (options: { readonly untilEmpty?: boolean } = {}) => {
@@ -28,6 +28,55 @@ describe('an intake that the broker fills', () => {
     expect(isSubscribed).toBe(true);
     expect(idsOf(deliveries)).toEqual(['m1']);
     expect(subscription).toBeDefined();
+  });
+
+  it('begins without time having to pass', async () => {
+    const { script, deliveries, subscribing } = await pushed();
+    last(script.opened).resolve();
+    await subscribing;
+    last(script.opened).argument.deliver(script.message());
+    await settled();
+    expect(idsOf(deliveries)).toEqual(['m1']);
+  });
+
+  it('until empty hands over what came before subscribe has resolved, and then ends', async () => {
+    const { script, deliveries, subscribing } = await pushed({ untilEmpty: true });
+    const { argument: intake } = last(script.opened);
+    intake.deliver(script.message());
+    intake.deliver(script.message());
+    intake.empty();
+    last(script.opened).resolve();
+    const subscription = await subscribing;
+    await subscription.ended;
+    expect(idsOf(deliveries)).toEqual(['m1', 'm2']);
+    expect(script.released).toEqual([]);
+  });
+
+  it('may take messages back: their deliveries are lost, the others stay', async () => {
+    const { script, deliveries, subscribing } = await pushed();
+    const { argument: intake } = last(script.opened);
+    last(script.opened).resolve();
+    const subscription = await subscribing;
+    await settled();
+    const [first, second, third] = script.messages(3);
+    for (const taken of [first, second, third]) intake.deliver(taken as Scripted);
+    intake.takenBack([first as Scripted, third as Scripted], 'silent for too long');
+    expect(deliveries.map(({ signal }) => signal.reason?.reason)).toEqual([
+      'lease-lost',
+      undefined,
+      'lease-lost',
+    ]);
+    expect(deliveries[0]?.signal.reason.message).toContain('silent for too long');
+    await deliveries[0]?.acknowledge();
+    expect(script.acknowledged).toEqual([]);
+    const closed = watched(subscription.close());
+    await settled();
+    expect(closed.outcome).toBe('open');
+    void deliveries[1]?.acknowledge();
+    await settled();
+    last(script.acknowledged).resolve(undefined);
+    await settled();
+    expect(closed.outcome).toBe('resolved');
   });
 
   it('that is lost loses its deliveries, and is opened again', async () => {

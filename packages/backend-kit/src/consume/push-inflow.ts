@@ -55,15 +55,20 @@ export class PushInflow<Taken extends Received> implements Inflow {
       else action(intake);
     };
     let isLost = false;
+    const deliver = (taken: Taken, open: OpenIntake<Taken>): void => {
+      if (isLost) return;
+      const leaseEndsAt = open.leases?.endFrom(clock.monotonicNow()) ?? Number.POSITIVE_INFINITY;
+      this.#subscription.deliver(taken, open, leaseEndsAt);
+    };
     const source = await this.#driver.open(
       { queue, untilEmpty, maxInFlight: this.#maxInFlight },
       {
-        deliver: (taken) =>
-          whenOpen((open) => {
-            if (isLost) return;
-            const leaseEndsAt = open.leases?.endFrom(clock.monotonicNow()) ?? Number.POSITIVE_INFINITY;
-            this.#subscription.deliver(taken, open, leaseEndsAt);
-          }),
+        deliver: (taken) => {
+          // In this place, and not in a function, for there is one for every message.
+          if (intake === undefined) early.push(() => deliver(taken, intake as OpenIntake<Taken>));
+          else deliver(taken, intake);
+        },
+        takenBack: (batch, why) => whenOpen(() => this.#subscription.takeBack(batch, why)),
         empty: () => whenOpen(() => this.#subscription.onEmpty()),
         lost: (error) =>
           whenOpen(({ settler }) => {

@@ -1,3 +1,5 @@
+// Not the global one: tests of applications fake it.
+import { setImmediate } from 'node:timers';
 import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
 import { pause } from '../connection.ts';
@@ -42,7 +44,7 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   readonly #held = new Slots<TakenDelivery<Taken>>();
   #inflow: Inflow | undefined;
   #state: 'opening' | 'open' | 'over' = 'opening';
-  /** Messages that came before the subscriber had its subscription. */
+  /** Messages, and news of an empty queue, that came before the subscriber had its subscription. */
   #early: (() => void)[] = [];
   readonly #left: Promise<void>;
   readonly #leases = new Set<Leases<Taken>>();
@@ -84,12 +86,13 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   /** From now on messages are handed over, but not in this turn: the subscriber is to have its subscription first. */
   start(inflow: Inflow): void {
     this.#inflow = inflow;
-    this.#settings.clock.schedule(() => {
+    // A turn is no time: it passes in a test that lets no time pass.
+    setImmediate(() => {
       if (this.#state !== 'opening') return;
       this.#state = 'open';
       for (const deliver of this.#early.splice(0)) deliver();
       inflow.onRoom();
-    }, 0);
+    });
   }
 
   /** What settles the messages of an intake that the driver opened. */
@@ -139,7 +142,15 @@ export class KitSubscription<Taken extends Received> implements Subscription {
 
   /** The queue is empty: with `untilEmpty` that is the end. */
   onEmpty(): void {
-    if (this.untilEmpty) this.end();
+    if (this.#state === 'opening') this.#early.push(() => this.onEmpty());
+    else if (this.untilEmpty) this.end();
+  }
+
+  /** The broker has taken messages back, to hand them out again. */
+  takeBack(batch: readonly Taken[], why: string): void {
+    const gone = new Set(batch);
+    for (const delivery of this.#held.all())
+      if (gone.has(delivery.taken)) this.#lose(delivery, 'lease-lost', why);
   }
 
   /** Intake is over: well, or by an error. */

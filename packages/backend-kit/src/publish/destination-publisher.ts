@@ -1,8 +1,8 @@
-import { type Clock, MelangeError, QueueNotFoundError, TopicNotFoundError } from '@melange/core';
+import { type Clock, MelangeError } from '@melange/core';
 import type { BatchLimits, Destination, Fault, Outgoing, PublishDriver } from '../driver.ts';
 import type { Troubles } from '../health/troubles.ts';
 import { reconnectDelayMs } from '../reconnect-delay.ts';
-import type { PublishCall } from './publish-call.ts';
+import { missing, type PublishCall } from './publish-call.ts';
 
 /** What sending needs besides the messages. */
 export interface PublishSettings<Encoded> {
@@ -200,13 +200,8 @@ export class DestinationPublisher<Encoded> {
       this.#settings.troubles.begin(this.#subject, fault.reason);
       return true;
     }
-    this.#settle(pending, fault.kind === 'missing' ? this.#missing() : fault.error);
+    this.#settle(pending, fault.kind === 'missing' ? missing(this.#destination) : fault.error);
     return false;
-  }
-
-  #missing(): MelangeError {
-    const { kind, name } = this.#destination;
-    return kind === 'queue' ? new QueueNotFoundError(name) : new TopicNotFoundError(name);
   }
 
   #settle(pending: Pending<Encoded>, error?: unknown): void {

@@ -59,11 +59,19 @@ export class PublishCall {
       this.#resolve();
       return;
     }
-    const { kind, name } = this.#destination;
-    const isMissing = this.#failures.some(
-      ({ error }) => MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND'),
-    );
-    if (!isMissing) this.#reject(new PublishError(name, this.#failures));
-    else this.#reject(kind === 'queue' ? new QueueNotFoundError(name) : new TopicNotFoundError(name));
+    this.#reject(publishFailure(this.#destination, this.#failures));
   }
+}
+
+/** Why a call failed whose messages were not taken. */
+export function publishFailure(destination: Destination, failures: readonly PublishFailure[]): MelangeError {
+  const isMissing = failures.some(
+    ({ error }) => MelangeError.is(error, 'QUEUE_NOT_FOUND') || MelangeError.is(error, 'TOPIC_NOT_FOUND'),
+  );
+  return isMissing ? missing(destination) : new PublishError(destination.name, failures);
+}
+
+/** The destination does not exist. */
+export function missing({ kind, name }: Destination): MelangeError {
+  return kind === 'queue' ? new QueueNotFoundError(name) : new TopicNotFoundError(name);
 }
