@@ -123,12 +123,7 @@ export const subjects: readonly Subject[] = [
   },
   {
     name: 'backend-redis-streams: mapper, acknowledgements',
-    sources: of('backend-redis-streams', 'redis-streams-message-mapper', 'acknowledgements'),
-    tests: testsOf(
-      'backend-redis-streams',
-      'redis-streams-message-mapper',
-      'acknowledgements',
-      'wire-fixtures',
-    ),
+    sources: of('backend-redis-streams', 'wire', 'consume/acknowledgements'),
+    tests: testsOf('backend-redis-streams', 'wire', 'acknowledgements', 'wire-fixtures'),
   },
 ];

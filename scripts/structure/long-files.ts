@@ -8,7 +8,7 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-memory/src/backend.ts':
     'the model adapter: the whole contract on one page, and the next idea has a file of its own',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
-  'packages/backend-redis-streams/src/redis-streams-subscription.ts':
+  'packages/backend-redis-streams/src/consume/subscription.ts':
     'the states of one subscription, which share all fields',
   'packages/backend-sqs/src/consume/receiver.ts': 'the states of one subscription, which share all fields',
   'packages/backend-sqs/src/topology/queues.ts':

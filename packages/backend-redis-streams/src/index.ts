@@ -1,3 +1,3 @@
-export { RedisStreamsBackend } from './redis-streams-backend.ts';
-export { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
-export type { RedisStreamsBackendOptions } from './redis-streams-options.ts';
+export { RedisStreamsBackend } from './backend.ts';
+export { redisStreamsCapabilities } from './capabilities.ts';
+export type { RedisStreamsBackendOptions } from './options.ts';

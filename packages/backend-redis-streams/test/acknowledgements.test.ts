@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Acknowledgements } from '../src/acknowledgements.ts';
+import { Acknowledgements } from '../src/consume/acknowledgements.ts';
 
 it('sends the acknowledgements of one turn together, and tells each what became of them', async () => {
   const sent: (readonly string[])[] = [];

@@ -2,10 +2,10 @@ import { Troubles } from '@melange/backend-kit';
 import { type Message, silentLogger } from '@melange/core';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
-import { Acknowledgements } from '../src/acknowledgements.ts';
-import { RedisStreamsConnection } from '../src/redis-streams-connection.ts';
-import { settingsOf } from '../src/redis-streams-options.ts';
-import type { ScriptName } from '../src/redis-streams-scripts.ts';
+import { RedisStreamsConnection } from '../src/client/connection.ts';
+import type { ScriptName } from '../src/client/scripts.ts';
+import { Acknowledgements } from '../src/consume/acknowledgements.ts';
+import { settingsOf } from '../src/options.ts';
 import { declared, message, open, received, redis } from './support/streams.ts';
 
 const withHeaders = (count: number, value: string): Message => ({

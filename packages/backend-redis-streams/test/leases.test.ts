@@ -1,6 +1,6 @@
 import { silentLogger } from '@melange/core';
 import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
-import { type Leased, Leases } from '../src/leases.ts';
+import { type Leased, Leases } from '../src/consume/leases.ts';
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

@@ -1,7 +1,7 @@
 import type { Delivery, Logger } from '@melange/core';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
-import { textOf } from '../src/redis-streams-scripts.ts';
+import { textOf } from '../src/client/scripts.ts';
 import { declared, message, open, proxyOf, received, redis } from './support/streams.ts';
 
 describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be started)', () => {

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { type Delivery, type Logger, MelangeError, silentLogger } from '@melange/core';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
+import { translated } from '../src/errors.ts';
 import { RedisStreamsBackend } from '../src/index.ts';
-import { translated } from '../src/redis-streams-errors.ts';
 import { declared, message, open, received, redis } from './support/streams.ts';
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');

@@ -11,7 +11,7 @@ import {
   wireMessages,
 } from '../../conformance/test/support/wire-fixtures.ts';
 import { RedisStreamsBackend } from '../src/index.ts';
-import { fromEntry, toEntry } from '../src/redis-streams-message-mapper.ts';
+import { fromEntry, toEntry } from '../src/wire.ts';
 
 /** Fields and values in turn, as an entry has them. */
 type KeptEntry = readonly FixtureBytes[];

@@ -1,6 +1,6 @@
 import type { Message } from '@melange/core';
 import { expect, it } from 'vitest';
-import { type EntryFields, fromEntry, toDeadLetter, toEntry } from '../src/redis-streams-message-mapper.ts';
+import { type EntryFields, fromEntry, toDeadLetter, toEntry } from '../src/wire.ts';
 
 const message: Message = {
   id: 'message-1',

@@ -1,7 +1,7 @@
-import { consumeScripts } from './consume-scripts.ts';
-import { publishScripts } from './publish-scripts.ts';
-import { prelude } from './script-prelude.ts';
-import { topologyScripts } from './topology-scripts.ts';
+import { consumeScripts } from '../consume/scripts.ts';
+import { publishScripts } from '../publish/scripts.ts';
+import { prelude } from '../topology/prelude.ts';
+import { topologyScripts } from '../topology/scripts.ts';
 
 /** Name of a script. */
 export type ScriptName =

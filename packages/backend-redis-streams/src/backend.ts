@@ -17,17 +17,13 @@ import {
   TopologyConflictError,
 } from '@melange/core';
 import { checkDelayMs, unfailingLogger } from '@melange/core/adapter';
-import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
-import { closedError, RedisStreamsConnection, type ScriptParameter } from './redis-streams-connection.ts';
-import { translated } from './redis-streams-errors.ts';
-import {
-  type RedisStreamsBackendOptions,
-  type RedisStreamsSettings,
-  settingsOf,
-} from './redis-streams-options.ts';
-import { type Destination, RedisStreamsPublisher } from './redis-streams-publisher.ts';
-import type { ScriptName } from './redis-streams-scripts.ts';
-import { RedisStreamsSubscription } from './redis-streams-subscription.ts';
+import { redisStreamsCapabilities } from './capabilities.ts';
+import { closedError, RedisStreamsConnection, type ScriptParameter } from './client/connection.ts';
+import type { ScriptName } from './client/scripts.ts';
+import { RedisStreamsSubscription } from './consume/subscription.ts';
+import { translated } from './errors.ts';
+import { type RedisStreamsBackendOptions, type RedisStreamsSettings, settingsOf } from './options.ts';
+import { type Destination, RedisStreamsPublisher } from './publish/publisher.ts';
 
 /** Names are parts of keys, which may be long: these bounds are for people. */
 const nameRules: NameRules = { maxBytes: 1_024 };

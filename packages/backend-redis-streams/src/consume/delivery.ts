@@ -8,13 +8,7 @@ import {
   type RetryOptions,
 } from '@melange/core';
 import { checkDelayMs, deadLetterCopy } from '@melange/core/adapter';
-import {
-  type EntryFields,
-  fromEntry,
-  hasRoomFor,
-  toCopy,
-  toDeadLetter,
-} from './redis-streams-message-mapper.ts';
+import { type EntryFields, fromEntry, hasRoomFor, toCopy, toDeadLetter } from '../wire.ts';
 
 /** An entry that was taken from a stream. */
 export interface TakenEntry {

@@ -1,4 +1,4 @@
-import { group, nobody } from './script-prelude.ts';
+import { group, nobody } from './prelude.ts';
 
 type Name = 'declareQueue' | 'declareTopic' | 'describeQueue' | 'deleteQueue' | 'deleteTopic';
 

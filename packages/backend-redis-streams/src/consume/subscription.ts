@@ -8,20 +8,15 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from '@melange/core';
+import type { RedisStreamsConnection, ScriptParameter } from '../client/connection.ts';
+import type { ScriptName } from '../client/scripts.ts';
+import { isOwnFault, isReply, translated } from '../errors.ts';
+import type { RedisStreamsSettings } from '../options.ts';
+import { nobody } from '../topology/prelude.ts';
+import type { EntryFields } from '../wire.ts';
 import { Acknowledgements } from './acknowledgements.ts';
+import { type ComesAgain, RedisStreamsDelivery, type Settlements, type TakenEntry } from './delivery.ts';
 import { Leases } from './leases.ts';
-import type { RedisStreamsConnection, ScriptParameter } from './redis-streams-connection.ts';
-import {
-  type ComesAgain,
-  RedisStreamsDelivery,
-  type Settlements,
-  type TakenEntry,
-} from './redis-streams-delivery.ts';
-import { isOwnFault, isReply, translated } from './redis-streams-errors.ts';
-import type { EntryFields } from './redis-streams-message-mapper.ts';
-import type { RedisStreamsSettings } from './redis-streams-options.ts';
-import type { ScriptName } from './redis-streams-scripts.ts';
-import { nobody } from './script-prelude.ts';
 
 /** Entries of one answer: others have their turn between two. */
 const mostAtOnce = 128;

@@ -1,5 +1,5 @@
 import { WireHeader } from '@melange/core';
-import { group, nobody } from './script-prelude.ts';
+import { group, nobody } from '../topology/prelude.ts';
 
 type Name =
   | 'take'

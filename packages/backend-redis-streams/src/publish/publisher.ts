@@ -1,9 +1,9 @@
 import type { Troubles } from '@melange/backend-kit';
 import { MelangeError, type Message, PublishError, type PublishFailure } from '@melange/core';
-import type { RedisStreamsConnection, ScriptParameter } from './redis-streams-connection.ts';
-import { isReply, translated } from './redis-streams-errors.ts';
-import { type EntryFields, toEntry } from './redis-streams-message-mapper.ts';
-import { maxTimerMs } from './redis-streams-options.ts';
+import type { RedisStreamsConnection, ScriptParameter } from '../client/connection.ts';
+import { isReply, translated } from '../errors.ts';
+import { maxTimerMs } from '../options.ts';
+import { type EntryFields, toEntry } from '../wire.ts';
 
 /** Bounds of what goes to Redis in one script: others have their turn between two. */
 const maxBatchMessages = 500;

@@ -7,7 +7,7 @@ import {
   WireHeader,
 } from '@melange/core';
 import { wireNumber } from '@melange/core/adapter';
-import { redisStreamsCapabilities } from './redis-streams-capabilities.ts';
+import { redisStreamsCapabilities } from './capabilities.ts';
 
 /** Fields and values in turn, as `XADD` takes them and streams give them. */
 export type EntryFields = readonly (string | Buffer)[];

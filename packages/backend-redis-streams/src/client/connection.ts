@@ -1,9 +1,9 @@
 import { reconnectDelayMs, type Troubles } from '@melange/backend-kit';
 import { BrokerUnavailableError, type Logger, MelangeError } from '@melange/core';
 import { Redis, type RedisOptions } from 'ioredis';
-import { isOwnFault, isReply, redisErrorCode } from './redis-streams-errors.ts';
-import type { RedisStreamsBackendOptions, RedisStreamsSettings } from './redis-streams-options.ts';
-import { type ScriptName, scripts, textOf } from './redis-streams-scripts.ts';
+import { isOwnFault, isReply, redisErrorCode } from '../errors.ts';
+import type { RedisStreamsBackendOptions, RedisStreamsSettings } from '../options.ts';
+import { type ScriptName, scripts, textOf } from './scripts.ts';
 
 /** What scripts take and answer; text and bytes arrive as bytes. */
 export type ScriptParameter = string | number | Buffer;
