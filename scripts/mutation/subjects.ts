@@ -28,6 +28,7 @@ export const subjects: readonly Subject[] = [
     sources: core(
       'dispatch/process-message',
       'dispatch/run',
+      'dispatch/run-consumer',
       'dispatch/settle',
       'dispatch/router',
       'dispatch/retry',

@@ -155,9 +155,10 @@ export class DeliveryAbortedError extends MelangeError {
   }
 }
 
-/** Thrown by a handler: the message will never succeed, dead-letter it now and do not retry. */
+/** Thrown by a handler: the message will never succeed, dead-letter it now and do not retry: `new Reject('no such order')`. */
 export class Reject extends MelangeError {
   override readonly name = 'Reject';
+  /** @param reason for log lines and the dead-lettered copy. */
   constructor(reason: string, options?: { cause?: unknown }) {
     super('REJECTED', reason, options);
   }

@@ -100,7 +100,12 @@ export type {
   SchemaResult,
   StandardSchema,
 } from './messages/schema.ts';
-export type { EnvelopeOptions, OutgoingMessage, Publishable } from './publish/envelope.ts';
+export type {
+  BatchEnvelopeOptions,
+  EnvelopeOptions,
+  OutgoingMessage,
+  Publishable,
+} from './publish/envelope.ts';
 export { type IdSource, type RandomBytes, uuidVersion7Source } from './publish/message-id.ts';
 export { type LimitedPublisher, limitPublisher, type MessagePublisher } from './publish/message-publisher.ts';
 export {

@@ -143,6 +143,25 @@ describe('claims', () => {
     expect(await cache.claim('orders:a:message-1', { leaseMs: 1_000 })).toMatchObject({ status: 'claimed' });
   });
 
+  test('a consumer with a deduplicationName can be renamed without doing its work again', async () => {
+    const cache = new MemoryDeduplicationCache();
+    const runs: string[] = [];
+    const named = (name: string, deduplicationName?: string) => ({
+      name,
+      ...(deduplicationName !== undefined && { deduplicationName }),
+      accepts: () => true,
+      process: () => void runs.push(name),
+    });
+    const done = { kind: 'acknowledge', because: 'processed' };
+    expect(await start([named('billing', 'money')], { cache }).outcome).toEqual(done);
+    const renamed = start([named('invoicing', 'money')], { cache });
+    expect(await renamed.outcome).toEqual(done);
+    expect(renamed.duplicates).toEqual(['invoicing']);
+    // Without one, the new name is that of a consumer which has not seen the message.
+    expect(await start([named('invoicing')], { cache }).outcome).toEqual(done);
+    expect(runs).toEqual(['billing', 'invoicing']);
+  });
+
   test('consumers do not meet in the cache, whatever colons their names and the ids have', async () => {
     const clock = new ManualClock();
     const cache = new MemoryDeduplicationCache({ clock });

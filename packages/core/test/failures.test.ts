@@ -54,7 +54,7 @@ describe('failures', () => {
       const patient = scene.dispatcher(
         (_, { attempt }) => {
           attempts.push(attempt);
-          if (attempts.length <= 5) throw new RetryLater(1_000);
+          if (attempts.length <= 5) throw new RetryLater('later', { delayMs: 1_000 });
           throw new Error('declined');
         },
         { ordering },

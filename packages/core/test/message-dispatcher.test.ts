@@ -147,6 +147,24 @@ describe('consumption', () => {
     expect(most).toBe(4);
   });
 
+  test('concurrency bounds the handlers of each queue, not of all together', async () => {
+    await scene.backend.declareQueue('invoices');
+    for (const queue of ['orders', 'orders', 'invoices', 'invoices'])
+      await scene.publisher.publish(queue, { n: 1 });
+    const { passed, open } = gate();
+    const busy = scene.dispatcher(() => passed, { concurrency: 1 });
+    const running = Promise.all([busy.consumeLoop('orders'), busy.consumeLoop('invoices')]);
+    await settled();
+    expect(busy.running).toBe(2);
+    expect((await busy.health()).loops).toMatchObject([
+      { queue: 'orders', inFlight: 1 },
+      { queue: 'invoices', inFlight: 1 },
+    ]);
+    open();
+    await busy.close();
+    await running;
+  });
+
   test('two consumers of one name are refused, the same one twice is not', () => {
     const twice = new MessageDispatcher({ backend: scene.backend, serializers });
     const one = consumer(() => undefined);

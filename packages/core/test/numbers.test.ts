@@ -3,6 +3,7 @@ import {
   fixedDelays,
   MelangeError,
   type MessageDispatcherOptions,
+  Reject,
   RetryLater,
   TopicPublisher,
 } from '@melange/core';
@@ -20,7 +21,18 @@ const refused = (call: () => unknown, name: RegExp) => {
 
 describe('a number that makes no sense is refused, and named', () => {
   test.each(senseless)('by RetryLater: %d', (delayMs) => {
-    refused(() => new RetryLater(delayMs), /delayMs of RetryLater/);
+    refused(() => new RetryLater('later', { delayMs }), /delayMs of RetryLater/);
+  });
+
+  test('by RetryLater, where it is missing', () => {
+    refused(() => new RetryLater('later', undefined as never), /delayMs of RetryLater .* not undefined/);
+    refused(() => new RetryLater('later', {} as never), /delayMs of RetryLater .* not undefined/);
+  });
+
+  test('RetryLater and Reject take their reason and their cause alike', () => {
+    const cause = new Error('ECONNRESET');
+    for (const error of [new RetryLater('closed', { delayMs: 5, cause }), new Reject('closed', { cause })])
+      expect(error).toMatchObject({ message: 'closed', cause });
   });
 
   test.each(senseless)('by the retry policies: %d', (value) => {

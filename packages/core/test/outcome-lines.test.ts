@@ -124,7 +124,7 @@ test('a message that nobody accepts has a warning where it is dropped, and an er
 test('a wait that a handler asked for, and a claim held elsewhere, are no more than information', async () => {
   await scene.publish(1);
   const cache = new MemoryDeduplicationCache({ clock: scene.clock });
-  const later: Process = () => Promise.reject(new RetryLater(1_000));
+  const later: Process = () => Promise.reject(new RetryLater('later', { delayMs: 1_000 }));
   await scene.dispatcher(later, { logger, cache }).consumeEvent('orders');
   vi.spyOn(cache, 'claim').mockReturnValue({ status: 'held' });
   await scene.clock.advance(1_000);

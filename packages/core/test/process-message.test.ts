@@ -162,8 +162,10 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
   });
   test("RetryLater's own delay counts", async () => {
     const outcome = { kind: 'retry', delayMs: 7, because: 'deferred' };
-    expect(await start([fail('a', new RetryLater(7))]).outcome).toEqual(outcome);
-    expect(await start([fail('a', new RetryLater(7))], { attempt: 50 }).outcome).toEqual(outcome);
+    expect(await start([fail('a', new RetryLater('later', { delayMs: 7 }))]).outcome).toEqual(outcome);
+    expect(
+      await start([fail('a', new RetryLater('later', { delayMs: 7 }))], { attempt: 50 }).outcome,
+    ).toEqual(outcome);
   });
   test('past maxAttempts it is dead-lettered with the error', async () => {
     const error = new Error('declined');
@@ -211,7 +213,7 @@ describe('row "a consumer threw, or its claim is held elsewhere"', () => {
     expect(await observed.outcome).toMatchObject({ kind: 'retry' });
   });
   test('a consumer that failed counts, also before or after one that asked to wait', async () => {
-    const [later, failing] = [fail('a', new RetryLater(7)), fail('b')];
+    const [later, failing] = [fail('a', new RetryLater('later', { delayMs: 7 })), fail('b')];
     for (const consumers of [
       [later, failing],
       [failing, later],

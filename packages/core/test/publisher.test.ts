@@ -129,6 +129,37 @@ describe('a batch', () => {
     expect(messages[2]?.key).toBe('k');
   });
 
+  test('takes the options of a publish in the same place, for every message that does not say otherwise', async () => {
+    const causedBy = { messageId: 'm-1', correlationId: 'c-1' };
+    const batch = [
+      { value: { n: 1 } },
+      { value: { n: 2 }, key: 'own', headers: { tenant: 'own', more: 'x' } },
+      { value: { n: 3 }, correlationId: 'c-3' },
+    ];
+    const options = { key: 'k', headers: { tenant: 'shop' }, causedBy };
+    await scene.publisher.publishBatch('orders', batch, options);
+    await topics.publishBatch('news', batch, options);
+    const chain = { correlationId: 'c-1', causationId: 'm-1' };
+    const expected = [
+      { key: 'k', headers: { ...chain, tenant: 'shop' } },
+      { key: 'own', headers: { ...chain, tenant: 'own', more: 'x' } },
+      { key: 'k', headers: { ...chain, correlationId: 'c-3', tenant: 'shop' } },
+    ];
+    expect((await received()).map(({ key, headers }) => ({ key, headers }))).toEqual([
+      ...expected,
+      ...expected,
+    ]);
+  });
+
+  test('is refused with one id for all, which would make duplicates of them', async () => {
+    const batch = [{ value: { n: 1 } }, { value: { n: 2 } }];
+    const options = { id: 'one' } as object;
+    const refused = { code: 'MESSAGE_INVALID', message: expect.stringContaining('beside its value') };
+    await expect(scene.publisher.publishBatch('orders', batch, options)).rejects.toMatchObject(refused);
+    await expect(topics.publishBatch('news', batch, options)).rejects.toMatchObject(refused);
+    expect(await received()).toEqual([]);
+  });
+
   test('is not sent at all when one of it cannot be serialized', async () => {
     const cyclic: Record<string, unknown> = {};
     cyclic.self = cyclic;

@@ -38,7 +38,7 @@ test.each(['key', 'none'] as const)(
   },
 );
 
-test('a timeout aborts every consumer of its attempt, the one that has not begun too', async () => {
+test('each consumer of a message has the time of handlerTimeoutMs, the one after a slow one too', async () => {
   await scene.publish(1);
   const seen: [string, boolean][] = [];
   const slow = consumer(
@@ -48,17 +48,48 @@ test('a timeout aborts every consumer of its attempt, the one that has not begun
       }),
     'slow',
   );
-  const next = consumer((_, { signal }) => seen.push(['next', signal.aborted]), 'next');
+  const next = consumer(async (_, { signal }) => {
+    seen.push(['next', signal.aborted]);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    seen.push(['next', signal.aborted]);
+  }, 'next');
   const timed = new SimpleMessageDispatcher(slow, { ...scene.options, handlerTimeoutMs: 50 });
   timed.attachConsumer(next);
   const running = timed.consumeLoop('orders');
   await settled();
   await scene.clock.advance(50);
+  await scene.clock.advance(49);
   expect(seen).toEqual([
     ['slow', true],
-    ['next', true],
+    ['next', false],
   ]);
+  await scene.clock.advance(1);
+  expect(seen.at(-1)).toEqual(['next', true]);
   await timed.close();
+  await running;
+});
+
+test('a handler past its timeout keeps its place until it settles', async () => {
+  await scene.publish(2);
+  const { passed, open } = gate();
+  const seen: number[] = [];
+  const deaf = scene.dispatcher(
+    async ({ n }) => {
+      seen.push(n);
+      await passed;
+    },
+    { concurrency: 1, handlerTimeoutMs: 50 },
+  );
+  const running = deaf.consumeLoop('orders');
+  await settled();
+  await scene.clock.advance(10_000);
+  expect(seen).toEqual([0]);
+  expect(deaf.counters).toMatchObject({ acknowledged: 0, retried: 0 });
+  open();
+  await settled();
+  expect(seen).toEqual([0, 1]);
+  expect(deaf.counters).toMatchObject({ acknowledged: 2, retried: 0 });
+  await deaf.close();
   await running;
 });
 

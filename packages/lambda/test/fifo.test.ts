@@ -103,7 +103,7 @@ describe.skipIf(isMissing)('an event of a FIFO queue (skipped without SQS_URL)',
     const { event, invoke, deadLetters } = await fifoScene(
       ({ id }, { attempt }) => {
         handled.push(`${id}#${attempt}`);
-        if (id === 'a1' && handled.length < 5) throw new RetryLater(0);
+        if (id === 'a1' && handled.length < 5) throw new RetryLater('later', { delayMs: 0 });
         if (id === 'a2' && attempt === 1) throw new Error('not yet');
       },
       [0, 0],

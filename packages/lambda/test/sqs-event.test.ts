@@ -44,7 +44,7 @@ describe.skipIf(isMissing)('an event of SQS (skipped without SQS_URL)', () => {
     const { publish, source, invoke } = await scene(
       (_order, { attempt }) => {
         attempts.push(attempt);
-        if (attempts.length === 1) throw new RetryLater(1_000);
+        if (attempts.length === 1) throw new RetryLater('later', { delayMs: 1_000 });
       },
       { retry: exponentialBackoff({ firstDelayMs: 600_000 }) },
     );

@@ -47,7 +47,7 @@ describe('@MessageHandler', () => {
       handle({ id }: OrderPlaced, { attempt }: HandlerContext): void {
         attempts.push(`${id} ${attempt}`);
         if (id === 'rejected') throw new Reject('never');
-        if (id === 'later' && attempts.length === 2) throw new RetryLater(60_000);
+        if (id === 'later' && attempts.length === 2) throw new RetryLater('later', { delayMs: 60_000 });
         if (id === 'failed' && attempt === 1) throw new Error('not yet');
       }
     }

@@ -68,7 +68,7 @@ export interface QueueDeclaration {
   readonly backend?: string;
   /** Further settings of the backend's own `declareQueue`. Default: none. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Messages processed at once. Default: 10, or `maxMessages` of its `onBatch` if that is more. */
+  /** Messages of this queue processed at once, by each process. Default: 10, or `maxMessages` of its `onBatch` if that is more. */
   readonly concurrency?: number;
   /** Which messages may overtake each other, see `Ordering`. Default: `none`. */
   readonly ordering?: Ordering;
@@ -80,7 +80,10 @@ export interface QueueDeclaration {
   readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
   /** So often a message may be handed out without ever being settled. Default: that of `MessageDispatcher`. */
   readonly maxRedeliveries?: number;
-  /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
+  /**
+   * After so many ms the handler's `signal` is aborted. Until the handler settles it keeps its place in `concurrency`, and
+   * what it comes to counts. Default: never.
+   */
   readonly handlerTimeoutMs?: number;
   /** Acknowledge whatever the handlers did. Default: false. */
   readonly alwaysAck?: boolean;

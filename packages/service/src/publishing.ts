@@ -64,19 +64,18 @@ export class Publishing {
   because(cause?: Cause): ServicePublishing {
     const caused = <Given extends object>(options: Given): Given =>
       cause === undefined ? options : { causedBy: cause, ...options };
-    const all = (batch: readonly OutgoingMessage<object>[]) => batch.map(caused);
     return {
       publish: (topic, message, options = {}) =>
         this.#counted(() => this.#publish(topic, this.#topic(topic), message as object, caused(options))),
       publishBatch: (topic, batch, options = {}) =>
         this.#counted(() =>
-          this.#publishBatch(topic, this.#topic(topic), all(batch as OutgoingMessage<object>[]), options),
+          this.#publishBatch(topic, this.#topic(topic), batch as OutgoingMessage<object>[], caused(options)),
         ),
       send: (queue, message, options = {}) =>
         this.#counted(() => this.#publish(queue, this.#queue(queue), message as object, caused(options))),
       sendBatch: (queue, batch, options = {}) =>
         this.#counted(() =>
-          this.#publishBatch(queue, this.#queue(queue), all(batch as OutgoingMessage<object>[]), options),
+          this.#publishBatch(queue, this.#queue(queue), batch as OutgoingMessage<object>[], caused(options)),
         ),
     };
   }
@@ -124,7 +123,7 @@ export class Publishing {
     name: string,
     { messages, publishers }: Destination,
     batch: readonly OutgoingMessage<object>[],
-    options: PublishOptions,
+    options: Options,
   ): Promise<string[]> {
     for (const { value } of batch) this.#checkCarried(name, messages, value);
     const [only, ...others] = publishers as [Publisher, ...Publisher[]];

@@ -1,4 +1,5 @@
 import type {
+  BatchEnvelopeOptions,
   ConsumeContext,
   DispatcherCounters,
   EnvelopeOptions,
@@ -157,12 +158,15 @@ export interface ServicePublishing<Shape extends ServiceShape = ServiceShape> {
     options?: EnvelopeOptions & PublishOptions,
   ): Promise<string>;
 
-  /** As `publish`, for many, in order. Nothing is sent when one of them cannot be serialized. */
+  /**
+   * As `publish`, for many, in order. Nothing is sent when one of them cannot be serialized. The options are those of every
+   * message; an item's own envelope counts more.
+   */
   publishBatch<Topic extends keyof Shape['publishes'] & string>(
     this: void,
     topic: Topic,
     batch: readonly OutgoingMessage<InstanceOf<Shape['publishes'][Topic]>>[],
-    options?: PublishOptions,
+    options?: BatchEnvelopeOptions & PublishOptions,
   ): Promise<string[]>;
 
   /** As `publish`, to one of the queues under `sends`. `delayMs` compiles where its broker can delay. */
@@ -178,7 +182,7 @@ export interface ServicePublishing<Shape extends ServiceShape = ServiceShape> {
     this: void,
     queue: Queue,
     batch: readonly OutgoingMessage<InstanceOf<Shape['sends'][Queue]['messages']>>[],
-    options?: PublishToQueueOptions<Shape['sends'][Queue]['features']>,
+    options?: BatchEnvelopeOptions & PublishToQueueOptions<Shape['sends'][Queue]['features']>,
   ): Promise<string[]>;
 }
 

@@ -64,7 +64,7 @@ describe('a batch', () => {
       return messages.map(({ id }, index) => {
         if (id === '2' && contexts[index]?.attempt === 1) return new Error('not yet');
         if (id === '3') return new Reject('never');
-        if (id === '4' && seen.length === 1) return new RetryLater(5_000);
+        if (id === '4' && seen.length === 1) return new RetryLater('later', { delayMs: 5_000 });
         return undefined;
       });
     });

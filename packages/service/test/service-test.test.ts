@@ -163,7 +163,7 @@ describe('time', () => {
       await outside();
       seen.push(`${id}#${attempt}`);
       if (id === 'late') return;
-      if (attempt === 1) throw new RetryLater(3_600_000);
+      if (attempt === 1) throw new RetryLater('later', { delayMs: 3_600_000 });
     });
     const t = await opened(billing.test());
     const begun = t.now();

@@ -106,7 +106,7 @@ export const dispatcherOutcomes: readonly BackendBehaviour[] = behaviours<Backen
           ...consumer('stubborn', () => {}),
           process(_, { attempt }) {
             attempts.push(attempt);
-            if (attempts.length <= 3) throw new RetryLater(10);
+            if (attempts.length <= 3) throw new RetryLater('later', { delayMs: 10 });
             if (attempt < 5) throw new Error('not yet');
           },
         };

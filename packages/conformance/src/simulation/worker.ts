@@ -137,7 +137,7 @@ export class Worker {
         throw new Reject('never');
       case 'retry-later':
         await process.pause(1);
-        if (runs === 1) throw new RetryLater(700);
+        if (runs === 1) throw new RetryLater('later', { delayMs: 700 });
         return;
     }
   }

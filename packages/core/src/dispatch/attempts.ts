@@ -2,7 +2,6 @@ import { channels, isObserved, traced } from '../contract/instrumentation.ts';
 import type { MaybePromise } from '../contract/maybe-promise.ts';
 import { MelangeError } from '../errors.ts';
 import type { Lane } from './lanes.ts';
-import { limitTime } from './limit-time.ts';
 import type { LoopSettings } from './loop-settings.ts';
 import type { Outcome } from './outcome.ts';
 import { type ProcessingRules, processMessage } from './process-message.ts';
@@ -35,7 +34,7 @@ export class Attempts {
         outcome = await traced(channels.receive, () => trace, attempt);
       } else {
         // As `#attempt` does, without the promise that it would cost every message.
-        outcome = await this.#process(work);
+        outcome = await processMessage(work, this.#rules);
         const settling = this.#settle(work, lane, outcome);
         if (settling !== undefined) await settling;
       }
@@ -51,16 +50,9 @@ export class Attempts {
   }
 
   async #attempt(work: Work, lane: Lane<Work>): Promise<Outcome> {
-    const outcome = await this.#process(work);
+    const outcome = await processMessage(work, this.#rules);
     await this.#settle(work, lane, outcome);
     return outcome;
-  }
-
-  #process(work: Work): Promise<Outcome> {
-    const { handlerTimeoutMs } = this.#settings;
-    if (handlerTimeoutMs === undefined) return processMessage(work, this.#rules);
-    const endLimit = limitTime(work, handlerTimeoutMs, this.#settings.clock);
-    return processMessage(work, this.#rules).finally(endLimit);
   }
 
   /** Tells the broker, unless the work was given back or is to be repeated in its lane. */

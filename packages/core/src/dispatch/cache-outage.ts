@@ -75,7 +75,6 @@ export class CacheOutage {
         this.#waiting.delete(proceed);
         signal.removeEventListener('abort', giveUp);
         work.endWait = undefined;
-        work.waitedUntil = this.#clock.monotonicNow();
         resolve(mayAsk);
       };
       const giveUp = (): void => proceed(false);

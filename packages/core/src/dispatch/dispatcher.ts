@@ -216,7 +216,7 @@ export class MessageDispatcher {
   }
 
   #loopOf(queue: string, options: ConsumeOptions): ConsumeLoop {
-    const { concurrency = defaultConcurrency, ordering = 'none', handlerTimeoutMs } = this.#options;
+    const { concurrency = defaultConcurrency, ordering = 'none' } = this.#options;
     const tell = (error: unknown, work: Work | undefined, consumer?: string): void => {
       const messageId = work?.delivery.message.id;
       const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
@@ -236,7 +236,6 @@ export class MessageDispatcher {
       clock: this.#clock,
       concurrency: ordering === 'queue' ? 1 : concurrency,
       ordering,
-      handlerTimeoutMs,
       deadlineMs: () => this.#deadlineMs ?? options.deadlineMs ?? defaultDeadlineMs,
       longestDelayMs: this.#retry.longestDelayMs,
       rules: (deadLetterQueue) => {
@@ -287,6 +286,8 @@ export class MessageDispatcher {
       middleware,
       earlyAck,
       alwaysAck,
+      handlerTimeoutMs: this.#options.handlerTimeoutMs,
+      clock: this.#clock,
       unhandled: this.#options.unhandled ?? 'dead-letter',
       random: this.#options.random ?? Math.random,
       ...told,

@@ -11,7 +11,6 @@ export interface LoopSettings {
   readonly clock: Clock;
   readonly concurrency: number;
   readonly ordering: Ordering;
-  readonly handlerTimeoutMs: number | undefined;
   /** How long stopping waits for running handlers, in ms, as of now. */
   readonly deadlineMs: () => number;
   /** Pause before a message that could not be settled comes again, in ms. */

@@ -21,7 +21,7 @@ export interface MessageDispatcherOptions {
   readonly cache?: DeduplicationCache;
   /** How the cache is used. Default: the defaults of `DeduplicationOptions`. */
   readonly deduplication?: DeduplicationOptions;
-  /** Messages processed at once. Default: 10. */
+  /** Messages of one queue processed at once: each `consumeLoop` has so many places of its own. Default: 10. */
   readonly concurrency?: number;
   /**
    * `none`: messages may overtake each other. `key`: messages of one key are processed strictly in order, a
@@ -54,7 +54,12 @@ export interface MessageDispatcherOptions {
    * failed. Default: `dead-letter`.
    */
   readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
-  /** After so many ms the handler's `signal` is aborted; its outcome still counts. Default: never. */
+  /**
+   * After so many ms of a consumer's run its `signal` is aborted, with the reason `timeout`; each run has that time of its
+   * own. Nothing can end the handler itself: until it settles it keeps its place in `concurrency`, the messages behind it in
+   * order wait, and what it comes to is the outcome. So a handler hands its `signal` on to all that it waits for. Default:
+   * never.
+   */
   readonly handlerTimeoutMs?: number;
   /** Told of trouble and recovery. Default: warnings and errors to standard error. */
   readonly logger?: Logger;

@@ -1,10 +1,8 @@
 import type { RetryCause } from '../contract/backend.ts';
 import { checkDelayMs } from '../contract/check-number.ts';
 import type { Consumer } from '../contract/consumer.ts';
-import { channels, isObserved, traced } from '../contract/instrumentation.ts';
-import { isPromise, type MaybePromise } from '../contract/maybe-promise.ts';
+import { isPromise } from '../contract/maybe-promise.ts';
 import type { Message, MessageContent } from '../contract/message.ts';
-import type { Middleware } from '../contract/middleware.ts';
 import { shortened } from '../contract/shortened.ts';
 import { DeliveryAbortedError, MelangeError, Reject } from '../errors.ts';
 import type { SerializerRegistry } from '../messages/registry.ts';
@@ -14,12 +12,11 @@ import type { Outcome } from './outcome.ts';
 import type { RetryPolicy } from './retry.ts';
 import type { RetryLater } from './retry-later.ts';
 import type { Router } from './router.ts';
-import { Run } from './run.ts';
+import { type RunRules, runConsumer } from './run-consumer.ts';
 import type { Work } from './work.ts';
 
 /** What processing needs to know besides the message. */
-export interface ProcessingRules {
-  readonly queue: string;
+export interface ProcessingRules extends RunRules {
   /** `undefined` when nothing can be dead-lettered. */
   readonly deadLetterQueue: string | undefined;
   readonly router: Router;
@@ -33,7 +30,6 @@ export interface ProcessingRules {
   readonly maxRedeliveries: number;
   /** The same for attempts, where the broker counts as one whatever it hands out; else Infinity. */
   readonly maxAttemptsHandedOut: number;
-  readonly middleware: readonly Middleware[];
   readonly earlyAck: boolean;
   readonly alwaysAck: boolean;
   readonly unhandled: 'acknowledge' | 'dead-letter' | 'retry';
@@ -92,7 +88,7 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
       if (!consumer.accepts(value, message)) continue;
       const { claims } = rules;
       if (claims === undefined) {
-        const running = run(consumer, value, work, rules);
+        const running = runConsumer(consumer, value, work, rules);
         if (running !== undefined) await running;
       } else error = await runOnce(consumer, value, work, rules, claims);
     } catch (thrown) {
@@ -267,7 +263,7 @@ async function failureOf(
   rules: ProcessingRules,
 ): Promise<unknown> {
   try {
-    await run(consumer, message, work, rules);
+    await runConsumer(consumer, message, work, rules);
     return undefined;
   } catch (error) {
     return error ?? threwNothing();
@@ -276,23 +272,4 @@ async function failureOf(
 
 function threwNothing(): Error {
   return new Error('The consumer threw nothing (undefined or null).');
-}
-
-/** Runs the consumer, with all that surrounds a run. */
-function run(consumer: Consumer, message: unknown, work: Work, rules: ProcessingRules): MaybePromise<void> {
-  const context = new Run(work, consumer.name, message);
-  if (rules.middleware.length === 0 && !isObserved(channels.process))
-    return consumer.process(message, context);
-  let next = async (): Promise<void> => consumer.process(message, context);
-  for (let index = rules.middleware.length - 1; index >= 0; index -= 1) {
-    const middleware = rules.middleware[index] as Middleware;
-    const inner = next;
-    next = () => middleware(context, inner);
-  }
-  const { delivery, attempt } = work;
-  return traced(
-    channels.process,
-    () => ({ queue: rules.queue, message: delivery.message, consumer: consumer.name, attempt }),
-    next,
-  );
 }

@@ -31,8 +31,6 @@ export class Work implements Slotted, Linked<Work> {
   released = false;
   /** Ends its wait for the deduplication cache, while there is one: nothing is to be said of the message then. */
   endWait: (() => void) | undefined = undefined;
-  /** When its last wait for the cache was over, by the monotonic clock. */
-  waitedUntil = 0;
   /** What the broker was told; nothing while it is to be repeated in its lane. */
   settledBy: Outcome | undefined = undefined;
   slot = -1;

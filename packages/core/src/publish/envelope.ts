@@ -27,7 +27,13 @@ export interface EnvelopeOptions {
   readonly causedBy?: { readonly messageId: string; readonly correlationId: string };
 }
 
-/** A value with its envelope, for batches. */
+/**
+ * The envelope of every message of a batch. What an item says itself counts more, header by header. An id is one message's:
+ * it is given beside its value.
+ */
+export type BatchEnvelopeOptions = Omit<EnvelopeOptions, 'id'>;
+
+/** A value with an envelope of its own, for batches. */
 export interface OutgoingMessage<Value> extends EnvelopeOptions {
   /** What is published. */
   readonly value: Value;
@@ -61,14 +67,11 @@ export class Envelopes {
   seal(value: unknown, envelope: EnvelopeOptions): MaybePromise<Message> {
     for (const name in envelope.headers) {
       if (Object.hasOwn(envelope.headers, name) && isReservedHeader(name)) {
-        throw new MelangeError('MESSAGE_INVALID', `The header "${name}" is Melange's own; use another name.`);
+        throw invalid(`The header "${name}" is Melange's own: use another name.`);
       }
     }
     if (envelope.id === '') {
-      throw new MelangeError(
-        'MESSAGE_INVALID',
-        'The id of the message is empty: give one, or leave it out for a new one.',
-      );
+      throw invalid('The id of the message is empty: give one, or leave it out for a new one.');
     }
     const serialized = this.#serializers.serialize(value);
     if (isPromise(serialized)) return serialized.then((result) => this.#message(result, envelope));
@@ -92,11 +95,21 @@ export class Envelopes {
     };
   }
 
-  async sealAll(batch: readonly OutgoingMessage<unknown>[]): Promise<Message[]> {
+  /** In order; `shared` is the envelope of all. */
+  async sealAll(batch: readonly OutgoingMessage<unknown>[], shared: EnvelopeOptions): Promise<Message[]> {
+    if (shared.id !== undefined) throw invalid("An id is one message's: give it beside its value.");
     const messages: Message[] = [];
-    for (const { value, ...envelope } of batch) messages.push(await this.seal(value, envelope));
+    for (const { value, ...own } of batch) {
+      const headers = shared.headers && { headers: { ...shared.headers, ...own.headers } };
+      const sealing = this.seal(value, { ...shared, ...own, ...headers });
+      messages.push(isPromise(sealing) ? await sealing : sealing);
+    }
     return messages;
   }
+}
+
+function invalid(text: string): MelangeError {
+  return new MelangeError('MESSAGE_INVALID', text);
 }
 
 /** The application's headers, which count more than what follows from the cause. */

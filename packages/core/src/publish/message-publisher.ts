@@ -1,7 +1,7 @@
 import type { PublishOptions } from '../contract/backend.ts';
 import { MelangeError } from '../errors.ts';
 import type { MessageClass } from '../messages/message-type.ts';
-import type { EnvelopeOptions, OutgoingMessage, Publishable } from './envelope.ts';
+import type { BatchEnvelopeOptions, EnvelopeOptions, OutgoingMessage, Publishable } from './envelope.ts';
 
 /**
  * What publishers are to those who use one: `QueuePublisher` and `TopicPublisher` are such, a fake of a test or one that
@@ -14,11 +14,11 @@ export interface MessagePublisher<Options extends object = PublishOptions> {
     value: Publishable<Value>,
     options?: EnvelopeOptions & Options,
   ): Promise<string>;
-  /** Publishes in order; resolves with the ids when all are safely taken. */
+  /** Publishes in order; resolves with the ids when all are safely taken. The options are those of `publish`, for all. */
   publishBatch<Value>(
     destination: string,
     batch: readonly OutgoingMessage<Publishable<Value>>[],
-    options?: Options,
+    options?: BatchEnvelopeOptions & Options,
   ): Promise<string[]>;
 }
 
@@ -27,7 +27,10 @@ export interface LimitedPublisher<Instance extends object, Options extends objec
   /** As the publisher that it was made of. */
   publish(message: Instance, options?: EnvelopeOptions & Options): Promise<string>;
   /** As the publisher that it was made of. */
-  publishBatch(batch: readonly OutgoingMessage<Instance>[], options?: Options): Promise<string[]>;
+  publishBatch(
+    batch: readonly OutgoingMessage<Instance>[],
+    options?: BatchEnvelopeOptions & Options,
+  ): Promise<string[]>;
 }
 
 /**

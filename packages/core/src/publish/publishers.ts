@@ -11,7 +11,14 @@ import { channels, isObserved, type PublishTrace, traced } from '../contract/ins
 import { isPromise } from '../contract/maybe-promise.ts';
 import type { Message } from '../contract/message.ts';
 import type { SerializerRegistry } from '../messages/registry.ts';
-import { type EnvelopeOptions, Envelopes, none, type OutgoingMessage, type Publishable } from './envelope.ts';
+import {
+  type BatchEnvelopeOptions,
+  type EnvelopeOptions,
+  Envelopes,
+  none,
+  type OutgoingMessage,
+  type Publishable,
+} from './envelope.ts';
 import type { IdSource } from './message-id.ts';
 import type { MessagePublisher } from './message-publisher.ts';
 
@@ -59,13 +66,16 @@ export class QueuePublisher<Features extends Capabilities = Capabilities>
   /**
    * Publishes in order; resolves with the ids when the broker has safely taken all. Nothing is sent when
    * one of them cannot be serialized.
+   *
+   * @param options as those of `publish`, for every message of the batch; an item's own envelope counts more.
    */
   async publishBatch<Value>(
     queue: string,
     batch: readonly OutgoingMessage<Publishable<Value>>[],
-    options: PublishToQueueOptions<Features> = none as PublishToQueueOptions<Features>,
+    options: BatchEnvelopeOptions & PublishToQueueOptions<Features> = none as BatchEnvelopeOptions &
+      PublishToQueueOptions<Features>,
   ): Promise<string[]> {
-    const messages = await this.#envelopes.sealAll(batch);
+    const messages = await this.#envelopes.sealAll(batch, options);
     await this.#send(queue, messages, options);
     return messages.map(({ id }) => id);
   }
@@ -112,9 +122,9 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> implem
   async publishBatch<Value>(
     topic: string,
     batch: readonly OutgoingMessage<Publishable<Value>>[],
-    options: PublishOptions = none,
+    options: BatchEnvelopeOptions & PublishOptions = none,
   ): Promise<string[]> {
-    const messages = await this.#envelopes.sealAll(batch);
+    const messages = await this.#envelopes.sealAll(batch, options);
     await this.#send(topic, messages, options);
     return messages.map(({ id }) => id);
   }

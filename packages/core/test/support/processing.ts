@@ -56,6 +56,8 @@ export function start(consumers: readonly Consumer[], setting: Setting = {}): Ob
     earlyAck: false,
     alwaysAck: false,
     maxRedeliveries: 20,
+    handlerTimeoutMs: undefined,
+    clock,
     maxAttemptsHandedOut: Number.POSITIVE_INFINITY,
     unhandled: 'dead-letter',
     random: () => 0,

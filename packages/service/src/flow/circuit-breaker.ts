@@ -106,13 +106,10 @@ class StartedCircuitBreaker implements StartedFlowControl {
       await this.#policy.execute(next);
     } catch (error) {
       if (!isTrial || !this.#isFailure(error)) throw error;
-      throw new RetryLater(
-        this.#halfOpenAfterMs,
-        `The circuit stays open: ${describeThrown(error).message}`,
-        {
-          cause: error,
-        },
-      );
+      throw new RetryLater(`The circuit stays open: ${describeThrown(error).message}`, {
+        delayMs: this.#halfOpenAfterMs,
+        cause: error,
+      });
     }
   };
 

@@ -27,7 +27,8 @@ export function hold(
   const over = new Promise<void>((resolve, reject) => {
     const giveBack = (): void => {
       end();
-      reject(new RetryLater(signal?.aborted === true ? 0 : Math.max(0, Math.ceil(leftMs()))));
+      const delayMs = signal?.aborted === true ? 0 : Math.max(0, Math.ceil(leftMs()));
+      reject(new RetryLater('Flow control gave the message back to its queue.', { delayMs }));
     };
     const cancel = clock.schedule(giveBack, maxHoldMs);
     const end = (): void => {

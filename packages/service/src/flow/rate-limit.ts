@@ -78,7 +78,8 @@ class StartedRateLimit implements StartedFlowControl {
     const key = this.#by === 'queue' ? 'queue' : context.key;
     if (key !== undefined) {
       for (let waitMs = await this.#take(key); waitMs > 0; waitMs = await this.#take(key)) {
-        if (this.#by === 'key') throw new RetryLater(waitMs, `Over the rate limit of the key "${key}".`);
+        if (this.#by === 'key')
+          throw new RetryLater(`Over the rate limit of the key "${key}".`, { delayMs: waitMs });
         await this.#wait(context, waitMs);
       }
     }

@@ -1,0 +1,48 @@
+import type { Clock } from '../contract/clock.ts';
+import type { Consumer } from '../contract/consumer.ts';
+import { channels, isObserved, traced } from '../contract/instrumentation.ts';
+import type { MaybePromise } from '../contract/maybe-promise.ts';
+import type { Middleware } from '../contract/middleware.ts';
+import { limitTime } from './limit-time.ts';
+import { Run } from './run.ts';
+import type { Work } from './work.ts';
+
+/** What surrounds each run of a consumer. */
+export interface RunRules {
+  readonly queue: string;
+  readonly middleware: readonly Middleware[];
+  /** Time that each run has, in ms; `undefined` for no bound. */
+  readonly handlerTimeoutMs: number | undefined;
+  readonly clock: Clock;
+}
+
+/** Runs the consumer within its time, and throws what it throws. A promise only where there is something to wait for. */
+export function runConsumer(
+  consumer: Consumer,
+  message: unknown,
+  work: Work,
+  rules: RunRules,
+): MaybePromise<void> {
+  const run = new Run(work, consumer.name, message);
+  const { handlerTimeoutMs } = rules;
+  if (handlerTimeoutMs === undefined) return surrounded(run, consumer, work, rules);
+  return limitTime(run, handlerTimeoutMs, rules.clock, () => surrounded(run, consumer, work, rules));
+}
+
+/** With its middleware, and the trace of the run. */
+function surrounded(run: Run, consumer: Consumer, work: Work, rules: RunRules): MaybePromise<void> {
+  const { message } = run;
+  if (rules.middleware.length === 0 && !isObserved(channels.process)) return consumer.process(message, run);
+  let next = async (): Promise<void> => consumer.process(message, run);
+  for (let index = rules.middleware.length - 1; index >= 0; index -= 1) {
+    const middleware = rules.middleware[index] as Middleware;
+    const inner = next;
+    next = () => middleware(run, inner);
+  }
+  const { delivery, attempt } = work;
+  return traced(
+    channels.process,
+    () => ({ queue: rules.queue, message: delivery.message, consumer: consumer.name, attempt }),
+    next,
+  );
+}
