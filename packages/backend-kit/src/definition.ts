@@ -33,6 +33,8 @@ export interface BackendDefinition<
    * @throws MelangeError `CONFIGURATION` when an option makes no sense.
    */
   driver(settings: Settings, context: DriverContext): Made;
+  /** Default of `BackendOptions.requestTimeoutMs`, where it is not 10,000. */
+  readonly requestTimeoutMs?: number;
   /**
    * What the backend can do besides `MessagingBackend`, getters included. A method of a name that the backend has takes its place.
    * Default: nothing.

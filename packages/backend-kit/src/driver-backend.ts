@@ -73,9 +73,12 @@ export class DriverBackend<
       clock,
       troubles: this.#troubles,
       connectionLost: (reason) => this.#connection?.lost(reason),
+      publish: (destination, id, encoded) =>
+        this.#publisher.publishEncoded(destination, id, encoded, this.#publishTimeoutMs),
     });
     const shared = { name: this.name, clock, random: this.#random, explain: this.#explain };
-    const { connection, publishing, topology } = this.driver;
+    const { address, connection, publishing, topology } = this.driver;
+    if (address !== undefined) this.address = address;
     if (connection !== undefined) {
       this.address = connection.address;
       this.#connection = new Connection({
@@ -90,7 +93,7 @@ export class DriverBackend<
     }
     this.#requests = new Requests({
       ...shared,
-      timeoutMs: settings.requestTimeoutMs ?? 10_000,
+      timeoutMs: settings.requestTimeoutMs ?? definition.requestTimeoutMs ?? 10_000,
       acquire: () => this.#connection?.acquire(),
     });
     this.#publisher =

@@ -1,4 +1,5 @@
 import type {
+  AbortReason,
   Clock,
   DeadLetterOptions,
   Logger,
@@ -21,6 +22,8 @@ import type { Troubles } from './health/troubles.ts';
 export interface Driver<Options extends QueueOptions, Encoded, Taken extends Received> {
   /** Names of queues and topics that the broker takes. */
   readonly names: NameRules;
+  /** Host and port for messages, and `address` of the backend, where there is no `connection`. Free of credentials. */
+  readonly address?: string;
   /** How the connection is made and lost. Without it the driver needs none: it asks by requests of their own, or lives in the process. */
   readonly connection?: ConnectionDriver;
   /** Declaring, describing and deleting. */
@@ -54,6 +57,15 @@ export interface DriverContext {
   readonly troubles: Troubles;
   /** The connection that `ConnectionDriver` made is gone. The kit makes it again. */
   connectionLost(reason: string): void;
+  /**
+   * Publishes what the driver writes by itself, such as the copy of a message that comes again or is dead: in the same batches,
+   * with the same deadline, and sent again, as messages of applications are. Resolves when the broker has taken it. For drivers that
+   * `send`.
+   *
+   * @param encoded as `PublishDriver.encode` makes it of a message.
+   * @throws QueueNotFoundError, TopicNotFoundError, MelangeError `PUBLISH_TIMEOUT`, and whatever `explain` says is refused.
+   */
+  publish(destination: Destination, id: string, encoded: unknown): Promise<void>;
 }
 
 /** How the connection to the broker is made. The kit makes it on first use, and makes it again, with growing pauses, when it was lost. */
@@ -92,6 +104,8 @@ export interface Destination {
   readonly kind: 'queue' | 'topic';
   /** Name that it was declared by. */
   readonly name: string;
+  /** The part of it that `LaneDriver.laneOf` chose. */
+  readonly lane?: number;
 }
 
 /** One message on its way. */
@@ -104,7 +118,7 @@ export interface Outgoing<Encoded> {
   readonly delayMs: number;
 }
 
-/** Bounds of the batches to one destination. */
+/** Bounds of the batches to one destination, or to one lane of it. */
 export interface BatchLimits {
   /** Most messages of one batch. */
   readonly maxMessages: number;
@@ -129,6 +143,8 @@ export interface PublishDriver<Encoded> {
   encode(message: Message, destination: Destination): Encoded;
   /** Size for `BatchLimits.maxBytes`. */
   bytesOf(encoded: Encoded): number;
+  /** Present where a destination has parts that are written to by themselves, such as partitions. */
+  readonly lanes?: LaneDriver<Encoded>;
   /** Asked once for each destination. */
   limitsOf(destination: Destination): BatchLimits;
   /**
@@ -152,6 +168,22 @@ export interface DirectPublishDriver {
    * @throws what `explain` understands, when the message is not taken. It is not offered again.
    */
   put(message: Message, destination: Destination, delayMs: number): void;
+}
+
+/**
+ * Parts of a destination. Each has batches of its own, in order, so that a part in trouble delays, repeats or fails
+ * no message of another one. A message that is sent again stays in its lane.
+ */
+export interface LaneDriver<Encoded> {
+  /** Whether `laneOf` may be asked. Asked for each message. */
+  isKnown(destination: Destination): boolean;
+  /**
+   * Finds out which lanes there are. Messages of the destination wait for it, up to their deadlines; a rejection counts as one of
+   * `send`. Afterwards `isKnown` is true.
+   */
+  find(destination: Destination): Promise<void>;
+  /** The lane of a message. */
+  laneOf(destination: Destination, encoded: Encoded): number;
 }
 
 /** A message that the broker handed out, with all that the driver needs to settle it. */
@@ -270,8 +302,12 @@ export interface Intake<Taken extends Received> {
   deliver(taken: Taken): void;
   /** The queue is empty, for `untilEmpty`. */
   empty(): void;
-  /** The broker has taken messages back, to hand them out again: their deliveries are lost. Those that are settled count for nothing. */
-  takenBack(batch: readonly Taken[], why: string): void;
+  /**
+   * The broker has taken messages back, to hand them out again: their deliveries are lost. Those that are settled count for nothing.
+   *
+   * @param reason of their signals. Default: `lease-lost`.
+   */
+  takenBack(batch: readonly Taken[], why: string, reason?: AbortReason): void;
   /** The intake is gone, and what it delivered is the broker's again. The kit opens another one. */
   lost(error: unknown): void;
 }

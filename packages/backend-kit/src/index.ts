@@ -12,6 +12,7 @@ export type {
   DriverContext,
   Fault,
   Intake,
+  LaneDriver,
   LeaseDriver,
   Outgoing,
   PublishDriver,

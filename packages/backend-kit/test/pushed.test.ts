@@ -102,6 +102,24 @@ describe('an intake that the broker fills', () => {
     expect((await backend.health()).status).toBe('healthy');
   });
 
+  it('loses some of its deliveries, and goes on: they are aborted, and settling them does nothing', async () => {
+    const { script, deliveries, subscribing } = await pushed();
+    const { argument: intake } = last(script.opened);
+    last(script.opened).resolve();
+    await subscribing;
+    await pass(script, 0);
+    const [first, second] = [script.message(), script.message()];
+    for (const one of [first, second]) intake.deliver(one);
+    const signals = deliveries.map(({ signal }) => signal);
+    intake.takenBack([first], 'The group gave the partition to another member.', 'partition-revoked');
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    expect(signals[0]?.reason).toMatchObject({ reason: 'partition-revoked' });
+    for (const delivery of deliveries) void delivery.acknowledge();
+    await settled();
+    expect(idsIn(last(script.acknowledged).argument)).toEqual(['m2']);
+    expect(script.opened).toHaveLength(1);
+  });
+
   it('gives back what comes after the close', async () => {
     const { script, deliveries, subscribing } = await pushed();
     last(script.opened).resolve();

@@ -94,3 +94,14 @@ test('one that is reported after its rest begins anew', () => {
   troubles.begin('a', 'second');
   expect(troubles.health()).toMatchObject({ status: 'degraded', detail: 'trouble a for 0 s: second' });
 });
+
+test('a minor trouble is degraded however long it lasts, and hides no other one', () => {
+  const { troubles, time } = setUp();
+  troubles.begin('a', 'first', true);
+  time.now = 20_000;
+  troubles.begin('b', 'second');
+  time.now = 60_000;
+  expect(troubles.health()).toMatchObject({ status: 'unhealthy', detail: 'trouble b for 40 s: second' });
+  troubles.end('b');
+  expect(troubles.health()).toEqual({ status: 'degraded', detail: 'trouble a for 60 s: first' });
+});

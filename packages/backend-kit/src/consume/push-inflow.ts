@@ -68,7 +68,7 @@ export class PushInflow<Taken extends Received> implements Inflow {
           if (intake === undefined) early.push(() => deliver(taken, intake as OpenIntake<Taken>));
           else deliver(taken, intake);
         },
-        takenBack: (batch, why) => whenOpen(() => this.#subscription.takeBack(batch, why)),
+        takenBack: (batch, why, reason) => whenOpen(() => this.#subscription.takeBack(batch, why, reason)),
         empty: () => whenOpen(() => this.#subscription.onEmpty()),
         lost: (error) =>
           whenOpen(({ settler }) => {

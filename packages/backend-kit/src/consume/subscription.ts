@@ -1,6 +1,6 @@
 // Not the global one: tests of applications fake it.
 import { setImmediate } from 'node:timers';
-import type { Delivery, SubscribeOptions, Subscription } from '@melange/core';
+import type { AbortReason, Delivery, SubscribeOptions, Subscription } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
 import { pause } from '../connection.ts';
 import type { Received, SettleDriver } from '../driver.ts';
@@ -147,10 +147,9 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   }
 
   /** The broker has taken messages back, to hand them out again. */
-  takeBack(batch: readonly Taken[], why: string): void {
+  takeBack(batch: readonly Taken[], why: string, reason: AbortReason = 'lease-lost'): void {
     const gone = new Set(batch);
-    for (const delivery of this.#held.all())
-      if (gone.has(delivery.taken)) this.#lose(delivery, 'lease-lost', why);
+    for (const delivery of this.#held.all()) if (gone.has(delivery.taken)) this.#lose(delivery, reason, why);
   }
 
   /** Intake is over: well, or by an error. */
@@ -205,7 +204,7 @@ export class KitSubscription<Taken extends Received> implements Subscription {
     if (delivery.isOpen) await delivery.release().catch(() => undefined);
   }
 
-  #lose(delivery: TakenDelivery<Taken>, reason: 'lease-lost' | 'connection-lost', why: string): void {
+  #lose(delivery: TakenDelivery<Taken>, reason: AbortReason, why: string): void {
     if (delivery.lose(reason, why)) this.#over(delivery);
   }
 

@@ -12,6 +12,7 @@ export interface TroublesOptions {
 
 interface Trouble {
   detail: string;
+  readonly isMinor: boolean;
   readonly since: number;
   /** When it is forgotten, unless it is reported again before. */
   forgottenAt: number;
@@ -43,8 +44,9 @@ export class Troubles {
    *
    * @param subject what does not work, as a sentence goes on with it: `receiving from queue "orders"`.
    * @param detail why. Free of credentials.
+   * @param isMinor it never makes the backend unhealthy: the rest works, and nobody could mend it by a restart.
    */
-  begin(subject: string, detail: string): void {
+  begin(subject: string, detail: string, isMinor = false): void {
     this.#forgetRested();
     const known = this.#bySubject.get(subject);
     if (known !== undefined) {
@@ -52,7 +54,8 @@ export class Troubles {
       known.forgottenAt = Number.POSITIVE_INFINITY;
       return;
     }
-    this.#bySubject.set(subject, { detail, since: this.#now(), forgottenAt: Number.POSITIVE_INFINITY });
+    const forgottenAt = Number.POSITIVE_INFINITY;
+    this.#bySubject.set(subject, { detail, isMinor, since: this.#now(), forgottenAt });
     this.#logger.warn(`trouble ${subject}`, { reason: detail });
   }
 
@@ -86,18 +89,19 @@ export class Troubles {
     return this.#bySubject.has(subject);
   }
 
-  /** The oldest trouble decides; its detail says for how long it has lasted. */
+  /** The oldest trouble decides, a minor one only where it is alone; its detail says for how long it has lasted. */
   health(): Health {
     this.#forgetRested();
     // Insertion order is the order of age.
-    for (const [subject, { detail, since }] of this.#bySubject) {
-      const ageMs = this.#now() - since;
-      return {
-        status: ageMs >= this.#unhealthyAfterMs ? 'unhealthy' : 'degraded',
-        detail: `trouble ${subject} for ${Math.round(ageMs / 1000)} s: ${detail}`,
-      };
-    }
-    return { status: 'healthy' };
+    const all = [...this.#bySubject];
+    const worst = all.find(([, { isMinor }]) => !isMinor) ?? all[0];
+    if (worst === undefined) return { status: 'healthy' };
+    const [subject, { detail, since, isMinor }] = worst;
+    const ageMs = this.#now() - since;
+    return {
+      status: !isMinor && ageMs >= this.#unhealthyAfterMs ? 'unhealthy' : 'degraded',
+      detail: `trouble ${subject} for ${Math.round(ageMs / 1000)} s: ${detail}`,
+    };
   }
 
   #forgetRested(): void {

@@ -2,11 +2,12 @@ import { type Clock, MelangeError } from '@melange/core';
 import type { BatchLimits, Destination, Fault, Outgoing, PublishDriver } from '../driver.ts';
 import type { Troubles } from '../health/troubles.ts';
 import { reconnectDelayMs } from '../reconnect-delay.ts';
-import { missing, type PublishCall } from './publish-call.ts';
+import type { DestinationTrouble } from './destination-trouble.ts';
+import { missing } from './publish-call.ts';
 
 /** What sending needs besides the messages. */
-export interface PublishSettings<Encoded> {
-  readonly driver: PublishDriver<Encoded>;
+export interface SendSettings<Encoded> {
+  readonly driver: Pick<PublishDriver<Encoded>, 'bytesOf' | 'limitsOf' | 'send'>;
   readonly clock: Clock;
   readonly troubles: Troubles;
   /** 0 to 1, for jitter. */
@@ -16,16 +17,24 @@ export interface PublishSettings<Encoded> {
   readonly ready: () => Promise<void> | undefined;
 }
 
-/** A destination in trouble that nobody publishes to any more is of interest for so long, in ms. */
-const forgottenAfterMs = 60_000;
 /** A batch without an answer for this long is a trouble, in ms. */
 const maxAnswerMs = 3_000;
 /** Messages that left are taken off the list when there are so many of them: to move the list for each batch costs more. */
 const minDropped = 4_096;
 
+/** Who hears what became of a message. */
+export interface Sender {
+  /** Of the monotonic clock, in ms. */
+  readonly deadline: number;
+  /** The broker has taken a message. */
+  confirm(): void;
+  /** A message was not taken, and will not be. */
+  fail(messageId: string, error: unknown): void;
+}
+
 /** One message of a call, from its publish to its answer. One object, for one is made for every message. */
 interface Pending<Encoded> extends Outgoing<Encoded> {
-  readonly call: PublishCall;
+  readonly call: Sender;
   readonly bytes: number;
   isSettled: boolean;
 }
@@ -38,8 +47,8 @@ interface Batch<Encoded> {
 }
 
 /**
- * Sends everything that goes to one destination, so that a destination in trouble delays, repeats or fails no message of
- * another one.
+ * Sends everything that goes to one destination, or to one lane of it, so that one in trouble delays, repeats or fails no
+ * message of another one.
  *
  * Invariants: messages are sent in the order in which they came. A message is sent again only when the broker did
  * not take it or its answer was lost, always with the same id, and never after its deadline. With one batch under way
@@ -47,9 +56,9 @@ interface Batch<Encoded> {
  */
 export class DestinationPublisher<Encoded> {
   readonly #destination: Destination;
-  readonly #settings: PublishSettings<Encoded>;
+  readonly #settings: SendSettings<Encoded>;
   readonly #limits: BatchLimits;
-  readonly #subject: string;
+  readonly #trouble: DestinationTrouble;
   readonly #underWay = new Set<Batch<Encoded>>();
   #waiting: Pending<Encoded>[] = [];
   /** Place in `#waiting` of the first message that did not leave. */
@@ -60,13 +69,13 @@ export class DestinationPublisher<Encoded> {
   #expiry: { readonly at: number; readonly cancel: () => void } | undefined;
   /** Why the last batch was not taken, for the error of a deadline. */
   #reason: string | undefined;
-  #onIdle: (() => void)[] = [];
 
-  constructor(destination: Destination, settings: PublishSettings<Encoded>) {
+  /** @param trouble shared by the lanes of a destination. */
+  constructor(destination: Destination, settings: SendSettings<Encoded>, trouble: DestinationTrouble) {
     this.#destination = destination;
     this.#settings = settings;
     this.#limits = settings.driver.limitsOf(destination);
-    this.#subject = `publishing to ${destination.kind} "${destination.name}"`;
+    this.#trouble = trouble;
   }
 
   /** Whether it has nothing to do and may be forgotten. */
@@ -75,7 +84,7 @@ export class DestinationPublisher<Encoded> {
   }
 
   /** Takes one message of a call. Its answer goes to the call. */
-  add(call: PublishCall, id: string, encoded: Encoded, delayMs: number): void {
+  add(call: Sender, id: string, encoded: Encoded, delayMs: number): void {
     const bytes = this.#settings.driver.bytesOf(encoded);
     this.#waiting.push({ id, encoded, delayMs, call, bytes, isSettled: false });
     this.#unsettled += 1;
@@ -87,11 +96,6 @@ export class DestinationPublisher<Encoded> {
       this.#isPumpDue = false;
       this.#pump(false);
     });
-  }
-
-  /** Resolves when every message has its answer. */
-  async idle(): Promise<void> {
-    while (!this.isIdle) await new Promise<void>((resolve) => this.#onIdle.push(resolve));
   }
 
   /** @param isDue whether a batch that is not full has waited long enough. */
@@ -157,15 +161,14 @@ export class DestinationPublisher<Encoded> {
     }
     this.#underWay.delete(batch);
     this.#pump(this.#cancelLinger === undefined);
-    if (this.isIdle) for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   /** Leaves in the batch the messages that are to be sent again. */
   async #send(batch: Batch<Encoded>): Promise<void> {
-    const { driver, clock, troubles, ready } = this.#settings;
+    const { driver, clock, ready } = this.#settings;
     const sent = batch.left;
     const cancel = clock.schedule(
-      () => troubles.begin(this.#subject, `no answer for ${maxAnswerMs / 1_000} s`),
+      () => this.#trouble.begin(this, `no answer for ${maxAnswerMs / 1_000} s`),
       maxAnswerMs,
     );
     try {
@@ -179,7 +182,7 @@ export class DestinationPublisher<Encoded> {
           ? []
           : sent.filter((pending, place) => this.#isForAgain(pending, results[place]));
       if (results === undefined) for (const pending of sent) this.#settle(pending);
-      if (batch.left.length === 0) troubles.end(this.#subject);
+      if (batch.left.length === 0) this.#trouble.end(this);
     } catch (error) {
       batch.left = sent.filter((pending) => this.#isForAgain(pending, error));
     } finally {
@@ -197,7 +200,7 @@ export class DestinationPublisher<Encoded> {
     const fault = this.#settings.explain(error);
     if (fault.kind === 'unavailable') {
       this.#reason = fault.reason;
-      this.#settings.troubles.begin(this.#subject, fault.reason);
+      this.#trouble.begin(this, fault.reason);
       return true;
     }
     this.#settle(pending, fault.kind === 'missing' ? missing(this.#destination) : fault.error);
@@ -211,7 +214,7 @@ export class DestinationPublisher<Encoded> {
     if (error === undefined) pending.call.confirm();
     else pending.call.fail(pending.id, error);
     if (this.#unsettled > 0) return;
-    this.#settings.troubles.rest(this.#subject, forgottenAfterMs);
+    this.#trouble.rest(this);
     this.#expiry?.cancel();
     this.#expiry = undefined;
   }

@@ -17,6 +17,11 @@ export class DirectPublisher {
     this.#explain = explain;
   }
 
+  /** A driver that takes messages in the turn of the call has no need of it. */
+  publishEncoded(): Promise<void> {
+    return Promise.reject(new TypeError('A driver that puts messages calls its own `put`.'));
+  }
+
   /**
    * Resolves when the broker has taken every message; each one is offered, whatever became of the others.
    *

@@ -1,7 +1,7 @@
-import { MelangeError, type Message } from '@melange/core';
+import { MelangeError, type Message, PublishError } from '@melange/core';
 import { checkDelayMs } from '@melange/core/adapter';
 import type { Destination } from '../driver.ts';
-import { DestinationPublisher, type PublishSettings } from './destination-publisher.ts';
+import { Lanes, type PublishSettings } from './lanes.ts';
 import { PublishCall } from './publish-call.ts';
 
 /** Bounds of one call. */
@@ -15,8 +15,8 @@ export interface PublishBounds {
 /** Publishes to every destination of a backend, each by itself. */
 export class Publisher<Encoded> {
   readonly #settings: PublishSettings<Encoded>;
-  readonly #queues = new Map<string, DestinationPublisher<Encoded>>();
-  readonly #topics = new Map<string, DestinationPublisher<Encoded>>();
+  readonly #queues = new Map<string, Lanes<Encoded>>();
+  readonly #topics = new Map<string, Lanes<Encoded>>();
   readonly #calls = new Set<Promise<void>>();
 
   constructor(settings: PublishSettings<Encoded>) {
@@ -53,22 +53,44 @@ export class Publisher<Encoded> {
     return call.done;
   }
 
+  /**
+   * Publishes what the driver wrote by itself.
+   *
+   * @throws QueueNotFoundError, TopicNotFoundError, and the error of the message.
+   */
+  async publishEncoded(
+    destination: Destination,
+    id: string,
+    encoded: Encoded,
+    deadlineMs: number,
+  ): Promise<void> {
+    const call = new PublishCall(destination, 1, this.#settings.clock.monotonicNow() + deadlineMs);
+    const publisher = this.#publisherOf(destination);
+    publisher.add(call, id, encoded, 0);
+    this.#keep(call.done, destination, publisher);
+    try {
+      await call.done;
+    } catch (error) {
+      throw error instanceof PublishError ? error.failures[0]?.error : error;
+    }
+  }
+
   /** Resolves when every message that was published has its answer, by the deadline of its call at the latest. */
   async idle(): Promise<void> {
     while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
   }
 
-  #publisherOf({ kind, name }: Destination): DestinationPublisher<Encoded> {
+  #publisherOf({ kind, name }: Destination): Lanes<Encoded> {
     const publishers = kind === 'queue' ? this.#queues : this.#topics;
     let publisher = publishers.get(name);
     if (publisher === undefined) {
-      publisher = new DestinationPublisher({ kind, name }, this.#settings);
+      publisher = new Lanes({ kind, name }, this.#settings);
       publishers.set(name, publisher);
     }
     return publisher;
   }
 
-  #keep(done: Promise<void>, { kind, name }: Destination, publisher: DestinationPublisher<Encoded>): void {
+  #keep(done: Promise<void>, { kind, name }: Destination, publisher: Lanes<Encoded>): void {
     this.#calls.add(done);
     const over = (): void => {
       this.#calls.delete(done);

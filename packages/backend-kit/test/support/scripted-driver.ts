@@ -11,6 +11,7 @@ import {
   defineBackend,
   type Fault,
   type Intake,
+  type LaneDriver,
   type LeaseDriver,
   type Outgoing,
   type Received,
@@ -50,6 +51,8 @@ export class Script {
   readonly clock = new ManualClock();
   readonly lines: string[] = [];
   readonly logger: Logger;
+  /** The lanes of each destination, once they were found: a message goes to the one that its content names. */
+  readonly foundLanes: Call<Destination, void>[] = [];
   readonly sent: (Call<readonly Outgoing<string>[], BatchAnswer> & { readonly destination?: Destination })[] =
     [];
   readonly takes: Call<number, Take<Scripted>>[] = [];
@@ -107,6 +110,8 @@ export interface ScriptedOptions extends BackendOptions {
   readonly connects?: boolean;
   readonly forgetsTopology?: boolean;
   readonly maxTakes?: number;
+  /** Whether destinations have lanes. */
+  readonly hasLanes?: boolean;
 }
 
 const capabilities: Capabilities & { readonly delayedDelivery: true } = {
@@ -138,7 +143,17 @@ const ScriptedBackend = defineBackend({
       connects = false,
       forgetsTopology = false,
       maxTakes = 1,
+      hasLanes = false,
     } = options;
+    const known = new Set<string>();
+    const lanes: LaneDriver<string> = {
+      isKnown: ({ name }) => known.has(name),
+      find: (destination) =>
+        called(script.foundLanes, destination).then(() => {
+          known.add(destination.name);
+        }),
+      laneOf: (_, encoded) => Number(encoded.split(':')[1]),
+    };
     script.context = context;
     const called = <Argument, Answer>(
       calls: Call<Argument, Answer>[],
@@ -183,6 +198,7 @@ const ScriptedBackend = defineBackend({
         },
         bytesOf: (encoded: string) => encoded.length,
         limitsOf: () => script.limits,
+        ...(hasLanes ? { lanes } : {}),
         send(destination: Destination, batch: readonly Outgoing<string>[], signal: AbortSignal) {
           if (script.throwsAtOnce !== undefined) throw script.throwsAtOnce;
           const call = new Call<readonly Outgoing<string>[], BatchAnswer>(batch, signal);
