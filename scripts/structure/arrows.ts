@@ -55,7 +55,6 @@ const kit: Arrows = {
 /** Adapters that stand on rooms of their own until they are moved to the floor plan (issue 14). */
 export const unmoved: ReadonlySet<string> = new Set([
   'backend-kafka',
-  'backend-memory',
   'backend-rabbitmq',
   'backend-redis-streams',
   'backend-sqs',

@@ -7,8 +7,6 @@ export const longFiles: Readonly<Record<string, string>> = {
     'joining, leaving, crashing and draining are states of one member',
   'packages/backend-kit/src/driver.ts':
     'the whole contract of a driver, each guarantee a comment, on one page',
-  'packages/backend-memory/src/backend.ts':
-    'the model adapter: the whole contract on one page, and the next idea has a file of its own',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-redis-streams/src/consume/subscription.ts':
     'the states of one subscription, which share all fields',

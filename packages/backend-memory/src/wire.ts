@@ -5,7 +5,7 @@ import type { Message, MessageHeaders } from '@melange/core';
  * What a broker would hold: a copy that shares nothing mutable with its origin. Made when a message is
  * published and again when it is delivered, so that neither side sees what the other does to it.
  */
-export function copyMessage(message: Message): Message {
+export function copied(message: Message): Message {
   const { content } = message;
   return {
     // An empty id is no id: two such messages are not the same one.
@@ -15,13 +15,13 @@ export function copyMessage(message: Message): Message {
     serializerId: message.serializerId,
     contentType: message.contentType,
     key: message.key,
-    headers: copyHeaders(message.headers),
+    headers: copiedHeaders(message.headers),
     publishedAt: message.publishedAt,
   };
 }
 
 /** Most messages have none: then there is nothing to go through. */
-function copyHeaders(headers: MessageHeaders): MessageHeaders {
+function copiedHeaders(headers: MessageHeaders): MessageHeaders {
   for (const _ in headers) return { ...headers };
   return {};
 }

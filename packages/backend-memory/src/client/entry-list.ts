@@ -12,14 +12,11 @@ export interface Entry {
 }
 
 /** How many taken slots may stay at the front before the array is shortened. */
-const mostTakenSlots = 1_024;
+const maxTakenSlots = 1_024;
 
-/**
- * Entries by sequence. Adding at the end and taking cost the same at any depth; an entry that comes back to an
- * earlier place costs the logarithm of the number of those that came back.
- */
+/** Entries by sequence. Adding at the end and taking cost the same at any depth; few entries come back to an earlier place. */
 export class EntryList {
-  /** Entries that came back to a place before the end of `#tail`: a binary heap, earliest on top. */
+  /** Entries that came back to a place before the end of `#tail`, the earliest last. */
   readonly #returned: Entry[] = [];
   /** Entries in their order from `#head` on; slots before it are taken. */
   #tail: (Entry | undefined)[] = [];
@@ -32,61 +29,34 @@ export class EntryList {
   add(entry: Entry): void {
     const last = this.#tail.at(-1);
     if (last === undefined || last.sequence < entry.sequence) this.#tail.push(entry);
-    else this.#pushReturned(entry);
+    else this.#return(entry);
   }
 
   /** The earliest entry, which leaves the list. */
   take(): Entry | undefined {
-    const [returned] = this.#returned;
+    const returned = this.#returned.at(-1);
     const first = this.#tail[this.#head];
-    if (returned !== undefined && (first === undefined || returned.sequence < first.sequence)) {
-      this.#popReturned();
-      return returned;
-    }
+    if (returned !== undefined && (first === undefined || returned.sequence < first.sequence))
+      return this.#returned.pop();
     if (first === undefined) return undefined;
     // The slot must not keep the message in memory.
     this.#tail[this.#head] = undefined;
     this.#head += 1;
-    this.#dropTakenSlots();
+    // Only when most slots are taken: each entry is then moved a constant number of times, however many there are.
+    if (this.#head >= maxTakenSlots && this.#head * 2 >= this.#tail.length) {
+      this.#tail = this.#tail.slice(this.#head);
+      this.#head = 0;
+    }
     return first;
   }
 
-  /** Only when most slots are taken: each entry is then moved a constant number of times, however many there are. */
-  #dropTakenSlots(): void {
-    if (this.#head < mostTakenSlots || this.#head * 2 < this.#tail.length) return;
-    this.#tail = this.#tail.slice(this.#head);
-    this.#head = 0;
-  }
-
-  #pushReturned(entry: Entry): void {
-    const heap = this.#returned;
-    let index = heap.length;
-    while (index > 0) {
-      const parentIndex = (index - 1) >> 1;
-      const parent = heap[parentIndex] as Entry;
-      if (parent.sequence < entry.sequence) break;
-      heap[index] = parent;
-      index = parentIndex;
+  #return(entry: Entry): void {
+    let [low, high] = [0, this.#returned.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#returned[middle] as Entry).sequence > entry.sequence) low = middle + 1;
+      else high = middle;
     }
-    heap[index] = entry;
-  }
-
-  #popReturned(): void {
-    const heap = this.#returned;
-    const moved = heap.pop() as Entry;
-    if (heap.length === 0) return;
-    let index = 0;
-    for (;;) {
-      const leftIndex = index * 2 + 1;
-      const left = heap[leftIndex];
-      if (left === undefined) break;
-      const right = heap[leftIndex + 1];
-      const rightIsEarlier = right !== undefined && right.sequence < left.sequence;
-      const child = rightIsEarlier ? right : left;
-      if (moved.sequence < child.sequence) break;
-      heap[index] = child;
-      index = rightIsEarlier ? leftIndex + 1 : leftIndex;
-    }
-    heap[index] = moved;
+    this.#returned.splice(low, 0, entry);
   }
 }

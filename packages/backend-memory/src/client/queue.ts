@@ -1,120 +1,140 @@
 // Not the global one: tests of applications fake it.
 import { setImmediate } from 'node:timers';
-import type { Clock, Logger, Message } from '@melange/core';
-import { Slots } from '@melange/core/adapter';
-import { MemoryDelivery } from '../consume/delivery.ts';
-import type { MemorySubscription } from '../consume/subscription.ts';
-import { copyMessage } from '../wire.ts';
+import type { Troubles } from '@melange/backend-kit';
+import { type Clock, MelangeError, type Message, QueueNotFoundError } from '@melange/core';
 import { type Entry, EntryList } from './entry-list.ts';
+
+/** What every queue of a broker shares. */
+export interface QueueSettings {
+  readonly clock: Clock;
+  readonly troubles: Troubles;
+  /** Bound of the messages of one queue, those in flight and delayed included. */
+  readonly maxMessages: number;
+}
+
+/** Who receives from a queue. */
+export interface Consumer {
+  readonly maxInFlight: number;
+  /** Whether it is to be told when the queue is empty. */
+  readonly untilEmpty: boolean;
+  /** Messages handed over and not settled. Only the queue writes it. */
+  inFlight: number;
+  /** Whether it takes messages. Only the queue writes it. */
+  state: 'starting' | 'open' | 'stopped';
+  deliver(entry: Entry): void;
+  empty(): void;
+  /** The queue was deleted, with the messages that were handed over. */
+  lost(error: Error): void;
+}
+
+/** After so many deliveries the rest of the process has its turn: timers, sockets, other queues. */
+const maxDeliveriesPerTurn = 256;
 
 /** As `queueMicrotask`, which Jest fakes. */
 const inMicrotask = Promise.resolve();
 
-/** What a queue needs of its broker. */
-export interface QueueSettings {
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly leaseMs: number | undefined;
-  readonly deadLetterQueue: string | undefined;
-  /** Throws when the message could not be taken there. */
-  readonly putIntoDeadLetterQueue: (message: Message) => void;
-}
-
-/** After so many deliveries the rest of the process has its turn: timers, sockets, other queues. */
-const deliveriesPerTurn = 256;
-
-/** Longest delay that a timer keeps; a longer one takes several. */
-const longestTimerMs = 2_147_483_647;
-
 /** One queue: what waits, what is in flight, and who is served next. */
-export class MemoryQueue {
+export class Queue {
   readonly name: string;
-  readonly settings: QueueSettings;
+  readonly deadLetterQueue: string | undefined;
+  /** Takes messages in place of the queue. */
+  interceptor: ((message: Message) => Promise<void>) | undefined;
+  readonly #settings: QueueSettings;
   readonly #ready = new EntryList();
   /** Keys with an entry in flight or waiting for its retry: later entries of the key must not pass it. */
   readonly #busyKeys = new Set<string>();
   /** Entries that met their key busy, by key. The earliest becomes ready when the key is free. */
   readonly #parked = new Map<string, EntryList>();
-  #parkedCount = 0;
-  readonly #inFlight = new Slots<MemoryDelivery>();
   /** Ends the wait of an entry for its time. */
   readonly #delays = new Set<() => void>();
-  /** Open intakes, the one to be served next first. */
-  readonly #subscriptions: MemorySubscription[] = [];
+  /** The one to be served next comes first. */
+  readonly #consumers: Consumer[] = [];
+  #size = 0;
+  #inFlight = 0;
   #sequence = 0;
-  #pumpIsDue = false;
+  #isPumpDue = false;
   /** Actions that wait for the next turn of the event loop. */
   #actionsDue = 0;
   #deliveriesThisTurn = 0;
   #isOver = false;
 
-  constructor(name: string, settings: QueueSettings) {
+  constructor(name: string, deadLetterQueue: string | undefined, settings: QueueSettings) {
     this.name = name;
-    this.settings = settings;
+    this.deadLetterQueue = deadLetterQueue;
+    this.#settings = settings;
   }
 
   /** Messages that wait to be delivered. */
   get depth(): number {
-    return this.#ready.size + this.#parkedCount;
+    return this.#size - this.#inFlight - this.#delays.size;
   }
 
   /** Messages handed over and not settled. */
   get inFlight(): number {
-    return this.#inFlight.size;
-  }
-
-  /** Messages held, in flight and delayed ones included. */
-  get size(): number {
-    return this.depth + this.#inFlight.size + this.#delays.size;
+    return this.#inFlight;
   }
 
   /** Whether it hands over nothing more until somebody publishes, settles or subscribes, or a delay ends. */
   get isQuiet(): boolean {
-    return this.#isOver || (!this.#pumpIsDue && this.#actionsDue === 0);
+    return this.#isOver || (!this.#isPumpDue && this.#actionsDue === 0);
   }
 
-  put(message: Message, delayMs = 0): void {
-    const entry: Entry = { message: copyMessage(message), sequence: 0, attempt: 1, redeliveries: 0 };
+  /** @throws MelangeError `QUEUE_FULL`. */
+  assertRoom(): void {
+    const { maxMessages, troubles } = this.#settings;
+    if (this.#size < maxMessages) return;
+    const reason = `it holds ${maxMessages} messages: consume, or raise maxMessages`;
+    troubles.begin(this.#subject, reason);
+    throw new MelangeError('QUEUE_FULL', `Queue "${this.name}" is full: ${reason}.`);
+  }
+
+  put(message: Message, delayMs: number): void {
+    const entry: Entry = { message, sequence: 0, attempt: 1, redeliveries: 0 };
+    this.#size += 1;
     if (delayMs > 0) {
       this.#later(delayMs, () => this.#append(entry));
       return;
     }
     this.#append(entry);
-    this.#schedulePump();
+    this.#pumpSoon();
   }
 
-  add(subscription: MemorySubscription): void {
-    this.#subscriptions.push(subscription);
-    // Not in this turn: the subscriber is to hold its subscription before the first delivery comes.
-    this.#nextTurn(() => {
-      subscription.start();
-      this.#schedulePump();
-    });
+  open(consumer: Consumer): void {
+    this.#consumers.push(consumer);
+    // Two turns later: the kit hands nothing over before the next turn, when its subscriber has the subscription.
+    this.#nextTurn(() =>
+      this.#nextTurn(() => {
+        if (consumer.state === 'starting') consumer.state = 'open';
+        this.#pumpSoon();
+      }),
+    );
   }
 
-  remove(subscription: MemorySubscription): void {
-    const index = this.#subscriptions.indexOf(subscription);
-    if (index >= 0) this.#subscriptions.splice(index, 1);
+  /** Removes a consumer that has settled everything. */
+  close(consumer: Consumer): void {
+    const place = this.#consumers.indexOf(consumer);
+    if (place >= 0) this.#consumers.splice(place, 1);
   }
 
   /** The entry is gone for good. */
-  finish(delivery: MemoryDelivery): void {
-    this.#inFlight.delete(delivery);
-    this.#freeKey(delivery.entry);
-    this.#schedulePump();
+  finish(entry: Entry, consumer: Consumer): void {
+    this.#settled(consumer);
+    if (this.#size === this.#settings.maxMessages) this.#settings.troubles.end(this.#subject);
+    this.#size -= 1;
+    this.#freeKey(entry);
+    this.#pumpSoon();
   }
 
   /** Comes again in its old place. */
-  putBack(delivery: MemoryDelivery): void {
-    this.#inFlight.delete(delivery);
-    this.#return(delivery.entry);
+  putBack(entry: Entry, consumer: Consumer): void {
+    this.#settled(consumer);
+    this.#return(entry);
     this.#pumpNextTurn();
   }
 
   /** Comes again after the delay: with a key in its old place, the key waiting for it; else behind the others. */
-  comeAgain(delivery: MemoryDelivery, delayMs: number): void {
-    const { entry } = delivery;
-    this.#inFlight.delete(delivery);
+  comeAgain(entry: Entry, consumer: Consumer, delayMs: number): void {
+    this.#settled(consumer);
     const enter = (): void => {
       if (entry.message.key === undefined) this.#append(entry);
       else this.#return(entry);
@@ -122,42 +142,28 @@ export class MemoryQueue {
     if (delayMs > 0) {
       this.#later(delayMs, enter);
       // The room that it leaves is for others.
-      this.#schedulePump();
+      this.#pumpSoon();
     } else {
       enter();
       this.#pumpNextTurn();
     }
   }
 
-  /**
-   * Ends everything: timers, subscriptions and deliveries.
-   *
-   * @param why told to whoever still handles a delivery.
-   */
-  end(why: string): void {
-    for (const subscription of [...this.#subscriptions]) subscription.end();
-    this.#endDeliveries(why);
-  }
-
-  /** As `end`, but subscriptions that wait for the queue to be made again are left, and answered; the others fail. */
-  drop(why: string, error: Error): MemorySubscription[] {
-    const subscriptions = [...this.#subscriptions];
-    const waiting = subscriptions.filter(({ outlivesItsQueue }) => outlivesItsQueue);
-    for (const subscription of subscriptions) if (!subscription.outlivesItsQueue) subscription.end(error);
-    this.#subscriptions.length = 0;
-    this.#endDeliveries(why);
-    return waiting;
-  }
-
-  #endDeliveries(why: string): void {
+  /** The queue was deleted: nothing of it happens any more. */
+  end(): void {
     this.#isOver = true;
     for (const cancel of this.#delays) cancel();
-    this.#delays.clear();
-    // Those of subscriptions that were closed and still wait for their handlers are among them.
-    for (const delivery of this.#inFlight.all()) {
-      this.#inFlight.delete(delivery);
-      delivery.lose('shutdown', why);
-    }
+    this.#settings.troubles.forget(this.#subject);
+    for (const consumer of this.#consumers.splice(0)) consumer.lost(new QueueNotFoundError(this.name));
+  }
+
+  get #subject(): string {
+    return `publishing to queue "${this.name}"`;
+  }
+
+  #settled(consumer: Consumer): void {
+    consumer.inFlight -= 1;
+    this.#inFlight -= 1;
   }
 
   #append(entry: Entry): void {
@@ -173,18 +179,11 @@ export class MemoryQueue {
   }
 
   #later(delayMs: number, action: () => void): void {
-    const cancel = this.settings.clock.schedule(
-      () => {
-        this.#delays.delete(cancel);
-        if (delayMs > longestTimerMs) {
-          this.#later(delayMs - longestTimerMs, action);
-          return;
-        }
-        action();
-        this.#schedulePump();
-      },
-      Math.min(delayMs, longestTimerMs),
-    );
+    const cancel = this.#settings.clock.schedule(() => {
+      this.#delays.delete(cancel);
+      action();
+      this.#pumpSoon();
+    }, delayMs);
     this.#delays.add(cancel);
   }
 
@@ -194,7 +193,6 @@ export class MemoryQueue {
     const parked = this.#parked.get(key);
     const next = parked?.take();
     if (next === undefined) return;
-    this.#parkedCount -= 1;
     if (parked?.size === 0) this.#parked.delete(key);
     this.#ready.add(next);
   }
@@ -203,17 +201,16 @@ export class MemoryQueue {
     const parked = this.#parked.get(key) ?? new EntryList();
     this.#parked.set(key, parked);
     parked.add(entry);
-    this.#parkedCount += 1;
   }
 
-  #schedulePump(): void {
-    if (this.#pumpIsDue || this.#isOver) return;
-    this.#pumpIsDue = true;
+  #pumpSoon(): void {
+    if (this.#isPumpDue || this.#isOver) return;
+    this.#isPumpDue = true;
     const pump = (): void => {
-      this.#pumpIsDue = false;
+      this.#isPumpDue = false;
       this.#pump();
     };
-    if (this.#deliveriesThisTurn < deliveriesPerTurn) {
+    if (this.#deliveriesThisTurn < maxDeliveriesPerTurn) {
       void inMicrotask.then(pump);
       return;
     }
@@ -223,7 +220,7 @@ export class MemoryQueue {
 
   /** For what comes back at once: a subscriber that gives everything back must not have the event loop to itself. */
   #pumpNextTurn(): void {
-    this.#nextTurn(() => this.#schedulePump());
+    this.#nextTurn(() => this.#pumpSoon());
   }
 
   #nextTurn(action: () => void): void {
@@ -235,29 +232,33 @@ export class MemoryQueue {
   }
 
   #pump(): void {
-    while (!this.#isOver && this.#deliveriesThisTurn < deliveriesPerTurn) {
-      const subscription = this.#subscriptions.find(({ hasRoom }) => hasRoom);
-      if (subscription === undefined) break;
+    while (!this.#isOver && this.#deliveriesThisTurn < maxDeliveriesPerTurn) {
+      const consumer = this.#consumers.find(hasRoom);
+      if (consumer === undefined) break;
       const entry = this.#takeDeliverable();
       if (entry === undefined) break;
-      this.#servedNow(subscription);
-      if (entry.message.key !== undefined) this.#busyKeys.add(entry.message.key);
       this.#deliveriesThisTurn += 1;
-      const delivery = new MemoryDelivery(this, subscription, entry);
-      this.#inFlight.add(delivery);
-      subscription.deliver(delivery);
+      this.#deliver(entry, consumer);
     }
-    if (this.#deliveriesThisTurn >= deliveriesPerTurn) this.#schedulePump();
+    if (this.#deliveriesThisTurn >= maxDeliveriesPerTurn) this.#pumpSoon();
     // Parked entries become deliverable when those in flight are settled, but not when only a delay frees them.
-    const isEmpty = this.#ready.size === 0 && (this.#parkedCount === 0 || this.#inFlight.size === 0);
-    if (isEmpty) for (const subscription of [...this.#subscriptions]) subscription.onEmpty();
+    const isEmpty = this.#ready.size === 0 && (this.#parked.size === 0 || this.#inFlight === 0);
+    if (!isEmpty) return;
+    for (const consumer of this.#consumers)
+      if (consumer.untilEmpty && consumer.state === 'open') consumer.empty();
   }
 
-  /** Behind the other subscribers, so that none takes everything; only a delivery uses up a turn. */
-  #servedNow(subscription: MemorySubscription): void {
-    if (this.#subscriptions.length === 1) return;
-    this.remove(subscription);
-    this.#subscriptions.push(subscription);
+  #deliver(entry: Entry, consumer: Consumer): void {
+    // Behind the other consumers, so that none takes everything; only a delivery uses up a turn.
+    if (this.#consumers.length > 1) {
+      this.close(consumer);
+      this.#consumers.push(consumer);
+    }
+    const { key } = entry.message;
+    if (key !== undefined) this.#busyKeys.add(key);
+    consumer.inFlight += 1;
+    this.#inFlight += 1;
+    consumer.deliver(entry);
   }
 
   #takeDeliverable(): Entry | undefined {
@@ -268,4 +269,8 @@ export class MemoryQueue {
       this.#park(entry, key);
     }
   }
+}
+
+function hasRoom({ state, inFlight, maxInFlight }: Consumer): boolean {
+  return state === 'open' && inFlight < maxInFlight;
 }

@@ -7,7 +7,7 @@ import {
   type SerializerRegistry,
 } from '@melange/core';
 import { deduplicationKey } from '@melange/core/adapter';
-import type { MemoryBackend } from '../backend.ts';
+import type { Interceptable } from './interception.ts';
 
 /** Who processes the messages of a linked queue. */
 export interface LinkOptions {
@@ -31,7 +31,7 @@ const leaseMs = 60_000;
  * @throws QueueNotFoundError when the queue was not declared.
  * @throws MelangeError `CONFIGURATION` when the queue is linked already.
  */
-export function linkSynchronously(backend: MemoryBackend, queue: string, options: LinkOptions): () => void {
+export function linkSynchronously(backend: Interceptable, queue: string, options: LinkOptions): () => void {
   return backend.intercept(queue, async (message) => {
     const { content, manifest, serializerId } = message;
     const value =
