@@ -9,8 +9,8 @@ import {
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { JsonSerializer } from '@melange/serializer-json';
 import { expect, test } from 'vitest';
+import { settled } from '../../core/test/support/manual-clock.ts';
 import { message, open } from './support/inbox.ts';
-import { settled } from './support/manual-clock.ts';
 
 class Ordered {
   readonly number: number;

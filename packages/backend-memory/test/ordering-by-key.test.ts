@@ -1,7 +1,7 @@
 import { MemoryBackend } from '@melange/backend-memory';
 import { beforeEach, expect, test } from 'vitest';
+import { ManualClock, settled } from '../../core/test/support/manual-clock.ts';
 import { message, of, open } from './support/inbox.ts';
-import { ManualClock, settled } from './support/manual-clock.ts';
 
 let clock: ManualClock;
 let backend: MemoryBackend;

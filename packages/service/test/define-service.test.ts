@@ -11,7 +11,7 @@ import {
 } from '@melange/core';
 import { MemoryDeduplicationCache } from '@melange/dedup-memory';
 import { type AnyService, defineService, type Service, type ServiceDeclaration } from '@melange/service';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { InvoicePaid, OrderCancelled, OrderPlaced, PayInvoice } from './support/messages.ts';
 import { Collected } from './support/promises.ts';
 import { RecordingLogger } from './support/recording-logger.ts';
@@ -144,7 +144,10 @@ describe('a service', () => {
       melange_consumer: 'billing',
     });
     expect(attempts.items).toEqual([1]);
-    expect(billing.counters().orders).toMatchObject({ duplicates: 1, deadLettered: 1, retried: 1 });
+    // Counted when the broker has answered, which is after the copy came.
+    await vi.waitFor(() =>
+      expect(billing.counters().orders).toMatchObject({ duplicates: 1, deadLettered: 1, retried: 1 }),
+    );
   });
 
   it('runs the middleware of the service outside of that of the queue, and attaches consumers', async () => {

@@ -1,5 +1,10 @@
-import { MelangeError, type Message, type MessagingBackend, type PublishOptions } from '@melange/core';
-import type { memoryCapabilities } from '../capabilities.ts';
+import {
+  type Capabilities,
+  MelangeError,
+  type Message,
+  type MessagingBackend,
+  type PublishOptions,
+} from '@melange/core';
 import type { Broker } from '../client/broker.ts';
 import { copied } from '../wire.ts';
 
@@ -18,7 +23,10 @@ export interface Interceptable {
   intercept(queue: string, interceptor: Interceptor): () => void;
 }
 
-type Publishing = Pick<MessagingBackend<typeof memoryCapabilities>, 'publishToQueue' | 'publishToTopic'>;
+type Publishing = Pick<
+  MessagingBackend<Capabilities & { readonly delayedDelivery: true }>,
+  'publishToQueue' | 'publishToTopic'
+>;
 
 /** Publishing that looks for interceptors first, in place of the backend's. */
 export function interception(broker: Broker, backend: Publishing): Interceptable & Publishing {

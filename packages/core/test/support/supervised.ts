@@ -78,13 +78,15 @@ export async function supervised({
             const [release, retry] = [delivery.release.bind(delivery), delivery.retry.bind(delivery)];
             const keyOfMessage = key?.(numberOf(delivery));
             receive(
-              Object.assign(delivery, {
+              Object.defineProperties(delivery, {
                 message: {
-                  ...delivery.message,
-                  ...(keyOfMessage !== undefined && { key: keyOfMessage }),
+                  value: {
+                    ...delivery.message,
+                    ...(keyOfMessage !== undefined && { key: keyOfMessage }),
+                  },
                 },
-                release: async () => (isDead ? undefined : release()),
-                retry: async (how: object) => (isDead ? undefined : retry(how)),
+                release: { value: async () => (isDead ? undefined : release()) },
+                retry: { value: async (how: object) => (isDead ? undefined : retry(how)) },
               }),
             );
           }),
