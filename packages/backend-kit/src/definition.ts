@@ -3,7 +3,10 @@ import type { Driver, DriverContext, Received } from './driver.ts';
 
 /** Options that every backend takes. */
 export interface BackendOptions {
-  /** Longest wait for the broker to confirm a publish, in ms. Default: 30,000. */
+  /**
+   * Longest wait for the broker to confirm a publish without a deadline of its own, in ms. One that waits for its turn waits for as
+   * long as its destination takes messages. Default: 30,000.
+   */
   readonly publishTimeoutMs?: number;
   /** Longest wait for an answer about a queue or topic, in ms. Default: 10,000. */
   readonly requestTimeoutMs?: number;

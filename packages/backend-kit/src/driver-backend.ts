@@ -17,7 +17,7 @@ import {
   systemClock,
 } from '@melange/core';
 import { unfailingLogger } from '@melange/core/adapter';
-import { checkName, checkSubscribeOptions } from './checks.ts';
+import { checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
 import { Connection, pause } from './connection.ts';
 import { PullInflow } from './consume/pull-inflow.ts';
 import { PushInflow } from './consume/push-inflow.ts';
@@ -51,6 +51,7 @@ export class DriverBackend<
   readonly #logger: Logger;
   readonly #random: () => number;
   readonly #publishTimeoutMs: number;
+  readonly #topicNames: NameRules;
   readonly #troubles: Troubles;
   readonly #connection: Connection | undefined;
   readonly #requests: Requests;
@@ -77,8 +78,9 @@ export class DriverBackend<
         this.#publisher.publishEncoded(destination, id, encoded, this.#publishTimeoutMs),
     });
     const shared = { name: this.name, clock, random: this.#random, explain: this.#explain };
-    const { address, connection, publishing, topology } = this.driver;
+    const { address, connection, names, publishing, topicNames = names, topology } = this.driver;
     if (address !== undefined) this.address = address;
+    this.#topicNames = topicNames;
     if (connection !== undefined) {
       this.address = connection.address;
       this.#connection = new Connection({
@@ -94,17 +96,24 @@ export class DriverBackend<
     this.#requests = new Requests({
       ...shared,
       timeoutMs: settings.requestTimeoutMs ?? definition.requestTimeoutMs ?? 10_000,
+      troubles: this.#troubles,
       acquire: () => this.#connection?.acquire(),
     });
     this.#publisher =
       'put' in publishing
         ? new DirectPublisher(publishing, this.#explain)
-        : new Publisher({ ...shared, driver: publishing, troubles: this.#troubles, ready: this.#ready });
+        : new Publisher({
+            ...shared,
+            driver: publishing,
+            names: { queue: names, topic: topicNames },
+            troubles: this.#troubles,
+            ready: this.#ready,
+          });
   }
 
   async declareTopic(name: string): Promise<void> {
     this.#assertOpen();
-    checkName('topic', name, this.driver.names);
+    checkName('topic', name, this.#topicNames);
     await this.#requests.ask(name, () => this.driver.topology.declareTopic(name));
     this.#declared.topic(name);
   }
@@ -114,11 +123,11 @@ export class DriverBackend<
     const { names, topology } = this.driver;
     const { topics = [], removeTopics = [], deadLetterQueue } = options;
     checkName('queue', name, names);
-    for (const topic of [...topics, ...removeTopics]) checkName('topic', topic, names);
+    for (const topic of [...topics, ...removeTopics]) checkName('topic', topic, this.#topicNames);
     if (deadLetterQueue !== undefined) checkName('queue', deadLetterQueue, names);
     if (deadLetterQueue === name)
       throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
-    await this.#requests.ask(name, () => topology.declareQueue(name, options));
+    await this.#requests.ask(name, () => topology.declareQueue(name, options), topology.maxDeclareMs);
     this.#declared.queue(name, options);
   }
 
@@ -128,14 +137,15 @@ export class DriverBackend<
     options: PublishToQueueOptions<Features> = {} as PublishToQueueOptions<Features>,
   ): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError());
-    const { deadlineMs = this.#publishTimeoutMs, delayMs = 0 } = options;
-    return this.#publisher.publish({ kind: 'queue', name: queue }, messages, { deadlineMs, delayMs });
+    const { deadlineMs, delayMs = 0 } = options;
+    const bounds = { deadlineMs, patienceMs: this.#publishTimeoutMs, delayMs };
+    return this.#publisher.publish({ kind: 'queue', name: queue }, messages, bounds);
   }
 
   publishToTopic(topic: string, messages: readonly Message[], options: PublishOptions = {}): Promise<void> {
     if (this.#closing !== undefined) return Promise.reject(this.#closedError());
-    const { deadlineMs = this.#publishTimeoutMs } = options;
-    return this.#publisher.publish({ kind: 'topic', name: topic }, messages, { deadlineMs, delayMs: 0 });
+    const bounds = { deadlineMs: options.deadlineMs, patienceMs: this.#publishTimeoutMs, delayMs: 0 };
+    return this.#publisher.publish({ kind: 'topic', name: topic }, messages, bounds);
   }
 
   async subscribe(
@@ -145,7 +155,8 @@ export class DriverBackend<
   ): Promise<Subscription> {
     this.#assertOpen();
     checkSubscribeOptions(options);
-    const { exists, deadLetterQueue } = await this.describeQueue(queue);
+    checkName('queue', queue, this.driver.names);
+    const { exists, deadLetterQueue } = await this.#requests.ask(queue, () => this.#findQueue(queue));
     if (!exists) throw new QueueNotFoundError(queue);
     this.#assertOpen();
     const subscription = new KitSubscription<Received>(
@@ -177,17 +188,20 @@ export class DriverBackend<
 
   async describeQueue(name: string): Promise<QueueDescription> {
     this.#assertOpen();
+    checkName('queue', name, this.driver.names);
     return this.#requests.ask(name, () => this.driver.topology.describeQueue(name));
   }
 
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
+    checkName('queue', name, this.driver.names);
     this.#declared.forgetQueue(name);
     await this.#requests.ask(name, () => this.driver.topology.deleteQueue(name));
   }
 
   async deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
+    checkName('topic', name, this.#topicNames);
     this.#declared.forgetTopic(name);
     await this.#requests.ask(name, () => this.driver.topology.deleteTopic(name));
   }
@@ -246,6 +260,11 @@ export class DriverBackend<
     const source = await this.#requests.ask(queue, async () => consuming.open(context));
     inflow = new PullInflow(shared, subscription, source);
     subscription.start(inflow);
+  }
+
+  #findQueue(name: string): Promise<Pick<QueueDescription, 'exists' | 'deadLetterQueue'>> {
+    const { topology } = this.driver;
+    return topology.findQueue?.(name) ?? topology.describeQueue(name);
   }
 
   readonly #ready = (): Promise<void> | undefined => this.#connection?.ready();

@@ -20,9 +20,11 @@ import type { Troubles } from './health/troubles.ts';
  * method before `connect` has resolved, except `encode`, `limitsOf` and `explain`, which must be pure.
  */
 export interface Driver<Options extends QueueOptions, Encoded, Taken extends Received> {
-  /** Names of queues and topics that the broker takes. */
+  /** Names of queues that the broker takes, and of topics unless `topicNames` says otherwise. */
   readonly names: NameRules;
-  /** Host and port for messages, and `address` of the backend, where there is no `connection`. Free of credentials. */
+  /** Names of topics that the broker takes. Default: `names`. */
+  readonly topicNames?: NameRules;
+  /** Where the broker is, as host and port or in words, for messages, and `address` of the backend, where there is no `connection`. Free of credentials. */
   readonly address?: string;
   /** How the connection is made and lost. Without it the driver needs none: it asks by requests of their own, or lives in the process. */
   readonly connection?: ConnectionDriver;
@@ -90,10 +92,14 @@ export interface TopologyDriver<Options extends QueueOptions> {
   declareQueue(name: string, options: Options): Promise<void>;
   /** What is known of a queue; `exists: false` where there is none. */
   describeQueue(name: string): Promise<QueueDescription>;
+  /** As much of it as a subscription needs, where describing a queue takes more requests. Default: `describeQueue`. */
+  findQueue?(name: string): Promise<Pick<QueueDescription, 'exists' | 'deadLetterQueue'>>;
   /** Removes a queue, if there is one. */
   deleteQueue(name: string): Promise<void>;
   /** Removes a topic, if there is one. */
   deleteTopic(name: string): Promise<void>;
+  /** Longest time in ms to declare a queue, where that may take longer than an answer. Default: `requestTimeoutMs`. */
+  readonly maxDeclareMs?: number;
   /** Whether what was declared has to be declared again on a new connection. Default: false, the broker keeps it. */
   readonly isForgottenByConnection?: boolean;
 }
@@ -126,7 +132,10 @@ export interface BatchLimits {
   readonly maxBytes: number;
   /** Batches under way at once. Default: 1, so that nothing overtakes what is sent again. */
   readonly maxUnderWay?: number;
-  /** Wait in ms for a batch to fill while another one is under way. A quiet publisher's first message never waits. Default: 0. */
+  /**
+   * Wait in ms for a batch to fill while another one is under way; of acknowledgements, while the subscription has other
+   * deliveries that may join. What is published or acknowledged alone never waits. Default: 0.
+   */
   readonly lingerMs?: number;
 }
 
@@ -141,6 +150,12 @@ export interface PublishDriver<Encoded> {
    * @throws MelangeError `MESSAGE_INVALID`, MessageTooLargeError for what the broker would never take.
    */
   encode(message: Message, destination: Destination): Encoded;
+  /**
+   * Called before a publish with a delay.
+   *
+   * @throws MelangeError `UNSUPPORTED` for a delay that this destination cannot keep. Default: every delay is kept.
+   */
+  checkDelay?(destination: Destination, delayMs: number): void;
   /** Size for `BatchLimits.maxBytes`. */
   bytesOf(encoded: Encoded): number;
   /** Present where a destination has parts that are written to by themselves, such as partitions. */
@@ -148,7 +163,8 @@ export interface PublishDriver<Encoded> {
   /** Asked once for each destination. */
   limitsOf(destination: Destination): BatchLimits;
   /**
-   * Sends one batch, in order. Rejects when the batch failed as a whole, or when it is not known what became of it.
+   * Sends one batch, in order. Rejects when the batch failed as a whole, or when it is not known what became of it: a
+   * destination that refuses a batch for good is a trouble. What is wrong with one message is answered in its place.
    *
    * @param signal aborted when nobody waits for the batch any more.
    */
@@ -194,6 +210,11 @@ export interface Received {
   readonly attempt: number;
   /** How often the broker handed it out before without seeing it settled. */
   readonly redeliveries: number;
+  /**
+   * Since when the broker leases it, of the monotonic clock, in ms. Default: the earliest time at which the answer that
+   * brought it can have been given.
+   */
+  readonly leasedAt?: number;
 }
 
 /** How a message comes again. */
@@ -242,6 +263,10 @@ export interface LeaseDriver<Taken extends Received> {
   readonly leaseMs: number;
   /** From now on the messages are ours for `leaseMs` more. Resolves with those that are not ours any more. */
   renew(batch: readonly Taken[]): Promise<readonly Taken[]>;
+  /** Most messages of one renewal; further ones are renewed at the same time, and fail by themselves. Default: no bound. */
+  readonly maxPerRenewal?: number;
+  /** The lease ended, or the broker has taken the message back: nothing of it is settled any more. Must not throw. */
+  lost?(taken: Taken): void;
 }
 
 /** What a driver of either kind is asked for when a queue is subscribed to. */
@@ -274,6 +299,10 @@ export interface PullSource<Taken extends Received> extends SettleDriver<Taken> 
   readonly maxTakes?: number;
   /** Most messages that one `take` is asked for. Default: as many as there is room for. */
   readonly maxMessagesPerTake?: number;
+  /**
+   * Wait in ms for room for a whole request, where a request costs the same for one message as for many. Default: 0.
+   */
+  readonly lingerMs?: number;
   /** Frees the intake, when nothing of it is unsettled. */
   close(): MaybePromise<void>;
 }

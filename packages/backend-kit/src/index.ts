@@ -1,5 +1,6 @@
 export { type Backend, type BackendClass, defineBackend } from './backend.ts';
 export { checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
+export { type Leased, type LeaseSettings, Leases } from './consume/leases.ts';
 export type { BackendDefinition, BackendOptions } from './definition.ts';
 export type {
   Again,
@@ -28,4 +29,5 @@ export type {
 } from './driver.ts';
 export { Troubles, type TroublesOptions } from './health/troubles.ts';
 export { reconnectDelayMs } from './reconnect-delay.ts';
+export { SharedRequests, type SharedRequestsSettings } from './shared-requests.ts';
 export { contentHeader, type Envelope, fromEnvelope, toEnvelope } from './wire/envelope.ts';

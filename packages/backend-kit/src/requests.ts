@@ -1,6 +1,7 @@
-import { BrokerUnavailableError, type Clock, type MelangeError, QueueNotFoundError } from '@melange/core';
+import { BrokerUnavailableError, type Clock, MelangeError, QueueNotFoundError } from '@melange/core';
 import { pause } from './connection.ts';
 import type { Fault } from './driver.ts';
+import type { Troubles } from './health/troubles.ts';
 import { reconnectDelayMs } from './reconnect-delay.ts';
 
 /** What asking the broker about its topology needs. */
@@ -10,10 +11,14 @@ export interface RequestSettings {
   readonly clock: Clock;
   readonly random: () => number;
   readonly timeoutMs: number;
+  readonly troubles: Troubles;
   readonly explain: (error: unknown) => Fault;
   /** Resolves when the broker can be asked; rejects at once when it cannot be reached. Nothing where there is no connection. */
   readonly acquire: () => Promise<void> | undefined;
 }
+
+/** A queue or topic that could not be asked about is of interest for so long after the last try, in ms. */
+const forgottenAfterMs = 60_000;
 
 /** Asks the broker in bounded time. Requests are idempotent: one that was not answered is made again. */
 export class Requests {
@@ -27,33 +32,46 @@ export class Requests {
    * The broker's answer.
    *
    * @param subject queue or topic that the request is about.
+   * @param timeoutMs longest time, tries again included.
    * @throws QueueNotFoundError, BrokerUnavailableError, and the driver's own MelangeErrors.
    */
-  async ask<Answer>(subject: string, request: () => Promise<Answer>): Promise<Answer> {
-    const { clock, random, timeoutMs, explain, acquire } = this.#settings;
+  async ask<Answer>(
+    subject: string,
+    request: () => Promise<Answer>,
+    timeoutMs: number = this.#settings.timeoutMs,
+  ): Promise<Answer> {
+    const { clock, random, explain, acquire, troubles } = this.#settings;
     const acquiring = acquire();
     // Without a connection the driver is asked in the turn of the call.
     if (acquiring !== undefined) await acquiring;
+    const trouble = `asking about "${subject}"`;
     const until = clock.monotonicNow() + timeoutMs;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await this.#within(until - clock.monotonicNow(), request());
+        const answer = await this.#within(timeoutMs, until - clock.monotonicNow(), request());
+        troubles.end(trouble);
+        return answer;
       } catch (error) {
         const fault = explain(error);
-        if (fault.kind === 'missing') throw new QueueNotFoundError(subject);
+        // Melange's own error says which queue or topic it is.
+        if (fault.kind === 'missing') throw MelangeError.is(error) ? error : new QueueNotFoundError(subject);
         if (fault.kind === 'refused') throw fault.error;
         const delayMs = reconnectDelayMs(attempt, random());
-        if (clock.monotonicNow() + delayMs >= until) throw this.#unavailable(fault.reason);
+        if (clock.monotonicNow() + delayMs >= until) {
+          troubles.begin(trouble, fault.reason);
+          troubles.rest(trouble, forgottenAfterMs);
+          throw this.#unavailable(fault.reason);
+        }
         await pause(clock, delayMs);
       }
     }
   }
 
-  #within<Answer>(timeoutMs: number, answer: Promise<Answer>): Promise<Answer> {
+  #within<Answer>(timeoutMs: number, leftMs: number, answer: Promise<Answer>): Promise<Answer> {
     const { clock } = this.#settings;
     return new Promise((resolve, reject) => {
-      const late = (): void => reject(this.#unavailable(`no answer within ${this.#settings.timeoutMs} ms`));
-      const cancel = clock.schedule(late, Math.max(0, timeoutMs));
+      const late = (): void => reject(this.#unavailable(`no answer within ${timeoutMs} ms`));
+      const cancel = clock.schedule(late, Math.max(0, leftMs));
       answer.then(resolve, reject).finally(cancel);
     });
   }

@@ -92,6 +92,52 @@ describe('a lease', () => {
     expect(settlement.outcome).toBe('resolved');
   });
 
+  it('counts from the last two looks where the request waited for long at the broker', async () => {
+    const { script, deliveries } = await consuming({ leaseMs: 600 });
+    await pass(script, 5_000);
+    last(script.takes).resolve({ taken: script.messages(1) });
+    await settled();
+    expect(deliveries).toHaveLength(1);
+    // Looked at 4,800 and 4,900, and not renewed.
+    await pass(script, 399);
+    expect(last(deliveries).isAborted).toBe(false);
+    await pass(script, 101);
+    expect(last(deliveries).isAborted).toBe(true);
+    expect(script.lost).toHaveLength(1);
+  });
+
+  it('that ended before its message could be handed over is not handed over', async () => {
+    const { script, deliveries } = await consuming({ leaseMs: 600 });
+    await pass(script, 1_000);
+    const [over, held] = script.messages(2);
+    const now = script.clock.monotonicNow();
+    const answer = {
+      taken: [
+        { ...over, leasedAt: now - 600 },
+        { ...held, leasedAt: now - 100 },
+      ] as never,
+    };
+    last(script.takes).resolve(answer);
+    await settled();
+    expect(deliveries.map(({ message }) => message.id)).toEqual([held?.message.id]);
+    expect(script.lost.map(({ place }) => place)).toEqual([over?.place]);
+    // The room of the lost one is asked for again.
+    expect(last(script.takes).argument).toBe(4);
+  });
+
+  it('is renewed with as many others as the driver says, and a renewal that fails fails for those alone', async () => {
+    const { script, deliveries } = await consuming({ leaseMs: 600, maxPerRenewal: 2 });
+    last(script.takes).resolve({ taken: script.messages(3) });
+    await settled();
+    await pass(script, 200);
+    expect(script.renewed.map(({ argument }) => argument.length)).toEqual([2, 1]);
+    script.renewed[0]?.resolve([]);
+    script.renewed[1]?.reject(new Away('reset'));
+    await settled();
+    for (let time = 200; time < 600; time += 100) await pass(script, 100);
+    expect(deliveries.map(({ isAborted }) => isAborted)).toEqual([false, false, true]);
+  });
+
   it('leaves no timer behind', async () => {
     const { script, delivery, subscription } = await leased();
     void delivery.acknowledge();

@@ -1,4 +1,4 @@
-import { PublishError } from '@melange/core';
+import { MelangeError, PublishError } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
 import { Away, last, messageOf, pass, type Script, scripted, watched } from './support/scripted-driver.ts';
@@ -70,6 +70,22 @@ describe('the deadline of a publish', () => {
     expect(ids(script)).toEqual([['a']]);
   });
 
+  it('that nobody named is put off while the destination takes messages, and is not while it takes none', async () => {
+    const { backend, script } = scripted({ publishTimeoutMs: 1_000 });
+    script.limits = { maxMessages: 1, maxBytes: 100 };
+    const calls = ['a', 'b', 'c', 'd'].map((id) => watched(backend.publishToQueue('q', messages(id))));
+    for (const _ of ['a', 'b']) {
+      await pass(script, 900);
+      last(script.sent).resolve(undefined);
+      await settled();
+    }
+    await pass(script, 999);
+    expect(calls.map(({ outcome }) => outcome)).toEqual(['resolved', 'resolved', 'open', 'open']);
+    await pass(script, 1);
+    expect(failuresOf(calls[2]?.outcome).c).toMatchObject({ code: 'PUBLISH_TIMEOUT' });
+    expect(failuresOf(calls[3]?.outcome).d).toMatchObject({ code: 'PUBLISH_TIMEOUT' });
+  });
+
   it('leaves no timer behind', async () => {
     const { backend, script } = scripted();
     void backend.publishToQueue('q', messages('a'));
@@ -126,6 +142,27 @@ describe('the health of publishing', () => {
       detail: expect.stringContaining('queue "q" for 121 s'),
     });
     await pass(script, 1);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
+  it('is degraded while a destination refuses whole batches, and not by what is wrong with one message', async () => {
+    const { backend, script } = scripted();
+    const publish = async (answer: (call: (typeof script.sent)[number]) => void): Promise<void> => {
+      const publishing = watched(backend.publishToQueue('q', messages('a')));
+      await settled();
+      answer(last(script.sent));
+      await settled();
+      expect(publishing.outcome).not.toBe('open');
+    };
+    const refusal = new MelangeError('CONFIGURATION', 'not allowed');
+    await publish((call) => call.resolve([refusal]));
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    await publish((call) => call.reject(refusal));
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining('publishing to queue "q" for 0 s: not allowed'),
+    });
+    await publish((call) => call.resolve(undefined));
     expect(await backend.health()).toEqual({ status: 'healthy' });
   });
 

@@ -32,6 +32,7 @@ export class PullInflow<Taken extends Received> implements Inflow {
   #askedFor = 0;
   #failures = 0;
   #cancelTimer: (() => void) | undefined;
+  #cancelLinger: (() => void) | undefined;
   #isWoken = false;
 
   constructor(settings: PullSettings, subscription: KitSubscription<Taken>, source: PullSource<Taken>) {
@@ -59,6 +60,8 @@ export class PullInflow<Taken extends Received> implements Inflow {
   stop(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
+    this.#cancelLinger?.();
+    this.#cancelLinger = undefined;
     this.#settings.troubles.forget(this.#subject);
     this.#stopping.abort();
   }
@@ -73,11 +76,17 @@ export class PullInflow<Taken extends Received> implements Inflow {
     }
   }
 
-  #pump(): void {
-    const { maxTakes = 1, maxMessagesPerTake = Number.POSITIVE_INFINITY } = this.#source;
+  /** @param isDue whether room for a part of a request has waited long enough. */
+  #pump(isDue = false): void {
+    const { maxTakes = 1, maxMessagesPerTake = Number.POSITIVE_INFINITY, lingerMs = 0 } = this.#source;
+    const whole = Math.min(maxMessagesPerTake, this.#subscription.maxInFlight);
     while (this.#takes.size < maxTakes && this.#cancelTimer === undefined) {
-      const room = Math.min(this.#subscription.room - this.#askedFor, maxMessagesPerTake);
+      const room = Math.min(this.#subscription.room - this.#askedFor, whole);
       if (room <= 0) return;
+      if (room < whole && lingerMs > 0 && !isDue) {
+        this.#linger(lingerMs);
+        return;
+      }
       const take = this.#take(room).finally(() => {
         this.#takes.delete(take);
         if (!this.#stopping.signal.aborted) this.#pump();
@@ -108,14 +117,18 @@ export class PullInflow<Taken extends Received> implements Inflow {
 
   #onAnswer({ taken, nextMs, isEmpty = taken.length === 0 }: Take<Taken>, max: number, asked: number): void {
     const { leases, settler } = this.#intake;
-    const leaseEndsAt = leases?.endFrom(asked) ?? Number.POSITIVE_INFINITY;
+    const givenAt = leases?.givenAfter(asked) ?? 0;
     for (let place = 0; place < taken.length; place += 1) {
       if (this.#subscription.isOver) {
         // Together, so that they keep their order.
         void settler.giveBack(taken.slice(place));
         return;
       }
-      this.#subscription.deliver(taken[place] as Taken, this.#intake, leaseEndsAt);
+      const one = taken[place] as Taken;
+      const leaseEndsAt = leases?.endFrom(one.leasedAt ?? givenAt) ?? Number.POSITIVE_INFINITY;
+      // The process stood still, and somebody else may have it: it comes again.
+      if (leaseEndsAt <= this.#settings.clock.monotonicNow()) this.#source.leases?.lost?.(one);
+      else this.#subscription.deliver(one, this.#intake, leaseEndsAt);
     }
     if (isEmpty) this.#subscription.onEmpty();
     if (nextMs === undefined || taken.length >= max || this.#isWoken || this.#subscription.isOver) return;
@@ -139,6 +152,13 @@ export class PullInflow<Taken extends Received> implements Inflow {
     const reason = fault.kind === 'missing' ? 'the queue does not exist: declare it again' : reasonOf(error);
     troubles.begin(this.#subject, fault.kind === 'unavailable' ? fault.reason : reason);
     this.#askAgainIn(reconnectDelayMs(this.#failures, random()));
+  }
+
+  #linger(lingerMs: number): void {
+    this.#cancelLinger ??= this.#settings.clock.schedule(() => {
+      this.#cancelLinger = undefined;
+      this.#pump(true);
+    }, lingerMs);
   }
 
   #askAgainIn(delayMs: number): void {

@@ -14,7 +14,7 @@ import type { Fault, Received, SettleDriver } from '../driver.ts';
 import { reasonOf } from '../explain.ts';
 import type { Troubles } from '../health/troubles.ts';
 import { reconnectDelayMs } from '../reconnect-delay.ts';
-import { Acknowledgements } from './acknowledgements.ts';
+import { SharedRequests } from '../shared-requests.ts';
 import type { Settlements, TakenDelivery } from './delivery.ts';
 
 /** What settling needs. */
@@ -42,20 +42,29 @@ const pauseAfterFailureMs = 1_000;
 export class Settler<Taken extends Received> implements Settlements<Taken> {
   readonly #settings: SettlerSettings;
   readonly #driver: SettleDriver<Taken>;
-  readonly #acknowledgements: Acknowledgements<Taken>;
+  readonly #acknowledgements: SharedRequests<Taken>;
   readonly #onOver: (delivery: TakenDelivery<Taken>) => void;
   readonly #subject: string;
 
-  /** @param onOver called once for each delivery, when the broker has answered its settlement. */
+  /**
+   * @param onOver called once for each delivery, when the broker has answered its settlement.
+   * @param inHand how many deliveries the subscription has, those included that are being settled.
+   */
   constructor(
     settings: SettlerSettings,
     driver: SettleDriver<Taken>,
     onOver: (delivery: TakenDelivery<Taken>) => void,
+    inHand: () => number,
   ) {
     this.#settings = settings;
     this.#driver = driver;
     this.#onOver = onOver;
-    this.#acknowledgements = new Acknowledgements((batch) => driver.acknowledge(batch), driver.acknowledging);
+    this.#acknowledgements = new SharedRequests({
+      send: (batch) => driver.acknowledge(batch),
+      clock: settings.clock,
+      ...(driver.acknowledging !== undefined && { limits: driver.acknowledging }),
+      inHand,
+    });
     this.#subject = `settling messages of queue "${settings.queue}"`;
   }
 

@@ -26,8 +26,10 @@ const maxFarewellMs = 2_000;
 /** An intake that is open at the broker, with the way to settle what it brought. */
 export interface OpenIntake<Taken extends Received> {
   readonly settler: Settler<Taken>;
-  readonly leases: Leases<Taken> | undefined;
+  readonly leases: DeliveryLeases<Taken> | undefined;
 }
+
+type DeliveryLeases<Taken extends Received> = Leases<Taken, TakenDelivery<Taken>>;
 
 /**
  * An open intake of one queue. Invariants: at most `maxInFlight` deliveries are handed over and not over; a delivery is over when
@@ -47,7 +49,7 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   /** Messages, and news of an empty queue, that came before the subscriber had its subscription. */
   #early: (() => void)[] = [];
   readonly #left: Promise<void>;
-  readonly #leases = new Set<Leases<Taken>>();
+  readonly #leases = new Set<DeliveryLeases<Taken>>();
   #resolveLeft: () => void = () => undefined;
   #resolveEnded: () => void = () => undefined;
   #rejectEnded: (error: unknown) => void = () => undefined;
@@ -74,6 +76,11 @@ export class KitSubscription<Taken extends Received> implements Subscription {
     return this.#left;
   }
 
+  /** Bound of what is handed over and not over. */
+  get maxInFlight(): number {
+    return this.#maxInFlight;
+  }
+
   /** How many messages may be handed over now. */
   get room(): number {
     return this.#state === 'open' ? this.#maxInFlight - this.#held.size : 0;
@@ -97,13 +104,22 @@ export class KitSubscription<Taken extends Received> implements Subscription {
 
   /** What settles the messages of an intake that the driver opened. */
   opened(driver: SettleDriver<Taken>): OpenIntake<Taken> {
-    const settler = new Settler(this.#settings, driver, (delivery) => this.#over(delivery));
-    if (driver.leases === undefined) return { settler, leases: undefined };
-    const leases: Leases<Taken> = new Leases({
-      driver: driver.leases,
+    const settler = new Settler(
+      this.#settings,
+      driver,
+      (delivery) => this.#over(delivery),
+      () => this.#held.size,
+    );
+    const leaseDriver = driver.leases;
+    if (leaseDriver === undefined) return { settler, leases: undefined };
+    const leases: DeliveryLeases<Taken> = new Leases({
+      driver: leaseDriver,
       clock: this.#settings.clock,
       held: () => this.#held.all(),
-      onLost: (delivery, why) => this.#lose(delivery, 'lease-lost', why),
+      onLost: (delivery, why) => {
+        this.#lose(delivery, 'lease-lost', why);
+        leaseDriver.lost?.(delivery.taken);
+      },
     });
     leases.start();
     this.#leases.add(leases);

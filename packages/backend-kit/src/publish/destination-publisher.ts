@@ -26,6 +26,12 @@ const minDropped = 4_096;
 export interface Sender {
   /** Of the monotonic clock, in ms. */
   readonly deadline: number;
+  /**
+   * Until when a message waits, of the monotonic clock, in ms.
+   *
+   * @param since when it was sent; of one that was not, when the destination last took a message.
+   */
+  deadlineFrom(since: number): number;
   /** The broker has taken a message. */
   confirm(): void;
   /** A message was not taken, and will not be. */
@@ -43,6 +49,8 @@ interface Pending<Encoded> extends Outgoing<Encoded> {
 interface Batch<Encoded> {
   /** Without an answer, in order. */
   left: readonly Pending<Encoded>[];
+  /** Of the monotonic clock, in ms. */
+  readonly sentAt: number;
   readonly abandoned: AbortController;
 }
 
@@ -67,6 +75,8 @@ export class DestinationPublisher<Encoded> {
   #isPumpDue = false;
   #cancelLinger: (() => void) | undefined;
   #expiry: { readonly at: number; readonly cancel: () => void } | undefined;
+  /** When the last message was taken, of the monotonic clock, in ms. */
+  #takenAt = 0;
   /** Why the last batch was not taken, for the error of a deadline. */
   #reason: string | undefined;
 
@@ -109,7 +119,8 @@ export class DestinationPublisher<Encoded> {
         if (mayWait && this.#head < this.#waiting.length) this.#linger(lingerMs);
         return;
       }
-      void this.#deliver({ left, abandoned: new AbortController() });
+      const sentAt = this.#settings.clock.monotonicNow();
+      void this.#deliver({ left, sentAt, abandoned: new AbortController() });
     }
   }
 
@@ -177,6 +188,7 @@ export class DestinationPublisher<Encoded> {
       const sending = driver.send(this.#destination, sent, batch.abandoned.signal);
       const results =
         sending instanceof Promise ? await unlessAbandoned(sending, batch.abandoned.signal) : sending;
+      if (results === undefined || results.includes(undefined)) this.#takenAt = clock.monotonicNow();
       batch.left =
         results === undefined
           ? []
@@ -184,6 +196,9 @@ export class DestinationPublisher<Encoded> {
       if (results === undefined) for (const pending of sent) this.#settle(pending);
       if (batch.left.length === 0) this.#trouble.end(this);
     } catch (error) {
+      const fault = this.#settings.explain(error);
+      if (fault.kind === 'refused' && !batch.abandoned.signal.aborted)
+        this.#trouble.begin(this, fault.error.message);
       batch.left = sent.filter((pending) => this.#isForAgain(pending, error));
     } finally {
       cancel();
@@ -247,18 +262,19 @@ export class DestinationPublisher<Encoded> {
     const now = this.#settings.clock.monotonicNow();
     const why = this.#reason === undefined ? '' : ` (${this.#reason})`;
     let next = Number.POSITIVE_INFINITY;
-    const look = (pending: Pending<Encoded>): void => {
+    const look = (pending: Pending<Encoded>, since: number): void => {
       if (pending.isSettled) return;
-      if (pending.call.deadline > now) next = Math.min(next, pending.call.deadline);
+      const deadline = pending.call.deadlineFrom(since);
+      if (deadline > now) next = Math.min(next, deadline);
       else
         this.#settle(
           pending,
           new MelangeError('PUBLISH_TIMEOUT', `Not confirmed within the deadline${why}.`),
         );
     };
-    for (const { left } of this.#underWay) left.forEach(look);
+    for (const { left, sentAt } of this.#underWay) for (const pending of left) look(pending, sentAt);
     for (let place = this.#head; place < this.#waiting.length; place += 1)
-      look(this.#waiting[place] as Pending<Encoded>);
+      look(this.#waiting[place] as Pending<Encoded>, this.#takenAt);
     if (next < Number.POSITIVE_INFINITY) this.#expireBy(next);
     for (const { left, abandoned } of this.#underWay) {
       if (left.every(({ isSettled }) => isSettled)) abandoned.abort();

@@ -30,7 +30,7 @@ export class DirectPublisher {
   publish(destination: Destination, messages: readonly Message[], bounds: PublishBounds): Promise<void> {
     const { deadlineMs, delayMs } = bounds;
     try {
-      checkDelayMs('deadlineMs', deadlineMs);
+      if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
       checkDelayMs('delayMs', delayMs);
     } catch (error) {
       return Promise.reject(error);

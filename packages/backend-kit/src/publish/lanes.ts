@@ -47,7 +47,7 @@ export class Lanes<Encoded> {
     const { deadline } = call;
     const confirm = (): void => this.#enter(this.#lanes as LaneDriver<Encoded>, call, id, encoded, delayMs);
     const fail = (messageId: string, error: unknown): void => call.fail(messageId, error);
-    this.#entrance.add({ deadline, confirm, fail }, id, encoded, delayMs);
+    this.#entrance.add({ deadline, deadlineFrom: () => deadline, confirm, fail }, id, encoded, delayMs);
   }
 
   #enter(lanes: LaneDriver<Encoded>, call: Sender, id: string, encoded: Encoded, delayMs: number): void {

@@ -14,6 +14,8 @@ import type { Destination } from '../driver.ts';
 export class PublishCall {
   /** Of the monotonic clock, in ms. */
   readonly deadline: number;
+  /** In ms, where the caller named no deadline: it waits for longer while the destination takes messages. */
+  readonly #patienceMs: number | undefined;
   /**
    * Resolves when the broker has taken every message.
    *
@@ -26,10 +28,11 @@ export class PublishCall {
   #resolve: () => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
 
-  constructor(destination: Destination, count: number, deadline: number) {
+  constructor(destination: Destination, count: number, deadline: number, patienceMs?: number) {
     this.#destination = destination;
     this.#left = count;
     this.deadline = deadline;
+    this.#patienceMs = patienceMs;
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -40,6 +43,10 @@ export class PublishCall {
   /** Whether some message has no answer yet. */
   get isOpen(): boolean {
     return this.#left > 0;
+  }
+
+  deadlineFrom(since: number): number {
+    return this.#patienceMs === undefined ? this.deadline : Math.max(this.deadline, since + this.#patienceMs);
   }
 
   /** The broker has taken a message. */

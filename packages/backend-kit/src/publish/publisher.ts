@@ -1,5 +1,6 @@
 import { MelangeError, type Message, PublishError } from '@melange/core';
 import { checkDelayMs } from '@melange/core/adapter';
+import { checkName, type NameRules } from '../checks.ts';
 import type { Destination } from '../driver.ts';
 import { Lanes, type PublishSettings } from './lanes.ts';
 import { PublishCall } from './publish-call.ts';
@@ -7,19 +8,26 @@ import { PublishCall } from './publish-call.ts';
 /** Bounds of one call. */
 export interface PublishBounds {
   /** Longest wait for the broker's confirmation, in ms. */
-  readonly deadlineMs: number;
+  readonly deadlineMs: number | undefined;
+  /** In its place: longest wait for the confirmation of what was sent, and to be sent while the destination takes nothing, in ms. */
+  readonly patienceMs: number;
   /** Pause in ms before subscribers see the messages. */
   readonly delayMs: number;
 }
 
+/** What publishing needs besides the messages. */
+export interface PublisherSettings<Encoded> extends PublishSettings<Encoded> {
+  readonly names: Readonly<Record<Destination['kind'], NameRules>>;
+}
+
 /** Publishes to every destination of a backend, each by itself. */
 export class Publisher<Encoded> {
-  readonly #settings: PublishSettings<Encoded>;
+  readonly #settings: PublisherSettings<Encoded>;
   readonly #queues = new Map<string, Lanes<Encoded>>();
   readonly #topics = new Map<string, Lanes<Encoded>>();
   readonly #calls = new Set<Promise<void>>();
 
-  constructor(settings: PublishSettings<Encoded>) {
+  constructor(settings: PublisherSettings<Encoded>) {
     this.#settings = settings;
   }
 
@@ -30,13 +38,15 @@ export class Publisher<Encoded> {
    */
   publish(destination: Destination, messages: readonly Message[], bounds: PublishBounds): Promise<void> {
     try {
-      checkDelayMs('deadlineMs', bounds.deadlineMs);
-      checkDelayMs('delayMs', bounds.delayMs);
+      this.#check(destination, bounds);
     } catch (error) {
       return Promise.reject(error);
     }
     const { clock, driver } = this.#settings;
-    const call = new PublishCall(destination, messages.length, clock.monotonicNow() + bounds.deadlineMs);
+    const { deadlineMs, patienceMs } = bounds;
+    const deadline = clock.monotonicNow() + (deadlineMs ?? patienceMs);
+    const patience = deadlineMs === undefined ? patienceMs : undefined;
+    const call = new PublishCall(destination, messages.length, deadline, patience);
     if (messages.length === 0) return call.done;
     const publisher = this.#publisherOf(destination);
     for (const message of messages) {
@@ -78,6 +88,16 @@ export class Publisher<Encoded> {
   /** Resolves when every message that was published has its answer, by the deadline of its call at the latest. */
   async idle(): Promise<void> {
     while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+  }
+
+  #check(destination: Destination, { deadlineMs, delayMs }: PublishBounds): void {
+    const { driver, names } = this.#settings;
+    const { kind, name } = destination;
+    // One that is known was checked.
+    if (!(kind === 'queue' ? this.#queues : this.#topics).has(name)) checkName(kind, name, names[kind]);
+    if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
+    checkDelayMs('delayMs', delayMs);
+    if (delayMs > 0) driver.checkDelay?.(destination, delayMs);
   }
 
   #publisherOf({ kind, name }: Destination): Lanes<Encoded> {

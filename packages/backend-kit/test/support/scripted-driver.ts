@@ -1,4 +1,11 @@
-import type { Capabilities, Logger, Message, MessagingBackend, QueueDescription } from '@melange/core';
+import type {
+  Capabilities,
+  Logger,
+  Message,
+  MessagingBackend,
+  QueueDescription,
+  QueueOptions,
+} from '@melange/core';
 import { ManualClock, settled } from '../../../core/test/support/manual-clock.ts';
 import {
   type Again,
@@ -7,6 +14,7 @@ import {
   type BatchLimits,
   type ConnectionDriver,
   type Destination,
+  type Driver,
   type DriverContext,
   defineBackend,
   type Fault,
@@ -14,8 +22,10 @@ import {
   type LaneDriver,
   type LeaseDriver,
   type Outgoing,
+  type PullSource,
   type Received,
   type Take,
+  type TopologyDriver,
 } from '../../src/index.ts';
 
 /** A call that a driver got, for the test to answer. */
@@ -67,6 +77,8 @@ export class Script {
   readonly connects: Call<undefined, void>[] = [];
   readonly declared: string[] = [];
   readonly opened: Call<Intake<Scripted>, void>[] = [];
+  /** Messages whose lease the driver was told to be over. */
+  readonly lost: Scripted[] = [];
   /** What a subscription reads of its queue. */
   description: QueueDescription = { exists: true, depth: 0, deadLetterQueue: 'dead' };
   limits: BatchLimits = { maxMessages: 3, maxBytes: 100 };
@@ -112,6 +124,12 @@ export interface ScriptedOptions extends BackendOptions {
   readonly maxTakes?: number;
   /** Whether destinations have lanes. */
   readonly hasLanes?: boolean;
+  /** Further parts of the intake, of its leases, of the topology and of the driver. */
+  readonly source?: Partial<Pick<PullSource<Scripted>, 'acknowledging' | 'lingerMs' | 'maxMessagesPerTake'>>;
+  readonly maxPerRenewal?: number;
+  readonly topology?: Partial<TopologyDriver<QueueOptions>>;
+  readonly more?: Partial<Pick<Driver<QueueOptions, string, Scripted>, 'address' | 'topicNames'>>;
+  readonly checkDelay?: (destination: Destination, delayMs: number) => void;
 }
 
 const capabilities: Capabilities & { readonly delayedDelivery: true } = {
@@ -144,6 +162,8 @@ const ScriptedBackend = defineBackend({
       forgetsTopology = false,
       maxTakes = 1,
       hasLanes = false,
+      maxPerRenewal,
+      checkDelay,
     } = options;
     const known = new Set<string>();
     const lanes: LaneDriver<string> = {
@@ -165,7 +185,14 @@ const ScriptedBackend = defineBackend({
       return call.answer;
     };
     const leases: LeaseDriver<Scripted> | undefined =
-      leaseMs === undefined ? undefined : { leaseMs, renew: (batch) => called(script.renewed, batch) };
+      leaseMs === undefined
+        ? undefined
+        : {
+            leaseMs,
+            ...(maxPerRenewal !== undefined && { maxPerRenewal }),
+            renew: (batch) => called(script.renewed, batch),
+            lost: (taken) => void script.lost.push(taken),
+          };
     const settling = {
       ...(leases === undefined ? {} : { leases }),
       acknowledge: (batch: readonly Scripted[]) => called(script.acknowledged, batch),
@@ -182,6 +209,7 @@ const ScriptedBackend = defineBackend({
     };
     return {
       names: { maxBytes: 20 },
+      ...options.more,
       ...(connects ? { connection } : {}),
       topology: {
         isForgottenByConnection: forgetsTopology,
@@ -190,12 +218,14 @@ const ScriptedBackend = defineBackend({
         describeQueue: async () => script.description,
         deleteQueue: async () => undefined,
         deleteTopic: async () => undefined,
+        ...options.topology,
       },
       publishing: {
         encode({ id, content }: Message): string {
           if (content === null) throw new RangeError('no content');
           return `${id}:${String(content)}`;
         },
+        ...(checkDelay !== undefined && { checkDelay }),
         bytesOf: (encoded: string) => encoded.length,
         limitsOf: () => script.limits,
         ...(hasLanes ? { lanes } : {}),
@@ -222,6 +252,7 @@ const ScriptedBackend = defineBackend({
               script.wake = wake;
               return {
                 ...settling,
+                ...options.source,
                 maxTakes,
                 take: (max: number, signal: AbortSignal) => called(script.takes, max, signal),
               };
