@@ -31,17 +31,28 @@ export interface Settlements<Taken extends Received> {
 export class TakenDelivery<Taken extends Received> implements Delivery, Slotted {
   readonly taken: Taken;
   slot = -1;
-  /** Of the monotonic clock, in ms: until then the message is surely ours. */
-  leaseEndsAt: number = Number.POSITIVE_INFINITY;
   /** Who settles it. */
   readonly settlements: Settlements<Taken>;
+  /** Nothing where the broker does not lease: a number would be an object of its own for every message. */
+  #leaseEndsAt: number | undefined;
   #state: 'open' | 'settling' | 'lost' = 'open';
   #controller: AbortController | undefined;
   #abortedWith: DeliveryAbortedError | undefined;
 
-  constructor(taken: Taken, settlements: Settlements<Taken>) {
+  /** @param leaseEndsAt default: never. */
+  constructor(taken: Taken, settlements: Settlements<Taken>, leaseEndsAt?: number) {
     this.taken = taken;
     this.settlements = settlements;
+    this.#leaseEndsAt = leaseEndsAt;
+  }
+
+  /** Of the monotonic clock, in ms: until then the message is surely ours. */
+  get leaseEndsAt(): number {
+    return this.#leaseEndsAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  set leaseEndsAt(time: number) {
+    this.#leaseEndsAt = time;
   }
 
   get message(): Message {

@@ -125,9 +125,10 @@ export class PullInflow<Taken extends Received> implements Inflow {
         return;
       }
       const one = taken[place] as Taken;
-      const leaseEndsAt = leases?.endFrom(one.leasedAt ?? givenAt) ?? Number.POSITIVE_INFINITY;
+      const leaseEndsAt = leases?.endFrom(one.leasedAt ?? givenAt);
       // The process stood still, and somebody else may have it: it comes again.
-      if (leaseEndsAt <= this.#settings.clock.monotonicNow()) this.#source.leases?.lost?.(one);
+      if (leaseEndsAt !== undefined && leaseEndsAt <= this.#settings.clock.monotonicNow())
+        this.#source.leases?.lost?.(one);
       else this.#subscription.deliver(one, this.#intake, leaseEndsAt);
     }
     if (isEmpty) this.#subscription.onEmpty();

@@ -57,7 +57,7 @@ export class PushInflow<Taken extends Received> implements Inflow {
     let isLost = false;
     const deliver = (taken: Taken, open: OpenIntake<Taken>): void => {
       if (isLost) return;
-      const leaseEndsAt = open.leases?.endFrom(clock.monotonicNow()) ?? Number.POSITIVE_INFINITY;
+      const leaseEndsAt = open.leases?.endFrom(clock.monotonicNow());
       this.#subscription.deliver(taken, open, leaseEndsAt);
     };
     const source = await this.#driver.open(

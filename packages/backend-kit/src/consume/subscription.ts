@@ -129,9 +129,9 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   /**
    * Hands a message over, or gives it back when intake is over.
    *
-   * @param leaseEndsAt by the monotonic clock; endless where the broker does not lease.
+   * @param leaseEndsAt by the monotonic clock; nothing where the broker does not lease.
    */
-  deliver(taken: Taken, { settler }: OpenIntake<Taken>, leaseEndsAt: number): void {
+  deliver(taken: Taken, { settler }: OpenIntake<Taken>, leaseEndsAt: number | undefined): void {
     if (this.#state === 'opening') {
       this.#early.push(() => this.deliver(taken, { settler, leases: undefined }, leaseEndsAt));
       return;
@@ -140,8 +140,7 @@ export class KitSubscription<Taken extends Received> implements Subscription {
       void settler.giveBack([taken]);
       return;
     }
-    const delivery = new TakenDelivery(taken, settler);
-    delivery.leaseEndsAt = leaseEndsAt;
+    const delivery = new TakenDelivery(taken, settler, leaseEndsAt);
     this.#held.add(delivery);
     try {
       this.#receive(delivery);
