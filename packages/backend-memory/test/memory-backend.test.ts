@@ -86,7 +86,12 @@ describe('bounds', () => {
     await backend.publishToQueue('queue', [message('delayed')], { delayMs: 10 });
     await settled();
     await expect(backend.publishToQueue('queue', [message('c')])).rejects.toEqual(code('PUBLISH_FAILED'));
+    expect(await backend.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining('publishing to queue "queue"'),
+    });
     await of(inbox, 'in flight').acknowledge();
+    expect(await backend.health()).toEqual({ status: 'healthy' });
     await backend.publishToQueue('queue', [message('c')]);
   });
 

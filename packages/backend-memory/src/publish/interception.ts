@@ -6,6 +6,7 @@ import {
   type PublishOptions,
 } from '@melange/core';
 import type { Broker } from '../client/broker.ts';
+import type { Queue } from '../client/queue.ts';
 import { copied } from '../wire.ts';
 
 /** Takes messages in place of a queue, while their publisher waits. */
@@ -30,6 +31,8 @@ type Publishing = Pick<
 
 /** Publishing that looks for interceptors first, in place of the backend's. */
 export function interception(broker: Broker, backend: Publishing): Interceptable & Publishing {
+  /** Queues with an interceptor, and those that were deleted with one: while there are none, a publish costs nothing more. */
+  const linked = new Set<Queue>();
   const publishToQueue = backend.publishToQueue.bind(backend);
   const publishToTopic = backend.publishToTopic.bind(backend);
 
@@ -56,19 +59,22 @@ export function interception(broker: Broker, backend: Publishing): Interceptable
       if (queue.interceptor !== undefined)
         throw new MelangeError('CONFIGURATION', `Queue "${name}" is linked already: end that link first.`);
       queue.interceptor = interceptor;
+      linked.add(queue);
       return () => {
-        if (queue.interceptor === interceptor) queue.interceptor = undefined;
+        if (queue.interceptor !== interceptor) return;
+        queue.interceptor = undefined;
+        linked.delete(queue);
       };
     },
     publishToQueue(queue, messages, options) {
-      const isIntercepted = broker.queues.get(queue)?.interceptor !== undefined;
+      const isIntercepted = linked.size > 0 && broker.queues.get(queue)?.interceptor !== undefined;
       if (!isIntercepted) return publishToQueue(queue, messages, options);
       return publishEach(messages, () => [queue], options);
     },
     publishToTopic(topic, messages, options) {
-      const queues = [...(broker.topics.get(topic)?.keys() ?? [])];
-      if (queues.every(({ interceptor }) => interceptor === undefined))
-        return publishToTopic(topic, messages, options);
+      const isIntercepted =
+        linked.size > 0 && [...(broker.topics.get(topic)?.keys() ?? [])].some((queue) => linked.has(queue));
+      if (!isIntercepted) return publishToTopic(topic, messages, options);
       const queuesOf = ({ manifest }: Message): string[] =>
         broker.queuesOf(topic, manifest).map(({ name }) => name);
       return publishEach(messages, queuesOf, options);
