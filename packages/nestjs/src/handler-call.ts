@@ -2,6 +2,7 @@ import { MelangeError } from '@melange/core';
 import type { ExecutionContext } from '@nestjs/common';
 import type { ExternalContextCreator } from '@nestjs/core';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { filtersAlone } from './filters-alone.ts';
 import { type HandlingContext, handling } from './handling.ts';
 import { parameters, parametersKey } from './parameters.ts';
 
@@ -38,7 +39,7 @@ export function handlerCall(creator: ExternalContextCreator, method: Method): Ca
   const original = (instance as Record<string | symbol, AnyFunction>)[property] as AnyFunction;
   const name = String(property);
   const create = (callback: AnyFunction, named: string, isFiltering: boolean): AnyFunction =>
-    creator.create(
+    (isFiltering ? filtersAlone(creator, melangeContextType) : creator).create(
       instance as Record<string, never>,
       callback as (...values: unknown[]) => unknown,
       named,

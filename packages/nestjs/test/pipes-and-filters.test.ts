@@ -1,5 +1,12 @@
+import { MemoryBackend } from '@melange/backend-memory';
 import { Reject } from '@melange/core';
-import { acknowledged, MessageHandler } from '@melange/nestjs';
+import {
+  acknowledged,
+  MelangeModule,
+  MelangePublisher,
+  MelangeService,
+  MessageHandler,
+} from '@melange/nestjs';
 import type { HandlerContext } from '@melange/service';
 import {
   type ArgumentMetadata,
@@ -15,6 +22,7 @@ import {
   ValidationPipe,
 } from '@nestjs/common';
 import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { Test } from '@nestjs/testing';
 import { IsString } from 'class-validator';
 import { of, throwError } from 'rxjs';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -216,4 +224,33 @@ it('a message of a class without a schema is told to pipes as the body', async (
   await using t = await tested({ providers: [Handling] });
   await t.deliver(queue, new Bare());
   expect(seen).toEqual(['body', Bare]);
+});
+
+it('an error is logged once, with what becomes of the message, whether a filter has looked at it or not', async () => {
+  const lines: string[] = [];
+  const line = (...parts: readonly unknown[]): void => void lines.push(String(parts[0]));
+  const logger = { log: () => undefined, warn: line, error: line };
+  class Looking implements ExceptionFilter {
+    catch(): void {}
+  }
+  Catch()(Looking);
+  class Looked extends Failing {}
+  UseFilters(Looking)(Looked);
+  for (const provider of [Failing, Looked]) {
+    const root = MelangeModule.forRoot({
+      name: 'billing',
+      backend: new MemoryBackend(),
+      queues: { [queue]: {} },
+      sends: { [queue]: [OrderPlaced] },
+    });
+    const application = await Test.createTestingModule({ imports: [root], providers: [provider] })
+      .setLogger(logger)
+      .compile();
+    await application.init();
+    const { service } = application.get(MelangeService);
+    await application.get(MelangePublisher).send(queue, order);
+    await expect.poll(() => service.counters()[queue]?.retried).toBe(1);
+    await application.close();
+  }
+  expect(lines).toEqual([expect.stringContaining('no ledger'), expect.stringContaining('no ledger')]);
 });

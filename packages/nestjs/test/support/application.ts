@@ -32,5 +32,5 @@ export async function tested(metadata: ModuleMetadata, feature?: MelangeFeature)
 }
 
 const nothing = (): undefined => undefined;
-/** Nest writes of each error that no filter has seen. */
+/** Nest writes of its start. */
 export const quiet = { log: nothing, error: nothing, warn: nothing };
