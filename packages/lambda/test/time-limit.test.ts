@@ -88,6 +88,8 @@ describe.skipIf(isMissing)('the end of an invocation (skipped without SQS_URL)',
     const event = await source.batch(3);
     const before = kept();
     await invoke(event);
-    expect(kept()).toEqual(before);
+    // Others' timers come and go; what an invocation left would stay.
+    await expect.poll(() => kept().timers).toBeLessThanOrEqual(before.timers);
+    expect(kept().listeners).toEqual(before.listeners);
   });
 });
