@@ -95,7 +95,7 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
     [`${rabbitMq}foreign-messages.test.ts`, "none: 'null'"],
   ],
   'number, boolean or table as a header (RabbitMQ)': [
-    [`${rabbitMq}rabbitmq-message-mapper.test.ts`, 'has every header value as text'],
+    [`${rabbitMq}received-message.test.ts`, 'has every header value as text'],
   ],
   'header of 64 kB and more': [
     [behaviours, 'odd headers, long ones included, reach the consumer and the dead-letter queue'],
@@ -115,7 +115,7 @@ const proofs: Readonly<Record<string, readonly (readonly [file: string, text: st
   ],
   'no id': [
     [`${kafka}foreign-dispatch.test.ts`, '-0-0`'],
-    [`${rabbitMq}rabbitmq-message-mapper.test.ts`, 'without anything has an id and its content'],
+    [`${rabbitMq}received-message.test.ts`, 'without anything has an id and its content'],
     [`${redis}foreign-messages.test.ts`, 'under the id of the entry'],
     [`${sqs}sqs-message-mapper.test.ts`, 'under the id of SQS'],
   ],
