@@ -69,12 +69,5 @@ export function traced<Context extends object, Result>(
 
 /** Whether anybody listens: where nobody does, not even the closures that `traced` takes need to be made. */
 export function isObserved(channel: TracingChannel<never>): boolean {
-  const { start, end, asyncStart, asyncEnd, error } = channel;
-  return (
-    start.hasSubscribers ||
-    asyncEnd.hasSubscribers ||
-    error.hasSubscribers ||
-    end.hasSubscribers ||
-    asyncStart.hasSubscribers
-  );
+  return channel.hasSubscribers;
 }
