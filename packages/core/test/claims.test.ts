@@ -162,6 +162,15 @@ describe('claims', () => {
     expect(runs).toEqual(['billing', 'invoicing']);
   });
 
+  test('a consumer that never had a deduplicationName keeps its keys under a new name with "<queue>:<old name>"', async () => {
+    const cache = new MemoryDeduplicationCache();
+    await start([succeed('billing')], { cache }).outcome;
+    const renamed = { ...succeed('invoicing'), deduplicationName: 'orders:billing' };
+    const observed = start([renamed], { cache });
+    expect(await observed.outcome).toEqual({ kind: 'acknowledge', because: 'processed' });
+    expect(observed.duplicates).toEqual(['invoicing']);
+  });
+
   test('consumers do not meet in the cache, whatever colons their names and the ids have', async () => {
     const clock = new ManualClock();
     const cache = new MemoryDeduplicationCache({ clock });

@@ -14,6 +14,7 @@ test('initQueue makes a queue with its topics, its filter and its dead-letter qu
   await factory.initQueue('orders', options);
   await factory.initQueue('orders', options);
   await factory.initQueue('placed', { topics: ['shop'], filter: [OrderPlaced] });
+  await factory.initQueue('everything', { topics: ['shop'], filter: 'all' });
   expect(await backend.describeQueue('orders')).toMatchObject({
     exists: true,
     deadLetterQueue: 'orders-dead',
@@ -23,6 +24,7 @@ test('initQueue makes a queue with its topics, its filter and its dead-letter qu
   await new TopicPublisher({ backend, serializers }).publish('shop', { n: 1 });
   expect(await backend.describeQueue('orders')).toMatchObject({ depth: 1 });
   expect(await backend.describeQueue('placed')).toMatchObject({ depth: 0 });
+  expect(await backend.describeQueue('everything')).toMatchObject({ depth: 1 });
 });
 
 test('a class in a filter lets the earlier forms through that it reads', async () => {

@@ -42,8 +42,9 @@ export interface DeduplicationCache {
 
 /**
  * The key of a consumer's work on a message: `<queue>:<consumer name>:<message id>`, or `<deduplicationName>:<message id>`
- * for a consumer that has a `deduplicationName`. In each part a colon is `%3A` and a percent sign `%25`, else the keys
- * of `a` on `b:c` and of `a:b` on `c` would be one.
+ * for a consumer that has a `deduplicationName`. In queue, consumer name and message id a colon is written as `%3A` and a
+ * percent sign as `%25`; otherwise consumer `b:c` of queue `a` and consumer `c` of queue `a:b` would share keys. A
+ * `deduplicationName` is written as it is.
  */
 export function deduplicationKey(
   queue: string,
@@ -54,18 +55,17 @@ export function deduplicationKey(
 }
 
 /**
- * The key without the message's id. Joined, not added up: a text that was added up of parts keeps them alive for as long
- * as the cache keeps the key.
+ * The key without the message's id. Made by `join` and not by `+`: V8 keeps the operands of `+` in memory for as long as
+ * the cache keeps the key.
  */
 export function deduplicationPrefix(
   queue: string,
   { name, deduplicationName }: Pick<Consumer, 'name' | 'deduplicationName'>,
 ): string {
-  const parts = deduplicationName === undefined ? [queue, name] : [deduplicationName];
-  return [...parts.map(escapedKeyPart), ''].join(':');
+  return [deduplicationName ?? [queue, name].map(escapedKeyPart).join(':'), ''].join(':');
 }
 
-/** Most parts have neither: to look for them costs less than any pattern. */
+/** Most parts contain neither character, and `includes` is faster than a regular expression. */
 export function escapedKeyPart(part: string): string {
   return part.includes(':') || part.includes('%') ? part.replace(/[%:]/g, encodeURIComponent) : part;
 }

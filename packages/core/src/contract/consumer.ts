@@ -24,8 +24,10 @@ export interface Consumer {
   /** Stable across deployments: with the queue's name it is part of the deduplication key. Unique within a dispatcher. */
   readonly name: string;
   /**
-   * Takes the place of queue and name in the deduplication key, so that the consumer can be renamed, or moved to another
-   * queue, without doing its work again. Unique among all that share the cache. Default: queue and name.
+   * Replaces queue and name in the deduplication key, so that the consumer can be renamed, or moved to another queue, without
+   * processing again what it has processed. A consumer `billing` of the queue `orders` that never had one keeps its keys under
+   * a new name with `deduplicationName: 'orders:billing'` (a colon within either is `%3A`, a percent sign `%25`). Must be
+   * unique among all consumers that share the cache. Default: `<queue>:<name>`.
    */
   readonly deduplicationName?: string;
   /** Whether `process` should get the message. Must be quick and free of effects. */
