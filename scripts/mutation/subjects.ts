@@ -111,16 +111,16 @@ export const subjects: readonly Subject[] = [
     ),
   },
   {
-    name: 'backend-sqs: mapper, leases',
+    name: 'backend-sqs: wire, what a subscription holds',
     sources: of(
       'backend-sqs',
       'wire/message',
       'wire/attributes',
       'wire/body',
-      'consume/lease',
-      'consume/lease-requests',
+      'consume/hand',
+      'consume/visibilities',
     ),
-    tests: testsOf('backend-sqs', 'sqs-message-mapper', 'lease', 'wire-fixtures'),
+    tests: testsOf('backend-sqs', 'sqs-message-mapper', 'hand', 'visibilities', 'wire-fixtures'),
   },
   {
     name: 'backend-redis-streams: mapper, acknowledgements',

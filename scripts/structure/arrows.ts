@@ -58,7 +58,6 @@ export const unmoved: ReadonlySet<string> = new Set([
   'backend-kafka',
   'backend-rabbitmq',
   'backend-redis-streams',
-  'backend-sqs',
 ]);
 
 /** Which arrows a package may have between its rooms; a package that is not here has one room. */

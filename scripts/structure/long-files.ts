@@ -7,15 +7,13 @@ export const longFiles: Readonly<Record<string, string>> = {
     'joining, leaving, crashing and draining are states of one member',
   'packages/backend-kit/src/driver.ts':
     'the whole contract of a driver, each guarantee a comment, on one page',
-  'packages/backend-kit/test/support/scripted-driver.ts': 'a driver has every method, each with its script',
+  'packages/backend-kit/test/support/scripted-driver.ts':
+    'every call that a driver gets, for tests to answer',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
   'packages/backend-redis-streams/src/consume/subscription.ts':
     'the states of one subscription, which share all fields',
   'packages/backend-rabbitmq/src/backend.ts':
     'the whole contract on one page, until it stands on the kit (issue 14)',
-  'packages/backend-sqs/src/consume/receiver.ts': 'the states of one subscription, which share all fields',
-  'packages/backend-sqs/src/topology/queues.ts':
-    'declaring, describing and deleting a queue read and write the same attributes',
   'packages/backend-sqs/test/failures.test.ts': 'one case for each way in which a publish can fail',
   'packages/backend-sqs/test/fifo.test.ts': 'one case for each way in which a group waits or goes back',
   'packages/backend-sqs/test/sqs-message-mapper.test.ts': 'one case for each form on the wire',

@@ -76,6 +76,7 @@ export class DriverBackend<
       connectionLost: (reason) => this.#connection?.lost(reason),
       publish: (destination, id, encoded) =>
         this.#publisher.publishEncoded(destination, id, encoded, this.#publishTimeoutMs),
+      ask: (subject, request) => this.#requests.ask(subject, request),
     });
     const shared = { name: this.name, clock, random: this.#random, explain: this.#explain };
     const { address, connection, names, publishing, topicNames = names, topology } = this.driver;

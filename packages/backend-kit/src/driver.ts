@@ -68,6 +68,14 @@ export interface DriverContext {
    * @throws QueueNotFoundError, TopicNotFoundError, MelangeError `PUBLISH_TIMEOUT`, and whatever `explain` says is refused.
    */
   publish(destination: Destination, id: string, encoded: unknown): Promise<void>;
+  /**
+   * The broker's answer to a request of the driver's own, which is idempotent: made again while the broker is unavailable, for
+   * `requestTimeoutMs`.
+   *
+   * @param subject queue or topic that it is about.
+   * @throws QueueNotFoundError, BrokerUnavailableError, and whatever `explain` says is refused.
+   */
+  ask<Answer>(subject: string, request: () => Promise<Answer>): Promise<Answer>;
 }
 
 /** How the connection to the broker is made. The kit makes it on first use, and makes it again, with growing pauses, when it was lost. */
@@ -98,7 +106,7 @@ export interface TopologyDriver<Options extends QueueOptions> {
   deleteQueue(name: string): Promise<void>;
   /** Removes a topic, if there is one. */
   deleteTopic(name: string): Promise<void>;
-  /** Longest time in ms to declare a queue, where that may take longer than an answer. Default: `requestTimeoutMs`. */
+  /** Longest time in ms of one try to declare a queue, where that may take longer than an answer. Default: `requestTimeoutMs`. */
   readonly maxDeclareMs?: number;
   /** Whether what was declared has to be declared again on a new connection. Default: false, the broker keeps it. */
   readonly isForgottenByConnection?: boolean;
@@ -261,12 +269,22 @@ export interface SettleDriver<Taken extends Received> {
 export interface LeaseDriver<Taken extends Received> {
   /** For how long the broker gives a message, in ms. Renewed at a third of it. */
   readonly leaseMs: number;
-  /** From now on the messages are ours for `leaseMs` more. Resolves with those that are not ours any more. */
-  renew(batch: readonly Taken[]): Promise<readonly Taken[]>;
+  /** From now on the messages are ours for `leaseMs` more. Resolves with those that are not ours any more, or with more than that. */
+  renew(batch: readonly Taken[]): Promise<readonly Taken[] | Renewal<Taken>>;
   /** Most messages of one renewal; further ones are renewed at the same time, and fail by themselves. Default: no bound. */
   readonly maxPerRenewal?: number;
   /** The lease ended, or the broker has taken the message back: nothing of it is settled any more. Must not throw. */
   lost?(taken: Taken): void;
+}
+
+/** What became of a renewal. All that is not named is ours for `leaseMs` more. */
+export interface Renewal<Taken> {
+  /** Not ours any more. */
+  readonly lost: readonly Taken[];
+  /** Ours for as long as before. */
+  readonly failed: readonly Taken[];
+  /** Why they failed. */
+  readonly reason?: string;
 }
 
 /** What a driver of either kind is asked for when a queue is subscribed to. */

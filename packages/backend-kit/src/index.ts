@@ -22,6 +22,7 @@ export type {
   PushDriver,
   PushSource,
   Received,
+  Renewal,
   SettleDriver,
   SubscriptionContext,
   Take,

@@ -32,23 +32,23 @@ export class Requests {
    * The broker's answer.
    *
    * @param subject queue or topic that the request is about.
-   * @param timeoutMs longest time, tries again included.
+   * @param maxTryMs longest time of one try. It is tried again for `timeoutMs` in all.
    * @throws QueueNotFoundError, BrokerUnavailableError, and the driver's own MelangeErrors.
    */
   async ask<Answer>(
     subject: string,
     request: () => Promise<Answer>,
-    timeoutMs: number = this.#settings.timeoutMs,
+    maxTryMs: number = this.#settings.timeoutMs,
   ): Promise<Answer> {
-    const { clock, random, explain, acquire, troubles } = this.#settings;
+    const { clock, random, timeoutMs, explain, acquire, troubles } = this.#settings;
     const acquiring = acquire();
     // Without a connection the driver is asked in the turn of the call.
     if (acquiring !== undefined) await acquiring;
     const trouble = `asking about "${subject}"`;
-    const until = clock.monotonicNow() + timeoutMs;
+    const begun = clock.monotonicNow();
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const answer = await this.#within(timeoutMs, until - clock.monotonicNow(), request());
+        const answer = await this.#within(begun + maxTryMs - clock.monotonicNow(), maxTryMs, request());
         troubles.end(trouble);
         return answer;
       } catch (error) {
@@ -57,7 +57,7 @@ export class Requests {
         if (fault.kind === 'missing') throw MelangeError.is(error) ? error : new QueueNotFoundError(subject);
         if (fault.kind === 'refused') throw fault.error;
         const delayMs = reconnectDelayMs(attempt, random());
-        if (clock.monotonicNow() + delayMs >= until) {
+        if (clock.monotonicNow() + delayMs >= begun + timeoutMs) {
           troubles.begin(trouble, fault.reason);
           troubles.rest(trouble, forgottenAfterMs);
           throw this.#unavailable(fault.reason);
@@ -67,10 +67,10 @@ export class Requests {
     }
   }
 
-  #within<Answer>(timeoutMs: number, leftMs: number, answer: Promise<Answer>): Promise<Answer> {
+  #within<Answer>(leftMs: number, maxTryMs: number, answer: Promise<Answer>): Promise<Answer> {
     const { clock } = this.#settings;
     return new Promise((resolve, reject) => {
-      const late = (): void => reject(this.#unavailable(`no answer within ${timeoutMs} ms`));
+      const late = (): void => reject(this.#unavailable(`no answer within ${maxTryMs} ms`));
       const cancel = clock.schedule(late, Math.max(0, leftMs));
       answer.then(resolve, reject).finally(cancel);
     });

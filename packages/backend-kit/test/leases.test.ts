@@ -1,3 +1,4 @@
+import type { Delivery } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
 import { consuming } from './support/consuming.ts';
@@ -136,6 +137,23 @@ describe('a lease', () => {
     await settled();
     for (let time = 200; time < 600; time += 100) await pass(script, 100);
     expect(deliveries.map(({ isAborted }) => isAborted)).toEqual([false, false, true]);
+  });
+
+  it('lasts for as long as before where the driver says that it failed, and no other one', async () => {
+    const { script, deliveries } = await consuming({ leaseMs: 600 });
+    const [failing, kept] = script.messages(2);
+    last(script.takes).resolve({ taken: [failing, kept] as never });
+    await settled();
+    await pass(script, 200);
+    const failed = { lost: [], failed: [failing] as never, reason: 'held for too long' };
+    last(script.renewed).resolve(failed);
+    await settled();
+    await pass(script, 399);
+    expect(deliveries.map(({ isAborted }) => isAborted)).toEqual([false, false]);
+    const [{ signal }] = deliveries as [Delivery];
+    await pass(script, 1);
+    expect(deliveries.map(({ isAborted }) => isAborted)).toEqual([true, false]);
+    expect(signal.reason).toMatchObject({ message: expect.stringContaining('held for too long') });
   });
 
   it('leaves no timer behind', async () => {

@@ -1,8 +1,4 @@
-export { SqsBackend, sqsCapabilities } from './backend.ts';
+export { SqsBackend, type SqsMethods } from './backend.ts';
+export { sqsCapabilities } from './capabilities.ts';
 export type { ReceivedElsewhere, ReceivedMessage, SqsReceipt } from './consume/received-elsewhere.ts';
-export type {
-  AwsClientSettings,
-  SqsBackendOptions,
-  SqsQueueOptions,
-  SqsWireFormat,
-} from './options.ts';
+export type { AwsClientSettings, SqsBackendOptions, SqsQueueOptions, SqsWireFormat } from './options.ts';

@@ -1,5 +1,5 @@
 import type { Clock } from '@melange/core';
-import type { LeaseDriver, Received } from '../driver.ts';
+import type { LeaseDriver, Received, Renewal } from '../driver.ts';
 import { reasonOf } from '../explain.ts';
 
 /** A message whose lease is kept. */
@@ -94,10 +94,14 @@ export class Leases<Taken extends Received, Held extends Leased<Taken> = Leased<
     const { driver, onLost } = this.#settings;
     for (const one of due) this.#renewing.add(one);
     try {
-      const lost = new Set(await driver.renew(due.map(({ taken }) => taken)));
+      const answer = await driver.renew(due.map(({ taken }) => taken));
+      const { lost, failed, reason }: Renewal<Taken> =
+        'lost' in answer ? answer : { lost: answer, failed: [] };
+      if (reason !== undefined) this.#lastReason = reason;
+      const [allLost, allFailed] = [new Set(lost), new Set(failed)];
       for (const one of due) {
-        if (lost.has(one.taken)) onLost(one, 'The broker has given the message to another subscriber.');
-        else one.leaseEndsAt = this.endFrom(asked);
+        if (allLost.has(one.taken)) onLost(one, 'The broker has given the message to another subscriber.');
+        else if (!allFailed.has(one.taken)) one.leaseEndsAt = this.endFrom(asked);
       }
     } catch (error) {
       // The leases may last: they are lost when their time has run out.

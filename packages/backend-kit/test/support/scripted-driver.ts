@@ -24,6 +24,7 @@ import {
   type Outgoing,
   type PullSource,
   type Received,
+  type Renewal,
   type Take,
   type TopologyDriver,
 } from '../../src/index.ts';
@@ -73,7 +74,7 @@ export class Script {
     void
   >[] = [];
   readonly released: Call<readonly Scripted[], void>[] = [];
-  readonly renewed: Call<readonly Scripted[], readonly Scripted[]>[] = [];
+  readonly renewed: Call<readonly Scripted[], readonly Scripted[] | Renewal<Scripted>>[] = [];
   readonly connects: Call<undefined, void>[] = [];
   readonly declared: string[] = [];
   readonly opened: Call<Intake<Scripted>, void>[] = [];

@@ -1,142 +1,75 @@
-import type { Troubles } from '@melange/backend-kit';
-import { type DeadLetterOptions, type Logger, MelangeError, type Message, PublishError } from '@melange/core';
-import { deadLetterCopy } from '@melange/core/adapter';
-import { asMelangeError, isEntryRefused } from '../errors.ts';
+import type { DriverContext } from '@melange/backend-kit';
+import { MelangeError, type Message } from '@melange/core';
+import { maxQueueBytes } from '../client/batch.ts';
+import { isMessageRefused, reasonOf } from '../errors.ts';
 import type { SqsWireFormat } from '../options.ts';
-import { type Envelope, envelopeOf, maxQueueBytes, type SqsPublisher } from '../publish/publisher.ts';
-import { isFifo } from '../topology/names.ts';
-import { deadLetterQueueOf } from '../topology/queue-settings.ts';
-import type { SqsTopology } from '../topology/queues.ts';
 import { copyAttributes } from '../wire/attributes.ts';
+import { type Encoded, encode } from '../wire/encoded.ts';
 import {
   deadLetterDeduplicationId,
-  fromSqs,
   type OutgoingMessage,
   type ReceivedMessage,
-  toSqs,
   typesOf,
 } from '../wire/message.ts';
-import type { Held } from './held-messages.ts';
 
-/** How copies are made. */
-export interface DeadLetterSettings {
-  readonly wireFormat: SqsWireFormat;
-  readonly publishTimeoutMs: number;
-  readonly logger: Logger;
-  readonly troubles: Troubles;
-}
-
-/** Copies messages of one queue to its dead-letter queue. */
+/** Copies messages to a dead-letter queue. */
 export class DeadLetters {
-  readonly #queue: string;
-  readonly #topology: SqsTopology;
-  readonly #publisher: SqsPublisher;
-  readonly #settings: DeadLetterSettings;
-  #target: string | undefined;
+  readonly #context: DriverContext;
+  readonly #wireFormat: SqsWireFormat;
 
-  constructor(queue: string, topology: SqsTopology, publisher: SqsPublisher, settings: DeadLetterSettings) {
-    this.#queue = queue;
-    this.#topology = topology;
-    this.#publisher = publisher;
-    this.#settings = settings;
+  constructor(context: DriverContext, wireFormat: SqsWireFormat) {
+    this.#context = context;
+    this.#wireFormat = wireFormat;
   }
 
-  /** @throws MelangeError `CONFIGURATION` when the queue has no dead-letter queue. */
-  async assertTarget(): Promise<void> {
-    // What cannot be told now fails later, when the message can go back to its queue.
-    const target = await this.targetName().catch(() => '');
-    if (target !== undefined) return;
-    const text = `Queue "${this.#queue}" has no dead-letter queue: declare it with one.`;
-    throw new MelangeError('CONFIGURATION', text);
-  }
-
-  /** What is in trouble when copies cannot be made. */
-  get trouble(): string {
-    return `dead-lettering from queue "${this.#queue}"`;
-  }
-
-  /** Resolves when the dead-letter queue has taken the copy. */
-  async copy(
-    { received, counts }: Pick<Held, 'received' | 'counts'>,
-    options: DeadLetterOptions,
-  ): Promise<void> {
-    const { troubles, publishTimeoutMs } = this.#settings;
-    const target = await this.targetName();
-    if (target === undefined) return this.assertTarget();
-    const circumstances = { queue: this.#queue, attempts: counts.attempt, at: Date.now() };
-    const message = deadLetterCopy(fromSqs(received), options, circumstances);
+  /**
+   * Resolves when the dead-letter queue has taken the copy.
+   *
+   * @param raw as it was received.
+   * @param copy with the circumstances in its headers.
+   */
+  async copy(raw: ReceivedMessage, deadLetterQueue: string, copy: Message): Promise<void> {
+    const send = (encoded: Encoded): Promise<void> =>
+      this.#context.publish({ kind: 'queue', name: deadLetterQueue }, copy.id, withIds(encoded, raw));
     try {
-      const destination = {
-        kind: 'queue',
-        name: target,
-        address: await this.#topology.urlOf(target),
-        isFifo: isFifo(target),
-      } as const;
-      const send = (envelope: Envelope): Promise<void> =>
-        this.#publisher.publish(destination, envelope, publishTimeoutMs);
-      try {
-        await send(this.#envelope(message, received));
-      } catch (error) {
-        if (!isEntryRefused(error)) throw error;
-        // Whatever of it SQS does not take: as text, and encoded, it takes everything.
-        await send(this.#plainEnvelope(message, received, error));
-      }
-      troubles.end(this.trouble);
+      await send(this.#encode(raw, deadLetterQueue, copy));
     } catch (error) {
-      this.#topology.forget(target);
-      // The queue may have been given another one.
-      this.#target = undefined;
-      troubles.begin(this.trouble, `"${target}" takes no copy: ${asMelangeError(error).message}`);
-      throw new PublishError(target, [{ messageId: message.id, error: asMelangeError(error) }]);
+      if (!isMessageRefused(error)) throw error;
+      this.#context.logger.warn('dead-lettered in an encoded form: the plain one is refused', {
+        queue: deadLetterQueue,
+        messageId: copy.id,
+        reason: reasonOf(error),
+      });
+      // As text, and encoded, SQS takes everything.
+      await send(encode(copy, 'melange', Number.POSITIVE_INFINITY, undefined, true));
     }
   }
 
-  /** Name of the dead-letter queue; it is asked for until there is one. */
-  async targetName(): Promise<string | undefined> {
-    this.#target ??= deadLetterQueueOf((await this.#topology.detailsOf(this.#queue)).attributes);
-    return this.#target;
-  }
-
-  #envelope(message: Message, received: ReceivedMessage): Envelope {
-    const { wireFormat, logger } = this.#settings;
+  #encode(raw: ReceivedMessage, deadLetterQueue: string, copy: Message): Encoded {
     try {
-      const envelope = envelopeOf(message, wireFormat, maxQueueBytes, undefined, typesOf(received));
-      return this.#withIds(envelope, received);
+      return encode(copy, this.#wireFormat, maxQueueBytes, typesOf(raw));
     } catch (error) {
       if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
       // It came in this size: without the circumstances it fits, and they are worth less than the message.
-      logger.warn('dead-lettered without its circumstances: there is no room for them', {
-        queue: this.#queue,
-        messageId: message.id,
-        ...message.headers,
+      this.#context.logger.warn('dead-lettered without its circumstances: there is no room for them', {
+        queue: deadLetterQueue,
+        messageId: copy.id,
+        ...copy.headers,
       });
-      const outgoing = {
-        body: received.Body ?? '',
-        attributes: copyAttributes(received.MessageAttributes),
-        bytes: maxQueueBytes,
-        groupId: message.id,
-        deduplicationId: '',
-      };
-      return this.#withIds({ outgoing, encoded: undefined, delaySeconds: undefined }, received);
+      const attributes = copyAttributes(raw.MessageAttributes);
+      const ids = { groupId: copy.id, deduplicationId: '' };
+      const outgoing = { body: raw.Body ?? '', attributes, bytes: maxQueueBytes, ...ids };
+      return { outgoing, fallback: undefined };
     }
   }
+}
 
-  #plainEnvelope(message: Message, received: ReceivedMessage, error: unknown): Envelope {
-    this.#settings.logger.warn('dead-lettered in an encoded form: the plain one is refused', {
-      queue: this.#queue,
-      messageId: message.id,
-      reason: asMelangeError(error).message,
-    });
-    const outgoing = toSqs(message, 'melange', true);
-    return this.#withIds({ outgoing, encoded: undefined, delaySeconds: undefined }, received);
-  }
-
-  #withIds({ outgoing, encoded, delaySeconds }: Envelope, received: ReceivedMessage): Envelope {
-    const withIds = (one: OutgoingMessage): OutgoingMessage => ({
-      ...one,
-      groupId: received.Attributes?.MessageGroupId ?? one.groupId,
-      deduplicationId: deadLetterDeduplicationId(received),
-    });
-    return { outgoing: withIds(outgoing), encoded: encoded && (() => withIds(encoded())), delaySeconds };
-  }
+/** The copy stays in its group, and has a deduplication id of its own. */
+function withIds({ outgoing, fallback }: Encoded, raw: ReceivedMessage): Encoded {
+  const withIds = (one: OutgoingMessage): OutgoingMessage => ({
+    ...one,
+    groupId: raw.Attributes?.MessageGroupId ?? one.groupId,
+    deduplicationId: deadLetterDeduplicationId(raw),
+  });
+  return { outgoing: withIds(outgoing), fallback: fallback && (() => withIds(fallback())) };
 }

@@ -1,9 +1,14 @@
-import type { DeadLetterOptions, Message } from '@melange/core';
+import type { DriverContext } from '@melange/backend-kit';
+import { type DeadLetterOptions, MelangeError, type Message } from '@melange/core';
+import { deadLetterCopy } from '@melange/core/adapter';
+import type { Sqs } from '../client/sqs.ts';
+import { isLostReceipt } from '../errors.ts';
 import { isFifo } from '../topology/names.ts';
+import type { Queues } from '../topology/queues.ts';
 import { fromSqs, type ReceivedMessage as ReadMessage } from '../wire/message.ts';
-import type { AttemptMemory, Counts } from './attempt-memory.ts';
+import type { AttemptMemory } from './attempt-memory.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Lease, type LeaseRequests } from './lease.ts';
+import type { Visibilities } from './visibilities.ts';
 
 /** A message as SQS hands it out, under the names of its API. */
 export interface ReceivedMessage extends ReadMessage {
@@ -12,7 +17,6 @@ export interface ReceivedMessage extends ReadMessage {
   /** Settles this receive of the message. */
   readonly ReceiptHandle: string;
 }
-
 /** One receive of a message, by somebody else. It stays with SQS, and comes again, unless it is deleted by either. */
 export interface SqsReceipt {
   /** The message as it was published. */
@@ -41,73 +45,94 @@ export interface SqsReceipt {
   deadLetter(options: DeadLetterOptions): Promise<void>;
 }
 
+/** What settling needs. */
+export interface ElsewhereSettings {
+  readonly sqs: Sqs;
+  readonly queues: Queues;
+  readonly context: DriverContext;
+  readonly deadLetters: DeadLetters;
+  readonly visibilities: Visibilities;
+  readonly memory: AttemptMemory;
+}
+
 /** Messages of one queue that somebody else received. */
 export class ReceivedElsewhere {
   /** Name of the queue. */
   readonly queue: string;
-  readonly #requests: () => Promise<LeaseRequests>;
-  readonly #deadLetters: DeadLetters;
-  readonly #memory: AttemptMemory;
+  /** Whether the queue keeps the order of its groups. */
+  readonly keepsOrder: boolean;
+  readonly #settings: ElsewhereSettings;
+  #deadLetterQueue: string | undefined;
 
   /** Made by `SqsBackend.receivedElsewhere`. */
-  constructor(
-    queue: string,
-    requests: () => Promise<LeaseRequests>,
-    deadLetters: DeadLetters,
-    memory: AttemptMemory,
-  ) {
+  constructor(queue: string, settings: ElsewhereSettings) {
     this.queue = queue;
-    this.#requests = requests;
-    this.#deadLetters = deadLetters;
-    this.#memory = memory;
+    this.keepsOrder = isFifo(queue);
+    this.#settings = settings;
   }
 
-  /** Whether the queue keeps the order of its groups. */
-  get keepsOrder(): boolean {
-    return isFifo(this.queue);
-  }
-
-  /** Name of the queue's dead-letter queue. Asks SQS until there is one. @throws QueueNotFoundError */
-  deadLetterQueue(): Promise<string | undefined> {
-    return this.#deadLetters.targetName();
+  /** Name of the queue's dead-letter queue. Asks SQS until there is one. */
+  async deadLetterQueue(): Promise<string | undefined> {
+    const { context, queues } = this.#settings;
+    this.#deadLetterQueue ??= (
+      await context.ask(this.queue, () => queues.findQueue(this.queue))
+    ).deadLetterQueue;
+    return this.#deadLetterQueue;
   }
 
   /** Reads what was received together, in its order. Never throws for what a message is. */
   read(received: readonly ReceivedMessage[]): readonly SqsReceipt[] {
+    const receivedAt = this.#settings.context.clock.monotonicNow();
     const groups = new Set<string>();
-    return received.map((message) => {
-      const groupId = this.keepsOrder ? message.Attributes?.MessageGroupId : undefined;
+    return received.map((raw) => {
+      const groupId = this.keepsOrder ? raw.Attributes?.MessageGroupId : undefined;
       // It can only have run when all that were before it in its group had left the queue.
       const hasNotRun = groupId !== undefined && groups.has(groupId);
       if (groupId !== undefined) groups.add(groupId);
-      return this.#receiptOf(message, groupId, this.#memory.countsOf(message, hasNotRun));
+      return this.#receiptOf(raw, receivedAt, groupId, hasNotRun);
     });
   }
 
-  #receiptOf(received: ReceivedMessage, groupId: string | undefined, counts: Counts): SqsReceipt {
-    const since = performance.now();
-    const lease = async () =>
-      new Lease(received.ReceiptHandle, await this.#requests(), since, () => undefined);
+  #receiptOf(
+    raw: ReceivedMessage,
+    receivedAt: number,
+    groupId: string | undefined,
+    hasNotRun: boolean,
+  ): SqsReceipt {
+    const { context, memory, visibilities } = this.#settings;
+    const counts = memory.countsOf(raw, hasNotRun);
     return {
-      message: fromSqs(received),
+      message: fromSqs(raw),
       ...counts,
       groupId,
       delete: async () => {
-        const deleted = (await lease()).delete();
-        // Others are not waited for: few are deleted here.
-        (await this.#requests()).deletes.flush();
-        await deleted;
-        this.#memory.forget(received);
+        await context.ask(this.queue, () => this.#delete(raw));
+        memory.forget(raw);
       },
       giveBack: async (delayMs, next) => {
         // Also where the request fails: it comes again when its visibility ends.
-        this.#memory.remember(received, next);
-        await (await lease()).giveBack(Math.ceil(delayMs / 1_000));
+        memory.remember(raw, next);
+        await context.ask(this.queue, () => visibilities.end({ raw, receivedAt }, delayMs));
       },
-      deadLetter: async (options) => {
-        await this.#deadLetters.assertTarget();
-        await this.#deadLetters.copy({ received, counts }, options);
-      },
+      deadLetter: (options) => this.#deadLetter(raw, counts.attempt, options),
     };
+  }
+
+  async #delete({ ReceiptHandle }: ReceivedMessage): Promise<void> {
+    const { sqs, queues } = this.#settings;
+    const [error] = (await sqs.deleteMessages(await queues.urlOf(this.queue), [ReceiptHandle])) ?? [];
+    if (error !== undefined && !isLostReceipt(error)) throw error;
+  }
+
+  async #deadLetter(raw: ReceivedMessage, attempts: number, options: DeadLetterOptions): Promise<void> {
+    const { context, deadLetters } = this.#settings;
+    const target = await this.deadLetterQueue();
+    if (target === undefined)
+      throw new MelangeError(
+        'CONFIGURATION',
+        `Queue "${this.queue}" has no dead-letter queue: declare it with one.`,
+      );
+    const circumstances = { queue: this.queue, attempts, at: context.clock.now() };
+    await deadLetters.copy(raw, target, deadLetterCopy(fromSqs(raw), options, circumstances));
   }
 }

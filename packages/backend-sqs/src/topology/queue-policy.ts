@@ -49,3 +49,8 @@ function sourcesOf(statement: Statement | undefined): readonly string[] {
   const source = statement?.Condition?.ArnEquals?.['aws:SourceArn'] ?? [];
   return typeof source === 'string' ? [source] : source;
 }
+
+/** What a queue or topic is declared by. */
+export function nameOf(arn: string): string {
+  return arn.slice(arn.lastIndexOf(':') + 1);
+}

@@ -1,9 +1,7 @@
 import { type Logger, TopologyConflictError } from '@melange/core';
+import type { QueueAttributes } from '../client/sqs.ts';
 import type { SqsQueueOptions } from '../options.ts';
 import { isFifo } from './names.ts';
-
-/** Attributes of a queue, as SQS has them. */
-export type QueueAttributes = Readonly<Partial<Record<string, string>>>;
 
 /** As many receives as SQS can count before it moves a message itself. */
 const defaultMaxReceiveCount = 1_000;

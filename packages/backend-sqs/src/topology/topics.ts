@@ -1,44 +1,26 @@
-import {
-  CreateTopicCommand,
-  DeleteTopicCommand,
-  GetSubscriptionAttributesCommand,
-  GetTopicAttributesCommand,
-  ListSubscriptionsByTopicCommand,
-  ListTopicsCommand,
-  SetSubscriptionAttributesCommand,
-  type SNSClient,
-  SubscribeCommand,
-  UnsubscribeCommand,
-} from '@aws-sdk/client-sns';
-import { MelangeError, TopicNotFoundError } from '@melange/core';
-import { codeOf, isMissingTopic } from '../errors.ts';
+import { TopicNotFoundError } from '@melange/core';
+import type { Sns } from '../client/sns.ts';
+import { codeOf, isMissingTopic, isTransient } from '../errors.ts';
 import { Addresses } from './addresses.ts';
-import { assertTopicName } from './names.ts';
-
-/** Runs a request again while it fails for a moment; what it rejects with is a Melange error, or says what is missing. */
-export type Retried = <Output>(request: () => Promise<Output>) => Promise<Output>;
+import { isFifo } from './names.ts';
 
 /** Topics by name, and their subscriptions. */
-export class SnsTopics {
-  readonly #client: SNSClient;
-  readonly #retried: Retried;
+export class Topics {
+  /** Loaded when it is first needed: a process that has no topics needs no SNS. */
+  readonly #sns: () => Promise<Sns>;
   readonly #arns = new Addresses((name) => this.#find(name));
   /** What the ARNs of this account and region begin with. */
   #prefix: string | undefined;
 
-  constructor(client: SNSClient, retried: Retried) {
-    this.#client = client;
-    this.#retried = retried;
+  constructor(sns: () => Promise<Sns>) {
+    this.#sns = sns;
   }
 
   async declare(name: string): Promise<string> {
-    const Attributes = name.endsWith('.fifo') ? { FifoTopic: 'true' } : undefined;
-    const { TopicArn = '' } = await this.#retried(() =>
-      this.#client.send(new CreateTopicCommand({ Name: name, ...(Attributes && { Attributes }) })),
-    );
-    this.#arns.learn(name, TopicArn);
-    this.#prefix = TopicArn.slice(0, -name.length);
-    return TopicArn;
+    const arn = await (await this.#sns()).create(name, isFifo(name) ? { FifoTopic: 'true' } : {});
+    this.#arns.learn(name, arn);
+    this.#prefix = arn.slice(0, -name.length);
+    return arn;
   }
 
   /** @throws TopicNotFoundError, and never makes the topic. */
@@ -46,14 +28,15 @@ export class SnsTopics {
     return this.#arns.of(name);
   }
 
-  /** The same where it is known without asking. */
-  knownArnOf(name: string): string | undefined {
-    return this.#arns.known(name);
-  }
-
   /** It turned out to be gone. */
   forget(name: string): void {
     this.#arns.forget(name);
+  }
+
+  /** ARN of a topic in the account and region of a queue, whether it exists or not. */
+  arnBeside(queueArn: string, name: string): string {
+    this.learnFrom(queueArn);
+    return `${this.#prefix}${name}`;
   }
 
   /** Topics are in the account and region of the queue. */
@@ -63,25 +46,15 @@ export class SnsTopics {
   }
 
   async delete(name: string): Promise<void> {
-    let topicArn: string;
-    try {
-      topicArn = await this.arnOf(name);
-    } catch (error) {
-      if (MelangeError.is(error, 'TOPIC_NOT_FOUND')) return;
-      throw error;
-    }
+    const sns = await this.#sns();
+    const arn = await this.arnOf(name).catch(undefinedIfMissing);
+    if (arn === undefined) return;
     this.forget(name);
-    await this.#retried(() => this.#client.send(new DeleteTopicCommand({ TopicArn: topicArn })));
-  }
-
-  /** ARN of a topic in the account and region of a queue, whether it exists or not. */
-  arnBeside(queueArn: string, name: string): string {
-    this.learnFrom(queueArn);
-    return `${this.#prefix}${name}`;
+    await sns.deleteTopic(arn);
   }
 
   /**
-   * Makes the subscription, or lets further manifests through that exists.
+   * Makes the subscription of a queue, or lets further manifests through one that exists.
    *
    * @param isExact whether it is to let nothing else through.
    * @returns the manifests that it lets through besides these; `all` when it lets every one through.
@@ -92,24 +65,19 @@ export class SnsTopics {
     filter: readonly string[] | undefined,
     isExact: boolean,
   ): Promise<readonly string[] | 'all'> {
-    const Attributes = {
-      RawMessageDelivery: 'true',
-      ...(filter !== undefined && { FilterPolicy: policyOf(filter) }),
-    };
+    const sns = await this.#sns();
     let subscription: string | undefined;
     try {
-      const request = { TopicArn: topicArn, Protocol: 'sqs', Endpoint: queueArn, Attributes };
-      const { SubscriptionArn } = await this.#retried(() =>
-        this.#client.send(new SubscribeCommand({ ...request, ReturnSubscriptionArn: true })),
-      );
-      subscription = SubscriptionArn;
+      subscription = await sns.subscribe(topicArn, queueArn, {
+        RawMessageDelivery: 'true',
+        ...(filter !== undefined && { FilterPolicy: policyOf(filter) }),
+      });
     } catch (error) {
-      const cause = (error as Error).cause ?? error;
-      if (!/InvalidParameter/.test(codeOf(cause)) || !/already exists/i.test((cause as Error).message))
+      if (!/InvalidParameter/.test(codeOf(error)) || !/already exists/i.test((error as Error).message))
         throw error;
-      subscription = await this.subscriptionOf(topicArn, queueArn);
+      subscription = await sns.subscriptionOf(topicArn, queueArn);
     }
-    return subscription === undefined ? [] : this.#filter(subscription, filter, isExact);
+    return subscription === undefined ? [] : this.#filter(sns, subscription, filter, isExact);
   }
 
   /**
@@ -117,102 +85,72 @@ export class SnsTopics {
    * everything through, or cannot be asked.
    */
   async filterOf(topicArns: readonly string[], queueArn: string): Promise<readonly string[] | undefined> {
+    if (topicArns.length === 0) return undefined;
+    const sns = await this.#sns();
     const together = new Set<string>();
     try {
       for (const topicArn of topicArns) {
-        const SubscriptionArn = await this.subscriptionIfAny(topicArn, queueArn);
-        if (SubscriptionArn === undefined) continue;
-        const manifests = await this.#manifestsOf(SubscriptionArn);
+        const subscription = await this.subscriptionOf(topicArn, queueArn);
+        if (subscription === undefined) continue;
+        const manifests = manifestsOf(await sns.filterPolicyOf(subscription));
         if (manifests === undefined) return undefined;
         for (const manifest of manifests) together.add(manifest);
       }
     } catch (error) {
+      if (isTransient(error)) throw error;
       // To describe a queue wants no rights to its topics.
-      if (MelangeError.is(error)) return undefined;
-      throw error;
+      return undefined;
     }
     return together.size > 0 ? [...together].sort() : undefined;
   }
 
-  /** As `subscriptionOf`, also of a topic that does not exist. */
-  async subscriptionIfAny(topicArn: string, queueArn: string): Promise<string | undefined> {
-    try {
-      return await this.subscriptionOf(topicArn, queueArn);
-    } catch (error) {
-      if (isMissingTopic(error)) return undefined;
-      throw error;
-    }
-  }
-
-  /** The subscription of a queue to a topic, if there is one. */
+  /** The subscription of a queue to a topic, if both exist. */
   async subscriptionOf(topicArn: string, queueArn: string): Promise<string | undefined> {
-    let NextToken: string | undefined;
-    do {
-      const page = { TopicArn: topicArn, ...(NextToken !== undefined && { NextToken }) };
-      const answer = await this.#retried(() => this.#client.send(new ListSubscriptionsByTopicCommand(page)));
-      const found = answer.Subscriptions?.find(({ Endpoint }) => Endpoint === queueArn);
-      if (found !== undefined) return found.SubscriptionArn;
-      NextToken = answer.NextToken;
-    } while (NextToken !== undefined && NextToken !== '');
-    return undefined;
+    return (await this.#sns()).subscriptionOf(topicArn, queueArn).catch(undefinedIfMissing);
   }
 
-  /** Ends the subscription, if topic and subscription exist. */
+  /** Ends the subscription, if there is one. */
   async unsubscribe(topicArn: string, queueArn: string): Promise<void> {
-    try {
-      const SubscriptionArn = await this.subscriptionOf(topicArn, queueArn);
-      if (SubscriptionArn === undefined) return;
-      await this.#retried(() => this.#client.send(new UnsubscribeCommand({ SubscriptionArn })));
-    } catch (error) {
-      if (!isMissingTopic(error)) throw error;
-    }
+    const subscription = await this.subscriptionOf(topicArn, queueArn);
+    if (subscription !== undefined)
+      await (await this.#sns()).unsubscribe(subscription).catch(undefinedIfMissing);
   }
 
   async #find(name: string): Promise<string> {
-    assertTopicName(name);
+    const sns = await this.#sns();
     if (this.#prefix === undefined) {
       // Any topic of the account tells how ARNs begin; without any, this one is missing too.
-      const { Topics } = await this.#retried(() => this.#client.send(new ListTopicsCommand({})));
-      const arn = Topics?.[0]?.TopicArn;
-      if (arn === undefined) throw new TopicNotFoundError(name);
-      this.#prefix = arn.slice(0, arn.lastIndexOf(':') + 1);
+      const any = await sns.anyTopic();
+      if (any === undefined) throw new TopicNotFoundError(name);
+      this.#prefix = any.slice(0, any.lastIndexOf(':') + 1);
     }
-    const TopicArn = `${this.#prefix}${name}`;
+    const arn = `${this.#prefix}${name}`;
     try {
-      await this.#retried(() => this.#client.send(new GetTopicAttributesCommand({ TopicArn })));
+      await sns.assertTopic(arn);
     } catch (error) {
-      if (isMissingTopic(error)) throw new TopicNotFoundError(name, { cause: error });
-      throw error;
+      throw isMissingTopic(error) ? new TopicNotFoundError(name, { cause: error }) : error;
     }
-    return TopicArn;
+    return arn;
   }
 
   async #filter(
-    SubscriptionArn: string,
+    sns: Sns,
+    subscription: string,
     filter: readonly string[] | undefined,
     isExact: boolean,
   ): Promise<readonly string[] | 'all'> {
-    const present = await this.#manifestsOf(SubscriptionArn);
+    const present = manifestsOf(await sns.filterPolicyOf(subscription));
     const more = present?.filter((manifest) => filter?.includes(manifest) !== true) ?? [];
     const isLacking =
       filter?.some((manifest) => present?.includes(manifest) === false) ?? present !== undefined;
-    const isTooWide = present === undefined ? filter !== undefined : filter !== undefined && more.length > 0;
+    const isTooWide = filter !== undefined && (present === undefined || more.length > 0);
     if (isLacking || (isExact && isTooWide)) {
       const wanted = isExact || filter === undefined ? filter : [...new Set([...(present ?? []), ...filter])];
       // `{}` is how a policy is taken away.
-      const AttributeValue = wanted === undefined ? '{}' : policyOf(wanted);
-      const request = { SubscriptionArn, AttributeName: 'FilterPolicy', AttributeValue };
-      await this.#retried(() => this.#client.send(new SetSubscriptionAttributesCommand(request)));
+      await sns.setFilterPolicy(subscription, wanted === undefined ? '{}' : policyOf(wanted));
     }
     if (isExact || !isTooWide) return [];
     return present === undefined ? 'all' : more;
-  }
-
-  async #manifestsOf(SubscriptionArn: string): Promise<readonly string[] | undefined> {
-    const { Attributes } = await this.#retried(() =>
-      this.#client.send(new GetSubscriptionAttributesCommand({ SubscriptionArn })),
-    );
-    return manifestsOf(Attributes?.FilterPolicy);
   }
 }
 
@@ -227,4 +165,8 @@ function manifestsOf(policy: string | undefined): readonly string[] | undefined 
   return Array.isArray(manifest)
     ? manifest.filter((one): one is string => typeof one === 'string')
     : undefined;
+}
+
+function undefinedIfMissing(error: unknown): undefined {
+  if (!isMissingTopic(error) && !(error instanceof TopicNotFoundError)) throw error;
 }
