@@ -1,5 +1,5 @@
 import type { DriverContext } from '@melange/backend-kit';
-import { type DeadLetterOptions, MelangeError, type Message } from '@melange/core';
+import { type DeadLetterOptions, MelangeError, type Message, QueueNotFoundError } from '@melange/core';
 import { deadLetterCopy } from '@melange/core/adapter';
 import type { Sqs } from '../client/sqs.ts';
 import { isLostReceipt } from '../errors.ts';
@@ -71,13 +71,18 @@ export class ReceivedElsewhere {
     this.#settings = settings;
   }
 
-  /** Name of the queue's dead-letter queue. Asks SQS until there is one. */
+  /**
+   * Name of the queue's dead-letter queue. Asks SQS until there is one.
+   *
+   * @throws QueueNotFoundError when the queue does not exist.
+   */
   async deadLetterQueue(): Promise<string | undefined> {
+    if (this.#deadLetterQueue !== undefined) return this.#deadLetterQueue;
     const { context, queues } = this.#settings;
-    this.#deadLetterQueue ??= (
-      await context.ask(this.queue, () => queues.findQueue(this.queue))
-    ).deadLetterQueue;
-    return this.#deadLetterQueue;
+    const { exists, deadLetterQueue } = await context.ask(this.queue, () => queues.findQueue(this.queue));
+    if (!exists) throw new QueueNotFoundError(this.queue);
+    this.#deadLetterQueue = deadLetterQueue;
+    return deadLetterQueue;
   }
 
   /** Reads what was received together, in its order. Never throws for what a message is. */
