@@ -27,7 +27,16 @@ export { consumeContext, correlationIdOf } from './contract/consume-context.ts';
 export type { ConsumeContext, Consumer } from './contract/consumer.ts';
 export type { DeadLetterOptions } from './contract/dead-letter.ts';
 export { combineHealth, type Health, type HealthStatus } from './contract/health.ts';
-export type { ProcessTrace, PublishTrace, ReceiveTrace, SettleTrace } from './contract/instrumentation.ts';
+export type {
+  Around,
+  ConsumeTrace,
+  ErrorTrace,
+  ProcessTrace,
+  PublishTrace,
+  ReceiveTrace,
+  SettleTrace,
+  Surroundable,
+} from './contract/instrumentation.ts';
 export { type Logger, silentLogger, warningLogger } from './contract/logger.ts';
 export type { MaybePromise } from './contract/maybe-promise.ts';
 export {

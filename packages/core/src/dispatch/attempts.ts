@@ -1,4 +1,4 @@
-import { channels, isObserved, traced } from '../contract/instrumentation.ts';
+import { channels, type ReceiveTrace, type SettleTrace, traced } from '../contract/instrumentation.ts';
 import type { MaybePromise } from '../contract/maybe-promise.ts';
 import { MelangeError } from '../errors.ts';
 import type { Lane } from './lanes.ts';
@@ -27,11 +27,13 @@ export class Attempts {
   async run(work: Work, lane: Lane<Work>): Promise<void> {
     let outcome: Outcome | undefined;
     try {
-      if (isObserved(channels.receive)) {
-        const { message } = work.delivery;
-        const trace = { queue: this.#rules.queue, message, attempt: work.attempt };
+      if (channels.receive.hasSubscribers) {
+        const { delivery, attempt: count } = work;
+        const { queue } = this.#rules;
+        const backend = this.#settings.backend.name;
+        const trace: ReceiveTrace = { backend, delivery, queue, message: delivery.message, attempt: count };
         const attempt = () => this.#attempt(work, lane);
-        outcome = await traced(channels.receive, () => trace, attempt);
+        outcome = await traced(channels.receive, trace, attempt);
       } else {
         // As `#attempt` does, without the promise that it would cost every message.
         outcome = await processMessage(work, this.#rules);
@@ -59,13 +61,15 @@ export class Attempts {
   #settle(work: Work, lane: Lane<Work>, outcome: Outcome): MaybePromise<void> {
     if (work.released || (outcome.kind === 'retry' && lane.key !== undefined)) return;
     work.settledBy = outcome;
-    if (!isObserved(channels.settle)) return settle(work, outcome);
-    const trace = { queue: this.#rules.queue, message: work.delivery.message, outcome: outcome.kind };
-    return traced(
-      channels.settle,
-      () => trace,
-      async () => settle(work, outcome),
-    );
+    if (!channels.settle.hasSubscribers) return settle(work, outcome);
+    const { delivery } = work;
+    const trace: SettleTrace = {
+      delivery,
+      queue: this.#rules.queue,
+      message: delivery.message,
+      outcome: outcome.kind,
+    };
+    return traced(channels.settle, trace, async () => settle(work, outcome));
   }
 
   /**

@@ -5,6 +5,7 @@ import { checkDelayMs, checkWholeNumber } from '../contract/check-number.ts';
 import { type Clock, systemClock } from '../contract/clock.ts';
 import type { Consumer } from '../contract/consumer.ts';
 import type { Health } from '../contract/health.ts';
+import { channels, publishError, traced } from '../contract/instrumentation.ts';
 import { type Logger, unfailingLogger } from '../contract/logger.ts';
 import { describeThrown, MelangeError } from '../errors.ts';
 import { loggedOutage } from './cache-outage.ts';
@@ -186,10 +187,8 @@ export class MessageDispatcher {
   }
 
   #failures(): Health[] {
-    return [...this.#failed].map(([queue, text]) => ({
-      status: 'unhealthy',
-      detail: `queue "${queue}": ${text}`,
-    }));
+    const detailOf = ([queue, text]: [string, string]): string => `queue "${queue}": ${text}`;
+    return [...this.#failed].map((failed) => ({ status: 'unhealthy', detail: detailOf(failed) }));
   }
 
   async #consume(queue: string, options: ConsumeOptions, untilEmpty: boolean): Promise<void> {
@@ -200,7 +199,8 @@ export class MessageDispatcher {
     const stop = whicheverFirst(this.#closing.signal, options.signal);
     const loop = this.#loopOf(queue, options);
     this.#failed.delete(queue);
-    const running = loop.run(stop.signal, untilEmpty);
+    const trace = { queue, backend: this.#backend, dispatcher: this, inFlight: () => loop.inFlight };
+    const running = traced(channels.consume, trace, () => loop.run(stop.signal, untilEmpty));
     this.#loops.set(loop, running);
     try {
       await running;
@@ -218,9 +218,10 @@ export class MessageDispatcher {
   #loopOf(queue: string, options: ConsumeOptions): ConsumeLoop {
     const { concurrency = defaultConcurrency, ordering = 'none' } = this.#options;
     const tell = (error: unknown, work: Work | undefined, consumer?: string): void => {
-      const messageId = work?.delivery.message.id;
-      const context: ExceptionContext = { queue, messageId, attempt: work?.attempt, consumer };
+      const { delivery, attempt } = work ?? {};
+      const context: ExceptionContext = { queue, messageId: delivery?.message.id, attempt, consumer };
       callApplication(this.#logger, () => options.onException?.(error, context));
+      publishError({ queue, error, delivery, consumer });
     };
     const report = (error: unknown, work: Work | undefined, consumer?: string): void => {
       if (work === undefined) this.#logger.error('consuming a queue failed', { queue, error });

@@ -1,6 +1,7 @@
 import type { RetryCause } from '../contract/backend.ts';
 import { checkDelayMs } from '../contract/check-number.ts';
 import type { Consumer } from '../contract/consumer.ts';
+import { publishDuplicate } from '../contract/instrumentation.ts';
 import { isPromise } from '../contract/maybe-promise.ts';
 import type { Message, MessageContent } from '../contract/message.ts';
 import { shortened } from '../contract/shortened.ts';
@@ -212,7 +213,10 @@ async function runOnce(
     if (claim === undefined) return waitEnded;
   }
   if (claim.status === 'done') {
+    const { delivery, attempt } = work;
     rules.onDuplicate(consumer.name);
+    const { queue } = rules;
+    publishDuplicate({ delivery, queue, message: delivery.message, consumer: consumer.name, attempt });
     return undefined;
   }
   if (claim.status === 'held') {

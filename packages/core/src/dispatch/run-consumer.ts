@@ -1,6 +1,6 @@
 import type { Clock } from '../contract/clock.ts';
 import type { Consumer } from '../contract/consumer.ts';
-import { channels, isObserved, traced } from '../contract/instrumentation.ts';
+import { channels, type ProcessTrace, traced } from '../contract/instrumentation.ts';
 import type { MaybePromise } from '../contract/maybe-promise.ts';
 import type { Middleware } from '../contract/middleware.ts';
 import { limitTime } from './limit-time.ts';
@@ -32,7 +32,8 @@ export function runConsumer(
 /** With its middleware, and the trace of the run. */
 function surrounded(run: Run, consumer: Consumer, work: Work, rules: RunRules): MaybePromise<void> {
   const { message } = run;
-  if (rules.middleware.length === 0 && !isObserved(channels.process)) return consumer.process(message, run);
+  if (rules.middleware.length === 0 && !channels.process.hasSubscribers)
+    return consumer.process(message, run);
   let next = async (): Promise<void> => consumer.process(message, run);
   for (let index = rules.middleware.length - 1; index >= 0; index -= 1) {
     const middleware = rules.middleware[index] as Middleware;
@@ -40,9 +41,8 @@ function surrounded(run: Run, consumer: Consumer, work: Work, rules: RunRules): 
     next = () => middleware(run, inner);
   }
   const { delivery, attempt } = work;
-  return traced(
-    channels.process,
-    () => ({ queue: rules.queue, message: delivery.message, consumer: consumer.name, attempt }),
-    next,
-  );
+  const { queue } = rules;
+  const { message: received } = delivery;
+  const trace: ProcessTrace = { delivery, queue, message: received, consumer: consumer.name, attempt };
+  return traced(channels.process, trace, next);
 }

@@ -7,7 +7,7 @@ import type {
 import { BackendManager } from '../contract/backend-manager.ts';
 import { checkDelayMs } from '../contract/check-number.ts';
 import type { Clock } from '../contract/clock.ts';
-import { channels, isObserved, type PublishTrace, traced } from '../contract/instrumentation.ts';
+import { channels, traced } from '../contract/instrumentation.ts';
 import { isPromise } from '../contract/maybe-promise.ts';
 import type { Message } from '../contract/message.ts';
 import type { SerializerRegistry } from '../messages/registry.ts';
@@ -83,10 +83,10 @@ export class QueuePublisher<Features extends Capabilities = Capabilities>
   #send(queue: string, messages: Message[], options: PublishToQueueOptions<Features>): Promise<void> {
     const backend = this.#backend;
     checkBounds(options);
-    if (!isObserved(channels.publish)) return backend.publishToQueue(queue, messages, options);
+    if (!channels.publish.hasSubscribers) return backend.publishToQueue(queue, messages, options);
     return traced(
       channels.publish,
-      (): PublishTrace => ({ backend: backend.name, destination: queue, kind: 'queue', messages }),
+      { backend: backend.name, destination: queue, kind: 'queue', messages },
       () => backend.publishToQueue(queue, messages, options),
     );
   }
@@ -132,10 +132,10 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> implem
   #send(topic: string, messages: Message[], options: PublishOptions): Promise<void> {
     const backend = this.#backend;
     checkBounds(options);
-    if (!isObserved(channels.publish)) return backend.publishToTopic(topic, messages, options);
+    if (!channels.publish.hasSubscribers) return backend.publishToTopic(topic, messages, options);
     return traced(
       channels.publish,
-      (): PublishTrace => ({ backend: backend.name, destination: topic, kind: 'topic', messages }),
+      { backend: backend.name, destination: topic, kind: 'topic', messages },
       () => backend.publishToTopic(topic, messages, options),
     );
   }
