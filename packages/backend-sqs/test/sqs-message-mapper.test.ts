@@ -76,6 +76,19 @@ describe('attributes', () => {
     expect(fromSqs(enveloped(outgoing))).toEqual(full);
   });
 
+  test('are one for the trace: `traceparent` alone under its name, with state or baggage all of them packed', () => {
+    const traceparent = '00-1-1-01';
+    const alone = toSqs(message('x', { headers: { traceparent } }), 'melange');
+    expect(alone.attributes.traceparent?.StringValue).toBe(traceparent);
+    const headers = { tenant: 'acme', traceparent, tracestate: 'vendor=1', baggage: 'user=7' };
+    const outgoing = toSqs(message('x', { headers }), 'melange');
+    const traceAttributes = Object.keys(outgoing.attributes).filter((name) =>
+      ['traceparent', 'tracestate', 'baggage', 'melange_headers'].includes(name),
+    );
+    expect(traceAttributes).toEqual(['melange_headers']);
+    expect(fromSqs(received(outgoing)).headers).toEqual(headers);
+  });
+
   test('are ten also of a dead-lettered copy, whose original headers come back untouched', () => {
     const circumstances = { queue: 'orders', attempts: 3, at: 0 };
     const copy = deadLetterCopy(full, { reason: 'rejected', error: new Error('no') }, circumstances);

@@ -49,10 +49,16 @@ export function isCarriable(text: string): boolean {
   return /^[\t\n\r\u0020-\uD7FF\uE000-\uFFFD\u{10000}-\u{10FFFF}]*$/u.test(text);
 }
 
+/** Headers of the W3C's trace context and baggage: more than one of them takes one attribute together. */
+const traceHeaders: ReadonlySet<string> = new Set(['traceparent', 'tracestate', 'baggage']);
+
 /** Each header as an attribute under its own name, the first ones first; what SQS refuses or has no room for in one packed attribute. */
 export function toAttributes(headers: readonly OutgoingHeader[]): Record<string, AttributeValue> {
-  const own = headers.filter(fits);
-  let packed = headers.filter((header) => !fits(header));
+  const packsTrace = headers.filter(({ name }) => traceHeaders.has(name)).length > 1;
+  const isOwn = (header: OutgoingHeader): boolean =>
+    fits(header) && !(packsTrace && traceHeaders.has(header.name));
+  const own = headers.filter(isOwn);
+  let packed = headers.filter((header) => !isOwn(header));
   const room = mostAttributes - (packed.length > 0 || own.length > mostAttributes ? 1 : 0);
   packed = [...own.splice(room), ...packed];
   const entries = own.map(({ name, value, dataType = 'String' }): [string, AttributeValue] => [
