@@ -47,6 +47,8 @@ const kit: Arrows = {
   declared: ['driver'],
   explain: ['driver'],
   driver: ['checks', 'health'],
+  'send-each': ['driver'],
+  filters: [],
   health: [],
   wire: ['driver'],
   checks: [],
