@@ -13,7 +13,7 @@ const core: Arrows = {
 /** An adapter: its wire is pure and knows nobody, its client alone knows the client library. */
 const backend: Arrows = {
   backend: ['publish', 'consume', 'topology', 'wire', 'client', 'options', 'capabilities', 'errors'],
-  publish: ['topology', 'wire', 'client', 'options', 'errors'],
+  publish: ['topology', 'wire', 'client', 'options', 'capabilities', 'errors'],
   consume: ['topology', 'wire', 'client', 'options', 'errors'],
   topology: ['wire', 'client', 'options', 'errors'],
   wire: ['errors', 'options'],

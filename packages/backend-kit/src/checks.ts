@@ -1,4 +1,4 @@
-import { MelangeError, type SubscribeOptions } from '@melange/core';
+import { MelangeError, type Message, MessageTooLargeError, type SubscribeOptions } from '@melange/core';
 
 /** Which names a broker takes. */
 export interface NameRules {
@@ -43,6 +43,15 @@ export function checkSubscribeOptions({ maxInFlight }: SubscribeOptions): void {
   throw new MelangeError(
     'CONFIGURATION',
     `maxInFlight must be a whole number of at least 1, not ${String(maxInFlight)}.`,
+  );
+}
+
+/** @throws MessageTooLargeError when the content has more bytes than the broker takes. */
+export function checkContentBytes({ id, content }: Message, maxBytes: number): void {
+  const bytes = content === null ? 0 : Buffer.byteLength(content);
+  if (bytes <= maxBytes) return;
+  throw new MessageTooLargeError(
+    `The content of message ${id} has ${bytes} bytes: send at most ${maxBytes}.`,
   );
 }
 

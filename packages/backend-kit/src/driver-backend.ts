@@ -190,21 +190,29 @@ export class DriverBackend<
   async describeQueue(name: string): Promise<QueueDescription> {
     this.#assertOpen();
     checkName('queue', name, this.driver.names);
-    return this.#requests.ask(name, () => this.driver.topology.describeQueue(name));
+    const missing = { exists: false, depth: 0, deadLetterQueue: undefined };
+    const answer = this.#requests.ask(name, async () => this.driver.topology.describeQueue(name));
+    return unlessNotFound(answer, missing);
   }
 
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
     checkName('queue', name, this.driver.names);
     this.#declared.forgetQueue(name);
-    await this.#requests.ask(name, () => this.driver.topology.deleteQueue(name));
+    await unlessNotFound(
+      this.#requests.ask(name, () => this.driver.topology.deleteQueue(name)),
+      undefined,
+    );
   }
 
   async deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
     checkName('topic', name, this.#topicNames);
     this.#declared.forgetTopic(name);
-    await this.#requests.ask(name, () => this.driver.topology.deleteTopic(name));
+    await unlessNotFound(
+      this.#requests.ask(name, () => this.driver.topology.deleteTopic(name)),
+      undefined,
+    );
   }
 
   async health(): Promise<Health> {
@@ -279,5 +287,15 @@ export class DriverBackend<
 
   #closedError(): MelangeError {
     return new MelangeError('CLOSED', `The ${this.name} backend is closed.`);
+  }
+}
+
+/** The answer, or another one where what was asked about does not exist. */
+async function unlessNotFound<Answer>(answer: Promise<Answer>, missing: Answer): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (MelangeError.is(error, 'QUEUE_NOT_FOUND')) return missing;
+    throw error;
   }
 }

@@ -98,11 +98,11 @@ export interface TopologyDriver<Options extends QueueOptions> {
    * @throws TopologyConflictError when it exists with other settings; nothing is changed.
    */
   declareQueue(name: string, options: Options): Promise<void>;
-  /** What is known of a queue; `exists: false` where there is none. */
+  /** What is known of a queue; `exists: false` where there is none, which an error that `explain` calls missing says too. */
   describeQueue(name: string): Promise<QueueDescription>;
   /** As much of it as a subscription needs, where describing a queue takes more requests. Default: `describeQueue`. */
   findQueue?(name: string): Promise<Pick<QueueDescription, 'exists' | 'deadLetterQueue'>>;
-  /** Removes a queue, if there is one. */
+  /** Removes a queue, if there is one: an error that `explain` calls missing says that there was none. */
   deleteQueue(name: string): Promise<void>;
   /** Removes a topic, if there is one. */
   deleteTopic(name: string): Promise<void>;
@@ -308,11 +308,13 @@ export interface PullDriver<Taken extends Received> {
 /** An open intake of a broker that is asked for messages. */
 export interface PullSource<Taken extends Received> extends SettleDriver<Taken> {
   /**
-   * Takes up to `max` messages. Waits at the broker for the first one where the broker can wait, but not with `untilEmpty`.
+   * Takes up to `max` messages. Waits for the first one where the broker can wait.
    *
    * @param signal aborted when the intake stops: end the wait. What arrives even so is given back by the kit.
+   * @param maxWaitMs longest wait at the broker, in ms: 0 with `untilEmpty`, and never more than a sixth of a lease, which counts from
+   * before this call.
    */
-  take(max: number, signal: AbortSignal): Promise<Take<Taken>>;
+  take(max: number, signal: AbortSignal, maxWaitMs: number): Promise<Take<Taken>>;
   /** Most requests of `take` at once. Default: 1. */
   readonly maxTakes?: number;
   /** Most messages that one `take` is asked for. Default: as many as there is room for. */

@@ -25,6 +25,19 @@ export function explainWith(explain: (error: unknown) => Fault, error: unknown):
   }
 }
 
+/** The answer of a client library, or nothing where `explain` says that what it was asked for does not exist. */
+export async function unlessMissing<Answer>(
+  explain: (error: unknown) => Fault,
+  answer: Promise<Answer>,
+): Promise<Answer | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (explainWith(explain, error).kind !== 'missing') throw error;
+    return undefined;
+  }
+}
+
 /** The words of an error, for a log line or a detail. Never throws. */
 export function reasonOf(error: unknown): string {
   try {

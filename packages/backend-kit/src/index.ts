@@ -1,5 +1,5 @@
 export { type Backend, type BackendClass, defineBackend } from './backend.ts';
-export { checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
+export { checkContentBytes, checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
 export { type Leased, type LeaseSettings, Leases } from './consume/leases.ts';
 export type { BackendDefinition, BackendOptions } from './definition.ts';
 export type {
@@ -28,6 +28,7 @@ export type {
   Take,
   TopologyDriver,
 } from './driver.ts';
+export { unlessMissing } from './explain.ts';
 export { describedFilter, redeclaredFilter, type TopicFilter } from './filters.ts';
 export { Troubles, type TroublesOptions } from './health/troubles.ts';
 export { reconnectDelayMs } from './reconnect-delay.ts';

@@ -15,8 +15,8 @@ export const NatsBackend: BackendClass<NatsBackendOptions, typeof natsCapabiliti
   driver(options: NatsBackendOptions, context) {
     const client = new NatsClient(settingsOf(options), context);
     return {
-      // Names are parts of subjects: tokens with dots between them.
-      names: { maxBytes: 200, allowed: /^[\w-]+(\.[\w-]+)*$/ },
+      // Names are one token of a subject.
+      names: { maxBytes: 200, allowed: /^[\w-]+$/ },
       connection: client,
       topology: topology(client, context),
       publishing: publishing(client),

@@ -11,9 +11,11 @@ export class NatsClient implements ConnectionDriver {
   readonly address: string;
   readonly timeoutMs: number;
   readonly settings: NatsSettings;
+  /** Made by `connect`, before which the kit asks for nothing. */
+  connection!: NatsConnection;
+  /** Streams and consumers. */
+  manager!: JetStreamManager;
   readonly #context: DriverContext;
-  #connection: NatsConnection | undefined;
-  #manager: JetStreamManager | undefined;
 
   constructor(settings: NatsSettings, context: DriverContext) {
     this.settings = settings;
@@ -24,7 +26,6 @@ export class NatsClient implements ConnectionDriver {
 
   /** Connects once: the kit connects again, with pauses. */
   async connect(signal: AbortSignal): Promise<void> {
-    await this.close();
     const { servers, client, requestTimeoutMs } = this.settings;
     const { username = '', password = '' } = servers[0] ?? {};
     const connection = await connect({
@@ -36,31 +37,16 @@ export class NatsClient implements ConnectionDriver {
       // One that leaves two pings unanswered is given up.
       pingInterval: 5_000,
     });
-    this.#manager = await jetstreamManager(connection, { checkAPI: false, timeout: requestTimeoutMs });
-    this.#connection = connection;
+    this.connection = connection;
+    this.manager = await jetstreamManager(connection, { checkAPI: false, timeout: requestTimeoutMs });
     void connection.closed().then((error) => {
-      if (this.#connection === connection)
-        this.#context.connectionLost(error?.message ?? 'the server closed the connection');
+      this.#context.connectionLost(error?.message ?? 'the server closed the connection');
     });
     if (signal.aborted) await this.close();
   }
 
   async close(): Promise<void> {
-    const connection = this.#connection;
-    this.#connection = undefined;
-    await connection?.close();
-  }
-
-  /** @throws BrokerUnavailableError while there is none. */
-  get connection(): NatsConnection {
-    if (this.#connection === undefined) throw new BrokerUnavailableError(`No connection to ${this.address}.`);
-    return this.#connection;
-  }
-
-  /** Streams and consumers. */
-  get manager(): JetStreamManager {
-    if (this.#manager === undefined) throw new BrokerUnavailableError(`No connection to ${this.address}.`);
-    return this.#manager;
+    await (this.connection as NatsConnection | undefined)?.close();
   }
 
   /**
@@ -68,11 +54,11 @@ export class NatsClient implements ConnectionDriver {
    *
    * @param once id by which it is stored once, however often it is sent within two minutes. Default: one of its own.
    */
-  async publish(subject: string, { body, headers: own }: Envelope, once = randomUUID()): Promise<void> {
+  async publish(subject: string, payload: Envelope, once: string = randomUUID()): Promise<void> {
     const all = headers();
-    for (const [name, value] of own) all.set(name, value);
+    for (const [name, value] of payload.headers) all.set(name, value);
     try {
-      await this.manager.jetstream().publish(subject, body ?? '', { headers: all, msgID: once });
+      await this.manager.jetstream().publish(subject, payload.body ?? '', { headers: all, msgID: once });
     } catch (error) {
       if (!(error instanceof Error) || !isNoResponders(error.cause)) throw error;
       // There is no such stream, as this says, or it has no leader now.

@@ -31,8 +31,8 @@ export function consuming(client: NatsClient, { clock }: DriverContext): PullDri
     async open({ queue }) {
       const { config } = await client.manager.consumers.info(streamOf(queue), consumerName);
       return {
-        async take(max, signal, waitMs) {
-          const came = (await pull(client, queue, max, waitMs, signal)).map(takenFrom);
+        async take(max, signal, maxWaitMs) {
+          const came = (await pull(client, queue, max, maxWaitMs, signal)).map(takenFrom);
           // The broker does not answer requests to a consumer that does not exist.
           if (came.length === 0) await client.manager.consumers.info(streamOf(queue), consumerName);
           const now = clock.now();

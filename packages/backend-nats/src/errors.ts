@@ -23,13 +23,3 @@ export function explain(error: unknown): Fault {
 export function isNoResponders(error: unknown): boolean {
   return error instanceof RequestError && error.isNoResponders();
 }
-
-/** The answer, or nothing where what was asked for does not exist. */
-export async function unlessMissing<Answer>(answer: Promise<Answer>): Promise<Answer | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    if (explain(error).kind !== 'missing') throw error;
-    return undefined;
-  }
-}

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { type Envelope, type PublishDriver, sendEach, toEnvelope } from '@melange/backend-kit';
+import type { Envelope, PublishDriver } from '@melange/backend-kit';
+import { checkContentBytes, sendEach, toEnvelope, unlessMissing } from '@melange/backend-kit';
 import { TopicNotFoundError } from '@melange/core';
+import { natsCapabilities } from './capabilities.ts';
 import type { NatsClient } from './client.ts';
-import { unlessMissing } from './errors.ts';
+import { explain } from './errors.ts';
 import { bindingsOf, queueSubject } from './topology.ts';
 import { delayed, toRecord } from './wire.ts';
 
@@ -18,11 +20,10 @@ export function publishing(client: NatsClient): PublishDriver<NatsOutgoing> {
   const store = (queue: string, outgoing: NatsOutgoing, delayMs: number): Promise<void> =>
     client.publish(queueSubject(queue), delayed(outgoing, delayMs), outgoing.once);
   return {
-    encode: (message) => ({
-      ...toRecord(toEnvelope(message)),
-      manifest: message.manifest ?? '',
-      once: randomUUID(),
-    }),
+    encode(message) {
+      checkContentBytes(message, natsCapabilities.maxMessageBytes);
+      return { ...toRecord(toEnvelope(message)), manifest: message.manifest ?? '', once: randomUUID() };
+    },
     bytesOf: ({ body }) => Buffer.byteLength(body ?? ''),
     limitsOf: () => ({ maxMessages: 200, maxBytes: 4_000_000 }),
     async send({ kind, name }, batch) {
@@ -35,7 +36,7 @@ export function publishing(client: NatsClient): PublishDriver<NatsOutgoing> {
         );
         const queues = new Set(wanting.map(({ queue }) => queue));
         // A queue that was deleted meanwhile wants nothing.
-        await Promise.all([...queues].map((queue) => unlessMissing(store(queue, encoded, 0))));
+        await Promise.all([...queues].map((queue) => unlessMissing(explain, store(queue, encoded, 0))));
       });
     },
   };

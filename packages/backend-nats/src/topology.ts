@@ -1,20 +1,14 @@
-import {
-  type DriverContext,
-  describedFilter,
-  redeclaredFilter,
-  type TopicFilter,
-  type TopologyDriver,
-} from '@melange/backend-kit';
+import type { DriverContext, TopicFilter, TopologyDriver } from '@melange/backend-kit';
+import { describedFilter, redeclaredFilter, unlessMissing } from '@melange/backend-kit';
 import { type QueueOptions, TopologyConflictError } from '@melange/core';
+import type { StreamConfig } from '@nats-io/jetstream';
 import type { NatsClient } from './client.ts';
-import { unlessMissing } from './errors.ts';
+import { explain } from './errors.ts';
 
 /** The durable consumer that all subscribers of a queue share. */
 export const consumerName = 'melange';
-/** Stream of the bindings: a subject of which it has a message is one. */
+/** Stream whose subjects are the bindings. */
 const bindingStream = 'melange';
-/** In place of a queue, in the subject that a topic has from its declaration on. */
-const noQueue = '=';
 
 /** A queue that wants a manifest, or all, of a topic. */
 interface Binding {
@@ -26,73 +20,74 @@ interface Binding {
 
 /** A queue is a stream with one durable consumer. Its dead-letter queue is the stream's description, which every tool shows. */
 export function topology(client: NatsClient, { logger }: DriverContext): TopologyDriver<QueueOptions> {
-  const { replicas: num_replicas, leaseMs } = client.settings;
+  const { replicas, leaseMs } = client.settings;
   const bind = (subject: string): Promise<void> => client.publish(subject, { body: '', headers: [] });
-  const unbind = async (subject: string): Promise<void> => {
-    await unlessMissing(client.manager.streams.purge(bindingStream, { filter: subject }));
+  const unbind = async (filter: string): Promise<void> => {
+    await unlessMissing(explain, client.manager.streams.purge(bindingStream, { filter }));
+  };
+
+  const makeStream = async (
+    config: Partial<StreamConfig> & { readonly name: string },
+  ): Promise<StreamConfig> => {
+    const { streams } = client.manager;
+    const found = await unlessMissing(explain, streams.info(config.name));
+    return (found ?? (await streams.add({ ...config, num_replicas: replicas }))).config;
+  };
+
+  /** Resolves with the dead-letter queue that it has: one that exists stays as it is. */
+  const makeQueue = async (name: string, description = ''): Promise<string> => {
+    const { consumers } = client.manager;
+    const subjects = [queueSubject(name)];
+    const stream = await makeStream({ name: streamOf(name), subjects, retention: 'workqueue', description });
+    if ((await unlessMissing(explain, consumers.info(stream.name, consumerName))) === undefined)
+      await consumers.add(stream.name, {
+        durable_name: consumerName,
+        ack_policy: 'explicit',
+        ack_wait: leaseMs * 1_000_000,
+        // Messages that wait for their delay count as unsettled: with a bound they would hold up the others.
+        max_ack_pending: -1,
+      });
+    return stream.description ?? '';
   };
 
   const declareTopic = async (name: string): Promise<void> => {
-    const { streams } = client.manager;
-    const stream = { name: bindingStream, subjects: [bindingSubject('*', '*')], max_msgs_per_subject: 1 };
-    if ((await unlessMissing(streams.info(bindingStream))) === undefined)
-      await streams.add({ ...stream, num_replicas });
-    await bind(bindingSubject(name, noQueue, 'none'));
-  };
-
-  const makeQueue = async (name: string, options: { readonly description?: string }): Promise<void> => {
-    const { streams, consumers } = client.manager;
-    const stream = streamOf(name);
-    const subjects = [queueSubject(name)];
-    if ((await unlessMissing(streams.info(stream))) === undefined)
-      await streams.add({ name: stream, subjects, retention: 'workqueue', num_replicas, ...options });
-    if ((await unlessMissing(consumers.info(stream, consumerName))) !== undefined) return;
-    await consumers.add(stream, {
-      durable_name: consumerName,
-      ack_policy: 'explicit',
-      ack_wait: leaseMs * 1_000_000,
-      // Messages that wait for their delay count as unsettled: with a bound they would hold up the others.
-      max_ack_pending: -1,
-    });
+    await makeStream({ name: bindingStream, subjects: [bindingSubject('*', '*')], max_msgs_per_subject: 1 });
+    // Of a queue that no queue can be named like.
+    await bind(bindingSubject(name, '=', 'none'));
   };
 
   return {
     declareTopic,
     async declareQueue(name, options) {
-      const { topics = [], removeTopics = [], deadLetterQueue, replaceFilter = false } = options;
-      const found = await unlessMissing(client.manager.streams.info(streamOf(name)));
-      if (found !== undefined && found.config.description !== deadLetterQueue)
-        throw new TopologyConflictError(
-          `Queue "${name}" has the dead-letter queue "${found.config.description ?? 'none'}": declare it so, or delete it.`,
-        );
-      if (deadLetterQueue !== undefined) await makeQueue(deadLetterQueue, {});
-      await makeQueue(name, deadLetterQueue === undefined ? {} : { description: deadLetterQueue });
+      const { topics = [], removeTopics = [], deadLetterQueue = '', replaceFilter = false } = options;
+      const existing = await makeQueue(name, deadLetterQueue);
+      if (existing !== deadLetterQueue)
+        throw new TopologyConflictError(`Queue "${name}" exists with the dead-letter queue "${existing}".`);
+      if (deadLetterQueue !== '') await makeQueue(deadLetterQueue);
       for (const topic of topics) {
         await declareTopic(topic);
-        const bound = await bindingsOf(client, topic, name);
-        const known =
-          describedFilter(bound.map((one) => one.filter)) ?? (bound.length > 0 ? 'all' : undefined);
-        const filter = redeclaredFilter({ queue: name, topic }, known, options, logger);
+        const known = await bindingsOf(client, topic, name);
+        const filters = known.map((binding) => binding.filter);
+        const filter = redeclaredFilter({ queue: name, topic }, filters, options, logger);
         const tokens = filter === 'all' ? [filter] : filter.map(tokenOf);
         const subjects = tokens.map((token) => bindingSubject(topic, name, token));
         await Promise.all(subjects.map(bind));
-        const others = bound.map(({ subject }) => subject).filter((subject) => !subjects.includes(subject));
+        const others = known.map(({ subject }) => subject).filter((subject) => !subjects.includes(subject));
         if (replaceFilter) await Promise.all(others.map(unbind));
       }
       for (const topic of removeTopics) await unbind(bindingSubject(topic, name));
     },
     async describeQueue(name) {
       const { streams, consumers } = client.manager;
-      const consumer = await consumers.info(streamOf(name), consumerName);
+      const { num_pending: depth, num_ack_pending: inFlight } = await consumers.info(
+        streamOf(name),
+        consumerName,
+      );
+      const { description = '' } = (await streams.info(streamOf(name))).config;
       const bindings = await bindingsOf(client, '*', name);
-      return {
-        exists: true,
-        depth: consumer.num_pending,
-        inFlight: consumer.num_ack_pending,
-        deadLetterQueue: (await streams.info(streamOf(name))).config.description,
-        topics: [...new Set(bindings.map(({ topic }) => topic))].sort(),
-        filter: describedFilter(bindings.map(({ filter }) => filter)),
-      };
+      const topics = [...new Set(bindings.map(({ topic }) => topic))].sort();
+      const filter = describedFilter(bindings.map((binding) => binding.filter));
+      return { exists: true, depth, inFlight, deadLetterQueue: description || undefined, topics, filter };
     },
     async deleteQueue(name) {
       await unbind(bindingSubject('*', name));
@@ -102,9 +97,9 @@ export function topology(client: NatsClient, { logger }: DriverContext): Topolog
   };
 }
 
-/** Stream of a queue: the name of a stream has no dots. */
+/** Stream of a queue. */
 export function streamOf(queue: string): string {
-  return `melange-${queue.replaceAll('.', '=')}`;
+  return `melange-${queue}`;
 }
 
 /** Subject that a queue's stream takes. */
@@ -119,16 +114,16 @@ export async function bindingsOf(
   queue = '*',
 ): Promise<readonly Binding[]> {
   const query = { subjects_filter: bindingSubject(topic, queue) };
-  const stream = await unlessMissing(client.manager.streams.info(bindingStream, query));
+  const stream = await unlessMissing(explain, client.manager.streams.info(bindingStream, query));
   return Object.keys(stream?.state.subjects ?? {}).map((subject) => {
-    const [, , to = '', of = '', token = ''] = subject.split('.');
+    const [, , of = '', to = '', token = ''] = subject.split('.');
     const filter = token === 'all' ? token : [Buffer.from(token.slice(1), 'base64url').toString()];
-    return { topic: to.replaceAll('=', '.'), queue: of.replaceAll('=', '.'), filter, subject };
+    return { topic: of, queue: to, filter, subject };
   });
 }
 
 function bindingSubject(topic: string, queue: string, token = '*'): string {
-  return `melange.topic.${topic.replaceAll('.', '=')}.${queue.replaceAll('.', '=')}.${token}`;
+  return `melange.topic.${topic}.${queue}.${token}`;
 }
 
 /** A manifest may have any characters, a subject may not. */

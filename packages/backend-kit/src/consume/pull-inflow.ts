@@ -15,6 +15,9 @@ export interface PullSettings {
   readonly ready: () => Promise<void> | undefined;
 }
 
+/** Of a request for messages, in ms. */
+const longestWaitMs = 5_000;
+
 /**
  * Asks a broker for as many messages as there is room for, again and again. Invariants: the messages that are asked for
  * and those that are held never exceed `maxInFlight`; a message that arrives after the stop goes back; a queue that is deleted is asked for
@@ -27,6 +30,7 @@ export class PullInflow<Taken extends Received> implements Inflow {
   readonly #intake: OpenIntake<Taken>;
   readonly #stopping = new AbortController();
   readonly #subject: string;
+  readonly #maxWaitMs: number;
   readonly #takes = new Set<Promise<void>>();
   /** Messages asked for and not answered. */
   #askedFor = 0;
@@ -41,6 +45,8 @@ export class PullInflow<Taken extends Received> implements Inflow {
     this.#source = source;
     this.#intake = subscription.opened(source);
     this.#subject = `receiving from queue "${subscription.queue}"`;
+    const leaseMs = source.leases?.leaseMs ?? Number.POSITIVE_INFINITY;
+    this.#maxWaitMs = subscription.untilEmpty ? 0 : Math.min(longestWaitMs, Math.ceil(leaseMs / 6));
   }
 
   onRoom(): void {
@@ -104,7 +110,7 @@ export class PullInflow<Taken extends Received> implements Inflow {
       const connecting = ready();
       if (connecting !== undefined) await connecting;
       const asked = clock.monotonicNow();
-      const answer = await this.#source.take(max, this.#stopping.signal);
+      const answer = await this.#source.take(max, this.#stopping.signal, this.#maxWaitMs);
       this.#askedFor -= max;
       this.#failures = 0;
       troubles.end(this.#subject);
