@@ -32,6 +32,7 @@ const longest = [
   'backend-sqs/test/conformance',
   'backend-rabbitmq/test/conformance',
   'backend-redis-streams/test/conformance',
+  'backend-nats/test/conformance',
   'conformance/test/mutants',
 ];
 

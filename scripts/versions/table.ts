@@ -66,4 +66,18 @@ export const table: readonly BrokerVersions[] = [
       { product: 'Kafka', maven: '4.4.0' },
     ],
   },
+  {
+    broker: 'nats',
+    imageVariable: 'MELANGE_NATS_IMAGE',
+    suites: ['packages/backend-nats/'],
+    versions: [
+      { product: 'NATS', image: 'nats:2.9-alpine', installed: 'nats-server' },
+      {
+        product: 'NATS',
+        image: 'nats:2-alpine',
+        debian13: 'nats-server',
+        programs: { 'nats-server': '/usr/sbin/nats-server' },
+      },
+    ],
+  },
 ];

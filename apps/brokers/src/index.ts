@@ -10,6 +10,7 @@ export {
 } from './debian-root.ts';
 export { type PrivateKafka, type StartKafkaOptions, startKafka } from './kafka.ts';
 export { currentVersion as kafkaVersion } from './kafka-node.ts';
+export { type PrivateNats, startNats } from './nats.ts';
 export { type PrivateRedis, type StartRedisOptions, startRedis } from './private-redis.ts';
 export { type PrivateRabbitMq, type StartRabbitMqOptions, startRabbitMq } from './rabbitmq.ts';
 export { type PrivateSqs, startSqs } from './sqs.ts';

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, expect, test, vi } from 'vitest';
 import { bringUp, printable } from '../src/index.ts';
 import { brokers } from '../src/table.ts';
@@ -7,6 +8,7 @@ const protocols = [
   ['rabbitmq', 'amqp'],
   ['redis', 'redis'],
   ['sqs', 'http'],
+  ['nats', 'nats'],
 ] as const;
 
 const opened: { close(): Promise<void> }[] = [];
@@ -57,6 +59,18 @@ test('a Redis on ::1 answers', async () => {
   expect(await brokers.get('redis')?.answers(`redis://[::1]:${port}`)).toBe(true);
 });
 
+// The other server greets too.
+test.each([
+  ['with JetStream answers', 'INFO {"server_name":"n","jetstream":true} \r\n', true],
+  ['without JetStream is of no use', 'INFO {"server_name":"n"} \r\n', false],
+])('a NATS %s', async (_, greeting, isOne) => {
+  const server = createServer((socket) => void socket.end(greeting));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  expect(await brokers.get('nats')?.answers(`nats://127.0.0.1:${port}`)).toBe(isOne);
+  server.close();
+});
+
 test('an address in the environment is used as it is', async () => {
   const port = await open('+PONG\r\n');
   const url = `redis://localhost:${port}/3`;
@@ -71,7 +85,10 @@ test('a Redis that wants a password answers', async () => {
 
 test('a name that is not known is missing, and does not reject', async () => {
   expect(await bringUp(['carrier-pigeon'])).toEqual([
-    { name: 'carrier-pigeon', missing: 'unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka' },
+    {
+      name: 'carrier-pigeon',
+      missing: 'unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka, nats',
+    },
   ]);
 });
 

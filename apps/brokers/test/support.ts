@@ -63,6 +63,7 @@ export function environment(options: {
     REDIS_URL: _redis,
     SQS_URL: _sqs,
     KAFKA_URL: _kafka,
+    NATS_URL: _nats,
     ...inherited
   } = process.env;
   // No Docker engine answers there: what these tests start, they start as a process.

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import setup, { type ChosenTests } from '../src/vitest-setup.ts';
 
 const lines: string[] = [];
-const variables = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL'];
+const variables = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL', 'NATS_URL'];
 
 beforeEach(() => {
   lines.length = 0;
@@ -18,7 +18,7 @@ afterEach(() => {
 });
 
 describe('with MELANGE_BROKERS=none', () => {
-  const said = ['rabbitmq', 'redis', 'sqs', 'kafka'].map(
+  const said = ['rabbitmq', 'redis', 'sqs', 'kafka', 'nats'].map(
     (name) => `brokers: no ${name}, what needs it is skipped: MELANGE_BROKERS is none`,
   );
 
@@ -57,7 +57,9 @@ describe('where test files are chosen', () => {
 
   test('none is brought up for files that ask for none', async () => {
     await (await setup(chosen('packages/core/test/retry-policy.test.ts')))();
-    expect(lines).toEqual(['brokers: the chosen test files do not ask for rabbitmq, redis, sqs, kafka']);
+    expect(lines).toEqual([
+      'brokers: the chosen test files do not ask for rabbitmq, redis, sqs, kafka, nats',
+    ]);
     expect(variables.map((variable) => process.env[variable])).toEqual(variables.map(() => undefined));
   });
 
@@ -79,6 +81,7 @@ describe('with an address where nothing answers', () => {
     vi.stubEnv('REDIS_URL', 'redis://127.0.0.1:1');
     vi.stubEnv('SQS_URL', 'http://127.0.0.1:1');
     vi.stubEnv('KAFKA_URL', 'kafka://127.0.0.1:1');
+    vi.stubEnv('NATS_URL', 'nats://127.0.0.1:1');
   });
 
   test('goes on without the brokers, if another one is required', async () => {
@@ -89,6 +92,7 @@ describe('with an address where nothing answers', () => {
       expect.stringMatching(/^brokers: no redis, .* REDIS_URL/),
       expect.stringMatching(/^brokers: no sqs, .* SQS_URL/),
       expect.stringMatching(/^brokers: no kafka, .* KAFKA_URL/),
+      expect.stringMatching(/^brokers: no nats, .* NATS_URL/),
     ]);
   });
 
@@ -110,6 +114,7 @@ test.skipIf(variables.some((variable) => process.env[variable] === undefined))(
       expect.stringMatching(/^brokers: redis rediss?:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: sqs https?:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: kafka kafka:\/\/.*\(environment\)$/),
+      expect.stringMatching(/^brokers: nats nats:\/\/.*\(environment\)$/),
     ]);
   },
 );

@@ -24,6 +24,7 @@ const first = [
   'backend-sqs',
   'backend-kafka',
   'backend-redis-streams',
+  'backend-nats',
 ];
 
 /** How the technology of a folder is written. */
@@ -33,6 +34,7 @@ const names: Readonly<Record<string, string>> = {
   sqs: 'SQS/SNS',
   kafka: 'Kafka',
   'redis-streams': 'Redis Streams',
+  nats: 'NATS',
 };
 
 /** Every package, in the order of the tables. */

@@ -14,6 +14,7 @@ const addresses: Readonly<Record<string, string>> = {
   redis: 'REDIS_URL',
   sqs: 'SQS_URL',
   kafka: 'KAFKA_URL',
+  nats: 'NATS_URL',
 };
 
 const examples = readdirSync(join(root, 'apps'))

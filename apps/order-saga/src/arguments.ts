@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 /** The brokers that a service can run on. */
-export const backendNames = ['memory', 'rabbitmq', 'sqs', 'kafka', 'redis-streams'] as const;
+export const backendNames = ['memory', 'rabbitmq', 'sqs', 'kafka', 'redis-streams', 'nats'] as const;
 export type BackendName = (typeof backendNames)[number];
 
 /** The services. */

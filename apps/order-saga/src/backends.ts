@@ -1,5 +1,6 @@
 import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
+import { NatsBackend } from '@melange/backend-nats';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { RedisStreamsBackend } from '@melange/backend-redis-streams';
 import { SqsBackend } from '@melange/backend-sqs';
@@ -63,6 +64,8 @@ const makers: Readonly<Record<BackendName, Maker>> = {
     new KafkaBackend({ brokers: [await addressOf('kafka', used, log)], logger: silentLogger }),
   'redis-streams': async (used, log) =>
     new RedisStreamsBackend({ url: await addressOf('redis', used, log), logger: silentLogger }),
+  nats: async (used, log) =>
+    new NatsBackend({ url: await addressOf('nats', used, log), logger: silentLogger }),
   sqs: async (used, log) => {
     const endpoint = await addressOf('sqs', used, log);
     const { AWS_REGION: region = 'us-east-1', AWS_ACCESS_KEY_ID: given } = process.env;

@@ -15,6 +15,12 @@ const runs = [
     expected: { 'orders placed': 200, completed: 198, 'dead-lettered': 2 },
   },
   {
+    on: 'NATS',
+    needs: ['NATS_URL'],
+    flags: ['--backend', 'nats', '--orders', '200', '--failure-rate', '0.2'],
+    expected: { 'orders placed': 200, completed: 198, 'dead-lettered': 2 },
+  },
+  {
     on: 'Kafka, RabbitMQ and SQS, one fleet',
     needs: ['KAFKA_URL', 'RABBITMQ_URL', 'SQS_URL'],
     flags: [

@@ -246,12 +246,15 @@ export interface SettleDriver<Taken extends Received> {
   readonly acknowledging?: Partial<BatchLimits>;
   /** In place of `acknowledge` where there is no answer to wait for. Must not throw. */
   finish?(taken: Taken): void;
-  /** The message comes again. It is never absent from the broker. */
+  /**
+   * The message comes again. It is never absent from the broker. A copy is written of what the broker delivered: the handler
+   * may have changed `taken.message`.
+   */
   retry(taken: Taken, again: Again): MaybePromise<void>;
   /**
    * Confirms the copy in the dead-letter queue before the message leaves its queue.
    *
-   * @param copy the message with the circumstances in its headers.
+   * @param copy the message, `asDelivered`, with the circumstances in its headers.
    */
   deadLetter(
     taken: Taken,
@@ -259,6 +262,8 @@ export interface SettleDriver<Taken extends Received> {
     copy: Message,
     options: DeadLetterOptions,
   ): MaybePromise<void>;
+  /** The message anew, as the broker delivered it. Default: `taken.message`, with what its handler changed in it. */
+  asDelivered?(taken: Taken): Message;
   /** Nobody ran them: they come again at once, in their old place and order where the broker can. */
   release(batch: readonly Taken[]): MaybePromise<void>;
   /** Present where the broker gives messages for a time and takes them back. */

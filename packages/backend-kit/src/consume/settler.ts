@@ -97,7 +97,8 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
   async deadLetter(delivery: TakenDelivery<Taken>, options: DeadLetterOptions): Promise<void> {
     const { queue, deadLetterQueue = '', clock } = this.#settings;
     const circumstances = { queue, attempts: delivery.attempt, at: clock.now() };
-    const copy = deadLetterCopy(delivery.message, options, circumstances);
+    const message = this.#driver.asDelivered?.(delivery.taken) ?? delivery.message;
+    const copy = deadLetterCopy(message, options, circumstances);
     await this.#settle(
       delivery,
       () => this.#driver.deadLetter(delivery.taken, deadLetterQueue, copy, options),
