@@ -7,6 +7,7 @@ export const longFiles: Readonly<Record<string, string>> = {
     'joining, leaving, crashing and draining are states of one member',
   'packages/backend-kit/src/driver.ts':
     'the whole contract of a driver, each guarantee a comment, on one page',
+  'packages/backend-kit/src/driver-backend.ts': 'each method of a backend, and when it may ask its driver',
   'packages/backend-kit/test/support/scripted-driver.ts':
     'every call that a driver gets, for tests to answer',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',

@@ -17,6 +17,11 @@ export interface NatsTaken extends Received {
   readonly dueAt: number;
 }
 
+/**
+ * Shortest wait for messages, in ms: the broker hands out what was given back only to a request that waits.
+ */
+const minWaitMs = 100;
+
 /** Pulls messages of the queue's consumer, and settles each at the subject that it came with. */
 export function consuming(client: NatsClient, { clock }: DriverContext): PullDriver<NatsTaken> {
   return {
@@ -26,7 +31,9 @@ export function consuming(client: NatsClient, { clock }: DriverContext): PullDri
       return {
         ...settling(client, queue, (config.ack_wait ?? 0) / 1_000_000),
         async take(max, signal, maxWaitMs) {
-          const came = (await pull(client, queue, max, maxWaitMs, signal)).map(takenFrom);
+          const came = (await pull(client, queue, max, Math.max(maxWaitMs, minWaitMs), signal)).map(
+            takenFrom,
+          );
           // The broker does not answer requests to a consumer that does not exist.
           if (came.length === 0) await client.manager.consumers.info(streamOf(queue), consumerName);
           const now = clock.now();
@@ -96,7 +103,7 @@ async function pull(
   };
   const reply = createInbox(settings.client.inboxPrefix);
   const subscription = connection.subscribe(reply, { callback });
-  const request = { batch, no_wait: true, ...(maxWaitMs > 0 && { expires: maxWaitMs * 1_000_000 }) };
+  const request = { batch, no_wait: true, expires: maxWaitMs * 1_000_000 };
   const subject = `$JS.API.CONSUMER.MSG.NEXT.${streamOf(queue)}.${consumerName}`;
   connection.publish(subject, JSON.stringify(request), { reply });
   const stop = (): void => void subscription.drain().catch(() => undefined);

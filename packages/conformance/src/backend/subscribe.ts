@@ -226,6 +226,23 @@ export const subscribe: readonly BackendBehaviour[] = behaviours<BackendContext>
     },
   },
   {
+    id: 'until-empty-after-release',
+    title: 'untilEmpty delivers what another one held and gave back, as often as it is asked',
+    async run(context) {
+      const queue = await context.queue();
+      const sent = numbered(5);
+      await context.backend.publishToQueue(queue, sent);
+      for (let round = 1; round <= 3; round += 1) {
+        const receiver = await context.receive(queue, { untilEmpty: true });
+        await context.soon(receiver.subscription.ended, 'the untilEmpty subscription');
+        assert.deepEqual([...receiver.ids].sort(), sortedIds(sent), `round ${round}`);
+        const closed = receiver.subscription.close();
+        await Promise.all(receiver.deliveries.map((delivery) => delivery.release()));
+        await closed;
+      }
+    },
+  },
+  {
     id: 'until-empty-on-nothing',
     title: 'untilEmpty on an empty queue ends without a delivery',
     async run(context) {

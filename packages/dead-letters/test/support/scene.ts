@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
+import { NatsBackend } from '@melange/backend-nats';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { RedisStreamsBackend } from '@melange/backend-redis-streams';
 import { SqsBackend } from '@melange/backend-sqs';
@@ -21,7 +22,7 @@ export interface Broker {
   open(): MessagingBackend;
 }
 
-const { RABBITMQ_URL, REDIS_URL, SQS_URL, KAFKA_URL } = process.env;
+const { RABBITMQ_URL, REDIS_URL, SQS_URL, KAFKA_URL, NATS_URL } = process.env;
 const logger = silentLogger;
 const local = { accessKeyId: 'local', secretAccessKey: 'local' };
 const missing = (url: string | undefined, name: string): string | undefined =>
@@ -51,6 +52,11 @@ export const brokers: readonly Broker[] = [
     name: 'Kafka',
     missing: missing(KAFKA_URL, 'KAFKA_URL'),
     open: () => new KafkaBackend({ brokers: [new URL(KAFKA_URL as string).host], logger }),
+  },
+  {
+    name: 'NATS',
+    missing: missing(NATS_URL, 'NATS_URL'),
+    open: () => new NatsBackend({ url: NATS_URL as string, logger }),
   },
 ];
 
