@@ -17,4 +17,11 @@ export interface MelangeInstrumentationConfig {
   readonly receiveSpans?: boolean;
   /** Whether each settlement gets a span: the time that the broker takes to confirm the outcome. Default: false. */
   readonly settleSpans?: boolean;
+  /** Whether metrics are recorded, once there is a `MeterProvider`. Default: true. */
+  readonly metrics?: boolean;
+  /**
+   * The broker is asked for the depth of each consumed queue at most once in this time, in ms, and only when metrics are
+   * exported. Infinity: never. Default: 30,000.
+   */
+  readonly queueDepthIntervalMs?: number;
 }

@@ -5,4 +5,5 @@
  */
 export type { MelangeInstrumentationConfig } from './config.ts';
 export { MelangeInstrumentation } from './instrumentation.ts';
+export { Metric } from './metrics/instruments.ts';
 export { semanticConventionsVersion } from './names.ts';

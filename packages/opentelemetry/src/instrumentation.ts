@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs';
+import type { MeterProvider } from '@opentelemetry/api';
 import {
   InstrumentationBase,
   SemconvStability,
   semconvStabilityFromStr,
 } from '@opentelemetry/instrumentation';
 import type { MelangeInstrumentationConfig } from './config.ts';
+import { instrumentsOf } from './metrics/instruments.ts';
+import { MessageMetrics } from './metrics/message-metrics.ts';
+import { QueueGauges } from './metrics/queue-gauges.ts';
 import { onEvent, onTrace } from './subscribe.ts';
 import { DeliverySpans } from './traces/delivery-spans.ts';
 import { PublishSpans } from './traces/publish-spans.ts';
@@ -16,6 +20,7 @@ import { PublishSpans } from './traces/publish-spans.ts';
  */
 export class MelangeInstrumentation extends InstrumentationBase<MelangeInstrumentationConfig> {
   #stop: (() => void) | undefined;
+  #meterProvider: MeterProvider | undefined;
 
   constructor(config: MelangeInstrumentationConfig = {}) {
     // The base would enable it before its fields are there.
@@ -37,6 +42,15 @@ export class MelangeInstrumentation extends InstrumentationBase<MelangeInstrumen
   override disable(): void {
     this.#stop?.();
     this.#stop = undefined;
+  }
+
+  /** Records metrics from now on. Queues that are consumed already have no gauges. */
+  override setMeterProvider(meterProvider: MeterProvider): void {
+    super.setMeterProvider(meterProvider);
+    this.#meterProvider = meterProvider;
+    if (this.#stop === undefined) return;
+    this.disable();
+    this.enable();
   }
 
   /** Whether it records at present. */
@@ -64,6 +78,24 @@ export class MelangeInstrumentation extends InstrumentationBase<MelangeInstrumen
       ...(settleSpans ? [onTrace('settle', deliveries.settle)] : []),
       onEvent('duplicate', deliveries.duplicate),
       onEvent('error', deliveries.error),
+      ...this.#measure(),
+    ];
+  }
+
+  #measure(): readonly (() => void)[] {
+    const { metrics = true, queueDepthIntervalMs = 30_000 } = this.getConfig();
+    if (!metrics || this.#meterProvider === undefined) return [];
+    const instruments = instrumentsOf(this.meter);
+    const messages = new MessageMetrics(instruments);
+    const queues = new QueueGauges(instruments, queueDepthIntervalMs);
+    return [
+      onTrace('publish', messages.publish),
+      onTrace('receive', messages.receive),
+      onTrace('process', messages.process),
+      onEvent('duplicate', messages.duplicate),
+      onEvent('error', messages.error),
+      onTrace('consume', queues.consume),
+      queues.observe(),
     ];
   }
 }

@@ -26,6 +26,7 @@ export const Attribute = {
   deadLetterReason: 'melange.dead_letter.reason',
   retryDelay: 'melange.retry.delay_ms',
   deduplicated: 'melange.deduplicated',
+  leaseOf: 'melange.lease.of',
 } as const;
 
 const systems: Readonly<Record<string, string>> = {
