@@ -14,8 +14,8 @@ import type { Instruments } from './instruments.ts';
 /** What is counted and measured of messages. No attribute is an id, a key or a text of the application. */
 export class MessageMetrics {
   readonly #instruments: Instruments;
-  readonly #startedAt = new WeakMap<object, number>();
-  readonly #systems = new WeakMap<object, string>();
+  readonly #startedAt = new Map<object, number>();
+  readonly #systems = new Map<object, string>();
 
   constructor(instruments: Instruments) {
     this.#instruments = instruments;
@@ -102,7 +102,10 @@ export class MessageMetrics {
   }
 
   #secondsOf(trace: object): number {
-    return (performance.now() - (this.#startedAt.get(trace) ?? performance.now())) / 1_000;
+    const now = performance.now();
+    const startedAt = this.#startedAt.get(trace) ?? now;
+    this.#startedAt.delete(trace);
+    return (now - startedAt) / 1_000;
   }
 }
 

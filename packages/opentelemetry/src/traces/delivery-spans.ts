@@ -59,9 +59,10 @@ interface OpenDelivery {
  */
 export class DeliverySpans {
   readonly #options: DeliverySpansOptions;
-  readonly #deliveries = new WeakMap<Delivery, OpenDelivery>();
-  readonly #runs = new WeakMap<ProcessTrace, Span>();
-  readonly #settlements = new WeakMap<SettleTrace, Span>();
+  // Each entry goes when its work ends. A WeakMap would cost the garbage collector more than all else here.
+  readonly #deliveries = new Map<Delivery, OpenDelivery>();
+  readonly #runs = new Map<ProcessTrace, Span>();
+  readonly #settlements = new Map<SettleTrace, Span>();
 
   constructor(options: DeliverySpansOptions) {
     this.#options = options;

@@ -26,7 +26,7 @@ export interface PublishSpansOptions {
 /** One span for each call that publishes, and a context in the headers of each message. */
 export class PublishSpans implements TraceHandlers<PublishTrace> {
   readonly #options: PublishSpansOptions;
-  readonly #open = new WeakMap<PublishTrace, Span>();
+  readonly #open = new Map<PublishTrace, Span>();
 
   constructor(options: PublishSpansOptions) {
     this.#options = options;
