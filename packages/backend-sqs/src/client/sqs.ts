@@ -18,7 +18,7 @@ import type { BatchAnswer } from '@melange/backend-kit';
 import type { SqsBackendOptions } from '../options.ts';
 import { answerOf } from './batch.ts';
 import { RequestTemplates } from './request-templates.ts';
-import { agentsOf, clientSettings, Signals } from './settings.ts';
+import { type Agents, agentsOf, clientSettings, Signals } from './settings.ts';
 
 export type { SqsMessage };
 
@@ -33,21 +33,20 @@ export interface VisibilityChange {
 
 /** Requests to SQS. They reject with the errors of the SDK. */
 export class Sqs {
-  readonly #client: SQSClient;
-  /** Receives hold a connection each for up to 20 s, and must not keep acknowledgements waiting for a free one. */
-  readonly #receiving: SQSClient;
-  readonly #receivingAgents = agentsOf(Number.POSITIVE_INFINITY);
+  readonly #options: SqsBackendOptions;
   readonly #requestTimeoutMs: number;
   readonly #signals = new Signals();
+  readonly #client: SQSClient;
+  /**
+   * Receives hold a connection each for up to 20 s, and must not keep acknowledgements waiting for a free one. Made for
+   * the first receive: AWS Lambda receives by itself.
+   */
+  #receiving: { readonly client: SQSClient; readonly agents: Agents } | undefined;
 
   constructor(options: SqsBackendOptions) {
+    this.#options = options;
     this.#requestTimeoutMs = options.requestTimeoutMs ?? 10_000;
-    this.#client = new SQSClient(clientSettings(options, agentsOf(64), this.#requestTimeoutMs));
-    this.#receiving = new SQSClient(clientSettings(options, this.#receivingAgents, 0));
-    for (const client of [this.#client, this.#receiving]) {
-      client.middlewareStack.use(new RequestTemplates(client.config, (input) => this.#signals.of(input)));
-      this.#signals.applyTo(client);
-    }
+    this.#client = this.#clientOf(agentsOf(64), this.#requestTimeoutMs);
   }
 
   async urlOf(QueueName: string): Promise<string> {
@@ -109,7 +108,7 @@ export class Sqs {
     const timer = setTimeout(() => controller.abort(), timeoutMs).unref();
     const command = this.#signals.on(new ReceiveMessageCommand(input), controller.signal);
     try {
-      return (await this.#receiving.send(command)).Messages ?? [];
+      return (await this.#receivingClient().send(command)).Messages ?? [];
     } finally {
       clearTimeout(timer);
     }
@@ -117,12 +116,28 @@ export class Sqs {
 
   /** Receives that are under way do not keep the process any more. */
   unrefReceives(): void {
-    for (const agent of Object.values(this.#receivingAgents) as HttpAgent[])
+    if (this.#receiving === undefined) return;
+    for (const agent of Object.values(this.#receiving.agents) as HttpAgent[])
       for (const sockets of Object.values(agent.sockets)) for (const socket of sockets ?? []) socket.unref();
   }
 
   close(): void {
     this.#client.destroy();
-    this.#receiving.destroy();
+    this.#receiving?.client.destroy();
+  }
+
+  #receivingClient(): SQSClient {
+    if (this.#receiving === undefined) {
+      const agents = agentsOf(Number.POSITIVE_INFINITY);
+      this.#receiving = { agents, client: this.#clientOf(agents, 0) };
+    }
+    return this.#receiving.client;
+  }
+
+  #clientOf(agents: Agents, requestTimeoutMs: number): SQSClient {
+    const client = new SQSClient(clientSettings(this.#options, agents, requestTimeoutMs));
+    client.middlewareStack.use(new RequestTemplates(client.config, (input) => this.#signals.of(input)));
+    this.#signals.applyTo(client);
+    return client;
   }
 }

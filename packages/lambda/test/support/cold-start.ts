@@ -4,9 +4,9 @@ import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import { bundle } from './bundle.ts';
 
-/** Bounds: of a bundle in bytes, and of its import in ms. */
+/** Bounds: of a bundle in bytes, and of the processor time of its import in ms. */
 const maxBytes = 1_000_000;
-const maxImportMs = 60;
+const maxCpuMs = 60;
 const runs = 15;
 
 interface Times {
@@ -41,12 +41,12 @@ function summaryOf(of: (times: Times) => number): string {
   return `${sorted[Math.floor(runs / 2)]?.toFixed(0)} ms median of ${runs}, ${sorted[0]?.toFixed(0)} ms least`;
 }
 
-const leastMs = Math.min(...times.map(({ elapsedMs }) => elapsedMs));
+const leastMs = Math.min(...times.map(({ cpuMs }) => cpuMs));
 console.log(`bundle: ${Math.round(made.bytes / 1_000)} kB (at most ${maxBytes / 1_000})`);
-console.log(`import: ${summaryOf(({ elapsedMs }) => elapsedMs)} (at most ${maxImportMs})`);
-console.log(`processor time of it: ${summaryOf(({ cpuMs }) => cpuMs)}`);
+console.log(`import: ${summaryOf(({ elapsedMs }) => elapsedMs)}`);
+console.log(`processor time of it: ${summaryOf(({ cpuMs }) => cpuMs)} (at most ${maxCpuMs})`);
 console.log(
   `on ${cpus().length} × ${cpus()[0]?.model}, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}, ${new Date().toISOString().slice(0, 10)}`,
 );
-// The least: the others wait for whatever else the machine does.
-if (made.bytes > maxBytes || leastMs > maxImportMs) process.exitCode = 1;
+// The least: on a busy machine the others pay for cold caches of the processor.
+if (made.bytes > maxBytes || leastMs > maxCpuMs) process.exitCode = 1;
