@@ -1,4 +1,4 @@
-/** What went wrong, stable across versions: safe to branch on and to alert on. */
+/** Names the kind of an error. Stable across versions: safe to branch on and to alert on. */
 export type MelangeErrorCode =
   | 'BROKER_UNAVAILABLE'
   | 'CLOSED'
@@ -48,7 +48,7 @@ export class MelangeError extends Error {
     try {
       return brand in error && (code === undefined || (error as unknown as MelangeError).code === code);
     } catch {
-      // A proxy whose traps throw: whatever a handler throws is asked.
+      // A handler may throw a proxy whose traps throw.
       return false;
     }
   }
@@ -110,11 +110,11 @@ export class BrokerUnavailableError extends MelangeError {
 export interface PublishFailure {
   /** Id of the message. Publish again with the same id: a copy that did arrive is then a recognisable duplicate. */
   readonly messageId: string;
-  /** Why it is not known to be at the broker. */
+  /** Why the broker did not confirm it. */
   readonly error: unknown;
 }
 
-/** Some messages of a publish are not known to be at the broker: `failures` names them; the others are safe. */
+/** The broker did not confirm some messages of a publish: `failures` names them. All others are at the broker. */
 export class PublishError extends MelangeError {
   override readonly name = 'PublishError';
   readonly failures: readonly PublishFailure[];
@@ -131,7 +131,7 @@ export class PublishError extends MelangeError {
   }
 }
 
-/** Content or value cannot be turned into the other; `path` leads to the offending field where it is known. */
+/** A value could not be serialized, or content not deserialized; `path` leads to the offending field where it is known. */
 export class SerializationError extends MelangeError {
   override readonly name = 'SerializationError';
   /** Keys from the root of the value to the offending field; empty when the whole content is at fault. */
@@ -145,7 +145,7 @@ export class SerializationError extends MelangeError {
 /** Why a delivery was taken away from its handler. */
 export type AbortReason = 'shutdown' | 'lease-lost' | 'partition-revoked' | 'timeout' | 'connection-lost';
 
-/** The reason of an aborted `signal`: the delivery is no longer this handler's to finish. */
+/** The reason of an aborted `signal`: the result of this handler no longer counts, or will come too late. */
 export class DeliveryAbortedError extends MelangeError {
   override readonly name = 'DeliveryAbortedError';
   readonly reason: AbortReason;
@@ -164,7 +164,7 @@ export class Reject extends MelangeError {
   }
 }
 
-/** What is known of a thrown value, whatever it is. */
+/** Description of a thrown value of any type. */
 export interface ThrownDescription {
   /** Name of the error; of any other value its type: `object`. */
   readonly name: string;
@@ -174,7 +174,7 @@ export interface ThrownDescription {
   readonly cause: string | undefined;
 }
 
-/** Bound of each text, in characters: some brokers bound the size of headers. */
+/** Maximal length of each text, in characters: some brokers bound the size of headers. */
 const maxCharacters = 1_000;
 const maxCauses = 5;
 /** Characters that brokers or protocols refuse in text. */

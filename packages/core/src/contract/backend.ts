@@ -4,7 +4,7 @@ import type { MaybePromise } from './maybe-promise.ts';
 import type { Message } from './message.ts';
 
 /**
- * What an adapter implements to carry Melange over a broker. Applications use publishers and dispatchers.
+ * The interface of a broker adapter. Applications do not call it: they use publishers and dispatchers.
  *
  * Every implementation may be used concurrently, connects on first use, reconnects by itself, and passes
  * `describeBackend` of `@melange/conformance` with the capabilities that it declares.
@@ -12,7 +12,7 @@ import type { Message } from './message.ts';
 export interface MessagingBackend<Features extends Capabilities = Capabilities> {
   /** Technology, for logs and tables: `memory`. */
   readonly name: string;
-  /** Where the broker is, for people: without user and password. Default: not told. */
+  /** Address of the broker for people to read, without user and password. Default: none. */
   readonly address?: string;
   /** What this broker can do. The type of the options follows from it. */
   readonly capabilities: Features;
@@ -70,10 +70,10 @@ export interface MessagingBackend<Features extends Capabilities = Capabilities> 
   /** What is known of a queue. Does not fail when the queue does not exist. */
   describeQueue(name: string): Promise<QueueDescription>;
 
-  /** Removes a queue with its messages. Does nothing when it does not exist. */
+  /** Deletes a queue with its messages. Does nothing when it does not exist. */
   deleteQueue(name: string): Promise<void>;
 
-  /** Removes a topic; its queues stay. Does nothing when it does not exist. */
+  /** Deletes a topic; its queues stay. Does nothing when it does not exist. */
   deleteTopic(name: string): Promise<void>;
 
   /** Whether the backend can work now, and if not, why. Never throws, never waits on the broker for long. */
@@ -108,13 +108,13 @@ export interface Capabilities {
   readonly durable: boolean;
   /** `release` does not count as an attempt. */
   readonly releaseKeepsAttempt: boolean;
-  /** A delivery stays ours when the connection breaks, and is settled over another one. */
+  /** A delivery survives a lost connection, and is settled over the next one. */
   readonly deliveriesOutliveConnections: boolean;
   /** `describeQueue` counts exactly the messages that wait, without those that are delayed or in flight. Else `depth` is a hint. */
   readonly exactDepth: boolean;
   /**
-   * The broker ignores a settlement by a holder that it has taken the message back from. Else a process that wakes up too late
-   * may settle a message that another one works on.
+   * The broker ignores a settlement by a holder that it has taken the message back from. Else a process that was suspended for too
+   * long may settle a message that another one is processing.
    */
   readonly fencedSettlements: boolean;
   /** `Delivery.redeliveries` counts every time that a message was handed out and its holder fell silent or was cut off. */
@@ -130,10 +130,10 @@ export type ReplayCapabilities = Capabilities & { readonly replay: true };
 export interface ReplayableBackend<Features extends ReplayCapabilities = ReplayCapabilities>
   extends MessagingBackend<Features> {
   /**
-   * What the queue received at or after a time, and its broker still holds, comes again as the first attempt, settled
-   * or not; what waits stays waiting, whatever its time: nothing is ever skipped. Retries and dead letters stay
-   * where they are. A deduplication cache still knows what was done: consumers that are to do it again need a
-   * cache, or a name, of their own.
+   * Delivers again, as the first attempt, all messages that the queue received at or after the position and the broker
+   * still holds, settled or not. Messages that wait in the queue stay there, also those from before the position. Retries and
+   * dead letters stay where they are. A deduplication cache still knows what was processed: a consumer that is to process it
+   * again needs another cache, or another name.
    *
    * @param position where to read again from: the earliest message that is held, or a time of the broker's.
    * @throws QueueNotFoundError when the queue does not exist.
@@ -194,13 +194,13 @@ export type PublishToQueueOptions<Features extends Capabilities> = PublishOption
 
 /** How messages are received. */
 export interface SubscribeOptions {
-  /** Bound of deliveries that are handed over and not settled. At least 1. */
+  /** Maximal number of deliveries that are handed over and not settled. At least 1. */
   readonly maxInFlight: number;
   /** Ends by itself when the broker has nothing more to deliver now. Default: false. */
   readonly untilEmpty?: boolean;
 }
 
-/** An open intake of messages. */
+/** An open subscription to a queue. */
 export interface Subscription {
   /**
    * Settles when intake is over: resolves after `close()`, or with `untilEmpty` when the broker had nothing
@@ -215,12 +215,12 @@ export interface Subscription {
 }
 
 /**
- * A message handed over for processing, settled exactly once. A second settlement rejects with
- * `DELIVERY_SETTLED`; settling what was lost to a reconnect does nothing, for it comes again. A settlement
- * that fails rejects, and leaves the message with the broker, which delivers it again.
+ * A message handed over for processing, settled exactly once. A second settlement rejects with `DELIVERY_SETTLED`.
+ * Settling a delivery that was lost to a reconnect does nothing: the broker delivers the message again. A settlement that
+ * fails rejects, and leaves the message with the broker, which delivers it again.
  */
 export interface Delivery {
-  /** The message as it was published, whichever way it came. */
+  /** The message as it was published, also after retries. */
   readonly message: Message;
   /**
    * 1 + the runs that failed before: the retries with `because: 'failed'`, across restarts. Being handed out, given
@@ -233,11 +233,11 @@ export interface Delivery {
    * also where the broker does not tell.
    */
   readonly redeliveries?: number;
-  /** Aborted with a `DeliveryAbortedError` when the delivery is no longer ours. Made on first use. */
+  /** Aborted with a `DeliveryAbortedError` when this process no longer holds the delivery. Made on first use. */
   readonly signal: AbortSignal;
-  /** Whether `signal` is, or would be, aborted: told without making it. Default: `signal` is made and asked. */
+  /** Whether `signal` is, or would be, aborted, without making the signal. Default: callers read `signal`. */
   readonly isAborted?: boolean;
-  /** The work is done: the message leaves the broker. A promise only where there is something to wait for, or it failed. */
+  /** The message was processed and leaves the broker. Returns a promise only where there is something to wait for, or it failed. */
   acknowledge(): MaybePromise<void>;
   /** Comes again after `delayMs`, as `because` says. The message is never absent from the broker. */
   retry(options?: RetryOptions): Promise<void>;
@@ -246,7 +246,7 @@ export interface Delivery {
    * Rejects with `CONFIGURATION`, leaving the delivery unsettled, when the queue has none.
    */
   deadLetter(options: DeadLetterOptions): Promise<void>;
-  /** Gives it back untouched: it comes again at once, in its old place where the broker can. */
+  /** Gives the message back without having run it: it is delivered again at once, in its old place where the broker can. */
   release(): Promise<void>;
 }
 

@@ -4,15 +4,15 @@ import type { MaybePromise } from './maybe-promise.ts';
 
 /** Proof of a claim. Opaque: only the cache that gave it reads `fence`. */
 export interface ClaimToken {
-  /** What was claimed. */
+  /** The key that was claimed. */
   readonly key: string;
-  /** Differs for every claim, so that a late holder cannot touch its successor's. */
+  /** Differs for every claim, so that a former holder cannot change the claim of its successor. */
   readonly fence: string;
 }
 
 /**
- * Answer to a claim: ours to process, processed before, or being processed elsewhere. `remainingMs`, where the
- * cache tells it: how long that stays so if nobody renews it, by the store's clock.
+ * Answer to a claim: granted, processed before, or held by another process. `remainingMs`, where the cache tells it: when
+ * that ends by the store's clock, unless it is renewed.
  */
 export type Claim =
   | { readonly status: 'claimed'; readonly token: ClaimToken }
@@ -26,7 +26,7 @@ export type Claim =
  * claimed state ends with its lease, the done state with the cache's own `ttlMs`; neither shortens the other.
  */
 export interface DeduplicationCache {
-  /** Takes the right to process `key` for `leaseMs`, unless it is done or held. Of many callers one is told `claimed`. */
+  /** Takes the right to process `key` for `leaseMs`, unless it is done or held. Of concurrent callers exactly one gets `claimed`. */
   claim(key: string, options: { readonly leaseMs: number }): MaybePromise<Claim>;
   /** Renews the lease. False when the claim is no longer this token's: stop working. */
   extend(token: ClaimToken, options: { readonly leaseMs: number }): MaybePromise<boolean>;
@@ -36,7 +36,7 @@ export interface DeduplicationCache {
   release(token: ClaimToken): MaybePromise<void>;
   /** Whether the store answers. */
   health(): MaybePromise<Health>;
-  /** Frees what the cache itself opened. Idempotent. */
+  /** Closes the connections that the cache itself opened. Idempotent. */
   close(): MaybePromise<void>;
 }
 

@@ -1,7 +1,7 @@
 import { MelangeError } from '../errors.ts';
 
 /**
- * Answers a duration in ms: any finite number from `min` up, fractions included.
+ * Returns `value`, a duration in ms: any finite number of at least `min`, fractions included.
  *
  * @param name the option, as its user writes it: `leaseMs`.
  * @param min default: 0.
@@ -13,7 +13,7 @@ export function checkDelayMs(name: string, value: number, min = 0): number {
 }
 
 /**
- * Answers a whole number of at least `min` that a double holds exactly.
+ * Returns `value`, a whole number of at least `min` and at most `Number.MAX_SAFE_INTEGER`.
  *
  * @param name the option, as its user writes it: `concurrency`.
  * @throws MelangeError `CONFIGURATION`, naming the option and the value, for everything else.

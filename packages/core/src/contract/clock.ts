@@ -1,20 +1,20 @@
-/** Time as Melange sees it: real by default, simulated where a test or a simulation gives another. */
+/** Source of time and timers: the machine's by default, a simulated one in tests. */
 export interface Clock {
-  /** Milliseconds since the epoch, which step when the machine's time is set: only for what is written or shown. */
+  /** Milliseconds since the epoch. Steps when the machine's time is set, so only for times that are sent or shown. */
   now(): number;
   /**
-   * Milliseconds since some moment of this process, which never step, not even when the machine's time is set: for
-   * every lease, deadline, backoff and age. Times of two clocks, or of two processes, cannot be compared.
+   * Milliseconds since some moment of this process. Never steps, not even when the machine's time is set: for every lease,
+   * deadline, backoff and age. Times of two clocks, or of two processes, cannot be compared.
    */
   monotonicNow(): number;
   /** Calls back once after `delayMs`. The returned function cancels. */
   schedule(callback: () => void, delayMs: number): () => void;
 }
 
-/** Longest delay that Node's timers keep; a longer one fires at once. */
+/** Longest delay of a Node timer, in ms; a longer one would fire at once. */
 const longestTimerMs = 2_147_483_647;
 
-/** The machine's own time. */
+/** The machine's time. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicNow: () => performance.now(),

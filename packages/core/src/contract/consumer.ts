@@ -1,7 +1,7 @@
 import type { MaybePromise } from './maybe-promise.ts';
 import type { MessageHeaders } from './message.ts';
 
-/** What a consumer learns of a message besides its value. */
+/** What a handler is told about a message besides its value. */
 export interface ConsumeContext {
   /** Id of the message: the same at every attempt. */
   readonly messageId: string;
@@ -13,9 +13,9 @@ export interface ConsumeContext {
   readonly headers: MessageHeaders;
   /** Ordering key, if the message has one. */
   readonly key: string | undefined;
-  /** Names the conversation: the header `correlationId`; of a message without one its own id, for it begins one. */
+  /** The header `correlationId`; the message's own id where it has none, because it begins the conversation. */
   readonly correlationId: string;
-  /** Aborted, with a `DeliveryAbortedError` as reason, when the work will not count any more. */
+  /** Aborted, with a `DeliveryAbortedError` as reason, when the result will not count any more or takes too long. */
   readonly signal: AbortSignal;
 }
 
@@ -30,11 +30,11 @@ export interface Consumer {
    * unique among all consumers that share the cache. Default: `<queue>:<name>`.
    */
   readonly deduplicationName?: string;
-  /** Whether `process` should get the message. Must be quick and free of effects. */
+  /** Whether `process` should get the message. Must be fast and without side effects. */
   accepts(message: unknown, context: { readonly manifest: string | undefined }): boolean;
   /**
-   * Does the work. Resolving confirms it; throwing has it retried, `Reject` dead-letters at once,
-   * `RetryLater` chooses the delay.
+   * Processes the message. When it throws, the message is retried; a `Reject` dead-letters it at once, a `RetryLater`
+   * sets the delay.
    */
   process(message: unknown, context: ConsumeContext): MaybePromise<void>;
 }

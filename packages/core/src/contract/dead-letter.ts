@@ -9,7 +9,7 @@ export interface DeadLetterOptions {
   readonly error?: unknown;
   /** Name of the consumer that failed, if one did. */
   readonly consumer?: string | undefined;
-  /** Attempts made, where the caller counted more of them than the broker knows. */
+  /** Attempts made, where the caller counted more than the broker did. Default: the broker's count. */
   readonly attempts?: number | undefined;
 }
 

@@ -4,15 +4,15 @@
  */
 export type HealthStatus = 'healthy' | 'degraded' | 'unhealthy';
 
-/** A state for a probe to read, and the reason for a person to. */
+/** A status for probes, and the reason for people. */
 export interface Health {
-  /** How much works. */
+  /** How well it works. */
   readonly status: HealthStatus;
   /** Why, whenever it is not `healthy`. Free of credentials. */
   readonly detail?: string;
 }
 
-/** From good to bad. */
+/** Order of the statuses: the greater, the worse. */
 export const severity: Readonly<Record<HealthStatus, number>> = { healthy: 0, degraded: 1, unhealthy: 2 };
 
 /**

@@ -15,7 +15,7 @@ export interface Surroundable {
   around?: Around | undefined;
 }
 
-/** What subscribers of `tracing:melange.publish:*` see: messages on their way to one destination. */
+/** Context of `tracing:melange.publish:*`: messages that are published to one destination. */
 export interface PublishTrace extends Surroundable {
   /** Name of the backend. */
   readonly backend: string;
@@ -30,7 +30,7 @@ export interface PublishTrace extends Surroundable {
   readonly messages: Message[];
 }
 
-/** What subscribers of `tracing:melange.receive:*` see: one delivery, from arrival until it is settled. */
+/** Context of `tracing:melange.receive:*`: one delivery, from the start of its attempt until it is settled. */
 export interface ReceiveTrace extends Surroundable {
   /** Name of the backend. */
   readonly backend: string;
@@ -44,7 +44,7 @@ export interface ReceiveTrace extends Surroundable {
   readonly attempt: number;
 }
 
-/** What subscribers of `tracing:melange.process:*` see: one consumer's run. */
+/** Context of `tracing:melange.process:*`: one run of a consumer. */
 export interface ProcessTrace extends Surroundable {
   /** As in `ReceiveTrace`. */
   readonly delivery: Delivery;
@@ -58,7 +58,7 @@ export interface ProcessTrace extends Surroundable {
   readonly attempt: number;
 }
 
-/** What subscribers of `tracing:melange.settle:*` see: how a delivery ended. */
+/** Context of `tracing:melange.settle:*`: the settlement of a delivery. */
 export interface SettleTrace extends Surroundable {
   /** As in `ReceiveTrace`. */
   readonly delivery: Delivery;

@@ -6,13 +6,13 @@ import { describeThrown, thrownText } from '../errors.ts';
  * any logging library.
  */
 export interface Logger {
-  /** What helps to follow a single message. */
+  /** Details for following a single message. */
   debug(message: string, facts?: Readonly<Record<string, unknown>>): void;
-  /** What happens in the ordinary course. */
+  /** Normal events. */
   info(message: string, facts?: Readonly<Record<string, unknown>>): void;
-  /** What Melange recovers from by itself. */
+  /** Problems that Melange recovers from by itself. */
   warn(message: string, facts?: Readonly<Record<string, unknown>>): void;
-  /** What needs attention. */
+  /** Problems that need attention. */
   error(message: string, facts?: Readonly<Record<string, unknown>>): void;
 }
 
@@ -22,8 +22,8 @@ const ignore = (): void => undefined;
 const debugging = debuglog('melange');
 
 /**
- * The default: warnings and errors go to standard error, one line for each event, for nothing may fail silently. With
- * `NODE_DEBUG=melange` in the environment everything does, and errors are followed by their stacks.
+ * The default: warnings and errors go to standard error, one line for each event. With `NODE_DEBUG=melange` in the
+ * environment all levels do, and errors are followed by their stacks.
  */
 export const warningLogger: Logger = {
   debug: (message, facts) => debugging.enabled && console.error(lineOf(message, facts)),
@@ -45,7 +45,7 @@ function errorText(error: unknown): string {
   return JSON.stringify(cause === undefined ? thrownText(error) : `${thrownText(error)} < ${cause}`);
 }
 
-/** In quotes where it could be taken for more than one fact. */
+/** In quotes where a space, quote or equals sign would make it ambiguous. */
 function factText(value: unknown): string {
   const text = thrownText(value);
   return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
@@ -55,8 +55,10 @@ function factText(value: unknown): string {
 export const silentLogger: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
 /**
- * The logger, in a form that never throws: what it fails at goes to standard error where it matters. For adapters, whose
- * timers and loops must outlive it. Default: `warningLogger`.
+ * A logger that never throws: a line that `logger` throws at goes to `warningLogger` instead. For adapters, whose timers and
+ * loops must not end because of a log line.
+ *
+ * @param logger default: `warningLogger`.
  */
 export function unfailingLogger(logger: Logger = warningLogger): Logger {
   const at =

@@ -1,9 +1,9 @@
-/** A value, or the promise of one: what is at hand costs no turn of the event loop. */
+/** A value or a promise of it. A value without a promise saves the caller an await. */
 export type MaybePromise<T> = T | Promise<T>;
 
-/** Whether it has to be waited for; also a promise of another realm, or a library's own. */
+/** Whether it has to be awaited; true for any object with a `then` method. */
 export function isPromise<T>(value: MaybePromise<T>): value is Promise<T> {
-  // Text, which most values are, is told by its type alone.
+  // The type is checked first: most values are strings.
   return (
     typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
   );

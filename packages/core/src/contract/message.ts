@@ -1,4 +1,4 @@
-/** What a message carries between services. Immutable: adapters and middleware make new ones. */
+/** A message as it travels between services. Immutable: adapters and middleware make new ones. */
 export interface Message {
   /** Unique and never empty, set once by the publisher (UUIDv7 unless given). A republish after a lost confirm keeps it. */
   readonly id: string;
@@ -38,7 +38,7 @@ export const WireHeader = {
   redeliveries: 'melange_redeliveries',
 } as const;
 
-/** Names of the application's headers that say what a message belongs to and follows from. */
+/** Names of the headers that link a message to its conversation and to the message that caused it. */
 export const CorrelationHeader = {
   correlationId: 'correlationId',
   causationId: 'causationId',
@@ -57,8 +57,8 @@ export const DeadLetterHeader = {
 } as const;
 
 /**
- * The number that a header of the envelope holds, be it written as text; `undefined` when it holds none. For adapters:
- * what other clients write may be anything.
+ * The number in a header of the envelope, also where it is written as text; `undefined` when it is no finite number. For
+ * adapters: other clients may write anything there.
  */
 export function wireNumber(value: string | number | undefined): number | undefined {
   const number = typeof value === 'string' && value.trim() === '' ? Number.NaN : Number(value);
@@ -67,7 +67,7 @@ export function wireNumber(value: string | number | undefined): number | undefin
 
 const envelopeNames: ReadonlySet<string> = new Set(Object.values(WireHeader));
 
-/** Whether Melange itself writes a header of this name, so that an application may not. */
+/** Whether a header name is reserved for Melange: applications may not set it. */
 export function isReservedHeader(name: string): boolean {
   return envelopeNames.has(name) || name.startsWith('melange_');
 }

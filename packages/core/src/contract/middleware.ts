@@ -1,6 +1,6 @@
 import type { ConsumeContext } from './consumer.ts';
 
-/** What a middleware sees: the value, its context, and the consumer about to run. */
+/** Context of a middleware: the value, its context, and the consumer about to run. */
 export interface MiddlewareContext extends ConsumeContext {
   /** Name of the consumer. */
   readonly consumer: string;
@@ -9,7 +9,7 @@ export interface MiddlewareContext extends ConsumeContext {
 }
 
 /**
- * Wraps each run of a consumer: do something, `await next()`, do something. What it throws counts as the
- * consumer's own error; not calling `next` counts as success without the work.
+ * Wraps each run of a consumer: code before it, `await next()`, code after it. An error that it throws counts as the
+ * consumer's own; if it returns without calling `next`, the message counts as processed.
  */
 export type Middleware = (context: MiddlewareContext, next: () => Promise<void>) => Promise<void>;

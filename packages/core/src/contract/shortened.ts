@@ -1,7 +1,7 @@
-/** Longest text from outside that an error message takes in, in characters. */
-const longest = 200;
+/** Maximal length of a text from outside within an error message, in characters. */
+const maxCharacters = 200;
 
-/** Names and reasons come from content and schemas: error messages end in logs and headers, which have bounds. */
+/** Shortens text that comes from messages and schemas: error messages end up in logs and headers, whose size is bounded. */
 export function shortened(text: string): string {
-  return text.length <= longest ? text : `${text.slice(0, longest)}…`;
+  return text.length <= maxCharacters ? text : `${text.slice(0, maxCharacters)}…`;
 }

@@ -5,13 +5,13 @@ import type { Lane } from './lanes.ts';
 import type { LoopSettings } from './loop-settings.ts';
 import type { Outcome } from './outcome.ts';
 import { type ProcessingRules, processMessage } from './process-message.ts';
-import { causeOfUntold, settle } from './settle.ts';
+import { causeOfUnsettled, settle } from './settle.ts';
 import type { Work } from './work.ts';
 
-/** Called when an attempt is over, with `undefined` when it ended in an error of the broker. */
+/** Called when an attempt is over; `outcome` is `undefined` when settling the message failed. */
 export type AttemptOver = (work: Work, lane: Lane<Work>, outcome: Outcome | undefined) => void;
 
-/** Runs attempts: processes the message, and tells the broker the outcome. */
+/** Runs attempts: processes the message, and settles it at the broker. */
 export class Attempts {
   readonly #settings: LoopSettings;
   readonly #rules: ProcessingRules;
@@ -23,7 +23,7 @@ export class Attempts {
     this.#onOver = onOver;
   }
 
-  /** Never rejects. Calls back instead of answering, which would cost every message a promise more. */
+  /** Never rejects. Reports the outcome through the callback: a result would cost one more promise per message. */
   async run(work: Work, lane: Lane<Work>): Promise<void> {
     let outcome: Outcome | undefined;
     try {
@@ -35,18 +35,18 @@ export class Attempts {
         const attempt = () => this.#attempt(work, lane);
         outcome = await traced(channels.receive, trace, attempt);
       } else {
-        // As `#attempt` does, without the promise that it would cost every message.
+        // The same as `#attempt`, inlined: that saves a promise per message.
         outcome = await processMessage(work, this.#rules);
         const settling = this.#settle(work, lane, outcome);
         if (settling !== undefined) await settling;
       }
     } catch (error) {
-      const untold = work.settledBy;
+      const unsettled = work.settledBy;
       outcome = undefined;
       work.settledBy = undefined;
       this.#settings.report(error, work);
       this.#settings.onOutcome(undefined, work);
-      await this.#comeAgain(work, untold);
+      await this.#retryUnsettled(work, unsettled);
     }
     this.#onOver(work, lane, outcome);
   }
@@ -57,7 +57,7 @@ export class Attempts {
     return outcome;
   }
 
-  /** Tells the broker, unless the work was given back or is to be repeated in its lane. */
+  /** Settles the message, unless it was given back or is repeated in its lane. */
   #settle(work: Work, lane: Lane<Work>, outcome: Outcome): MaybePromise<void> {
     if (work.released || (outcome.kind === 'retry' && lane.key !== undefined)) return;
     work.settledBy = outcome;
@@ -73,12 +73,12 @@ export class Attempts {
   }
 
   /**
-   * The broker delivers again what could not be settled. A delivery that is still open, because its dead-letter queue is
-   * gone, would keep its place for ever: it is sent to come again.
+   * The settlement failed. A broker that was disconnected delivers the message again by itself. A delivery that is still
+   * open, because its dead-letter queue was deleted for instance, would take up a place for ever: it is retried.
    */
-  async #comeAgain({ delivery }: Work, untold: Outcome | undefined): Promise<void> {
+  async #retryUnsettled({ delivery }: Work, unsettled: Outcome | undefined): Promise<void> {
     try {
-      await delivery.retry({ delayMs: this.#settings.longestDelayMs, because: causeOfUntold(untold) });
+      await delivery.retry({ delayMs: this.#settings.longestDelayMs, because: causeOfUnsettled(unsettled) });
     } catch (error) {
       if (!MelangeError.is(error, 'DELIVERY_SETTLED')) this.#settings.report(error, undefined);
     }

@@ -4,35 +4,36 @@ import type { Logger } from '../contract/logger.ts';
 import { describeThrown } from '../errors.ts';
 import type { Work } from './work.ts';
 
-/** Pauses between questions to a cache that does not answer, in ms: the first one, and the longest. */
+/** Pauses between requests to a cache that does not answer, in ms: the first one, and the longest. */
 const firstPauseMs = 100;
 const maxPauseMs = 5_000;
-/** An outage of this age is `unhealthy`. */
+/** An outage that has lasted for so many ms is `unhealthy`. */
 const unhealthyAfterMs = 30_000;
 
 /**
- * Whether the deduplication cache can be reached at present, and who waits until it can. While it cannot, one message at
- * a time asks it, with growing pauses; the others wait in hand, for nothing that a broker counts happens to them.
+ * Whether the deduplication cache can be reached, and the messages that wait until it can. During an outage one message at
+ * a time asks the cache, with growing pauses. The others wait in this process, unsettled: the broker counts nothing
+ * against them.
  */
 export class CacheOutage {
   readonly #clock: Clock;
   readonly #onBegin: (error: unknown) => void;
   readonly #onEnd: (afterMs: number) => void;
-  /** In the order of their arrival; called with whether they may ask the cache now. */
+  /** Messages that wait, in the order of arrival: called with true when it may ask the cache, with false when its wait is ended. */
   readonly #waiting = new Set<(mayAsk: boolean) => void>();
   #present: { readonly error: unknown; readonly since: number } | undefined;
   #pauseMs = firstPauseMs;
-  /** Ends the pause, while there is one. */
+  /** Cancels the pause; `undefined` while there is none. */
   #endPause: (() => void) | undefined;
 
-  /** The two are called once for each outage. */
+  /** `onBegin` and `onEnd` are called once for each outage. */
   constructor(clock: Clock, onBegin: (error: unknown) => void, onEnd: (afterMs: number) => void) {
     this.#clock = clock;
     this.#onBegin = onBegin;
     this.#onEnd = onEnd;
   }
 
-  /** The failure that began the outage; `undefined` while there is none. */
+  /** The failure that began the outage; `undefined` without an outage. */
   get error(): unknown {
     return this.#present?.error;
   }
@@ -47,7 +48,7 @@ export class CacheOutage {
     if (this.#endPause === undefined) this.#pause();
   }
 
-  /** The cache answered: everybody may ask it. */
+  /** The cache answered: an outage is over, and every message may ask it. */
   answered(): void {
     if (this.#present === undefined) return;
     const { since } = this.#present;
@@ -58,7 +59,7 @@ export class CacheOutage {
     for (const proceed of [...this.#waiting]) proceed(true);
   }
 
-  /** Whether the caller may ask the cache: always, but for an outage, in which one may after each pause. */
+  /** Whether the caller may ask the cache now: always without an outage; during one, a single caller after each pause. */
   mayAsk(): boolean {
     if (this.#present === undefined) return true;
     if (this.#endPause !== undefined) return false;
@@ -66,7 +67,7 @@ export class CacheOutage {
     return true;
   }
 
-  /** Resolves when the message's turn has come to ask the cache; with false when its wait was ended before. */
+  /** Resolves with true when the message may ask the cache; with false when its wait was ended first. */
   turn(work: Work): Promise<boolean> {
     if (this.mayAsk()) return Promise.resolve(true);
     return new Promise((resolve) => {
@@ -110,7 +111,7 @@ export class CacheOutage {
   }
 }
 
-/** One that has a log line at its beginning and one at its end. */
+/** A `CacheOutage` that writes a log line when an outage begins and when it ends. */
 export function loggedOutage(
   logger: Logger,
   clock: Clock,

@@ -1,7 +1,7 @@
 import type { Logger } from '../contract/logger.ts';
 import { isPromise } from '../contract/maybe-promise.ts';
 
-/** Calls back: what the application throws now, or rejects with later, is logged and changes nothing. */
+/** Calls a callback of the application. What it throws, or its promise rejects with, is logged and changes nothing. */
 export function callApplication(logger: Logger, callback: (() => unknown) | undefined): void {
   const failed = (error: unknown): void => logger.error('a callback of the application threw', { error });
   try {

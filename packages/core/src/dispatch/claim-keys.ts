@@ -1,10 +1,10 @@
 import { deduplicationPrefix, escapedKeyPart } from '../contract/cache.ts';
 import type { Consumer } from '../contract/consumer.ts';
 
-/** Deduplication keys of one queue, as `deduplicationKey` makes them, with one text per consumer made once. */
+/** Deduplication keys of one queue, as `deduplicationKey` makes them. The prefix of a consumer is made once. */
 export class ClaimKeys {
   readonly #queue: string;
-  /** Weak, for consumers come and go. */
+  /** Weak: a consumer that is unattached can be collected. */
   readonly #prefixes = new WeakMap<Consumer, string>();
 
   constructor(queue: string) {

@@ -22,17 +22,17 @@ export interface DeduplicationOptions {
   readonly onUnavailable?: 'retry' | 'process';
 }
 
-/** A claim of ours, and how long it is surely so: from before it was asked for. */
+/** A claim that this process holds. `expiresAt` counts from before the request, so the store's lease never ends earlier. */
 export interface OwnClaim {
   readonly status: 'claimed';
   readonly token: ClaimToken;
   readonly expiresAt: number;
 }
 
-/** Ours and for how long, done before, or held by another. */
+/** The answer of the cache; a claim that was granted with its expiry. */
 export type ClaimAnswer = OwnClaim | Exclude<Claim, { status: 'claimed' }>;
 
-/** So often a claim may fail although others were answered: it is its key that is at fault, or the outages are many. */
+/** A claim is given up that failed so often while the cache answered others: its key is at fault. */
 const maxRefusals = 3;
 
 interface Held extends Slotted {
@@ -55,7 +55,7 @@ export class ClaimKeeper {
   constructor(cache: DeduplicationCache, clock: Clock, options: DeduplicationOptions, outage: CacheOutage) {
     this.#cache = cache;
     this.#clock = clock;
-    // Shorter than a timer's step, a lease would be renewed without a pause.
+    // A lease shorter than a timer's resolution would be renewed without a pause.
     this.#leaseMs = checkDelayMs('leaseMs', options.leaseMs ?? 30_000, 1);
     this.#timeoutMs = checkDelayMs('timeoutMs', options.timeoutMs ?? 5_000, 1);
     this.onUnavailable = options.onUnavailable ?? 'retry';
@@ -63,10 +63,10 @@ export class ClaimKeeper {
   }
 
   /**
-   * The promise of the claim only where the cache answers with one.
+   * Returns a promise only where the cache does.
    *
    * @throws MelangeError `CACHE_UNAVAILABLE` when the cache fails or does not answer in time; during an outage at once,
-   * but for the one that asks whether it is over.
+   * except for the one caller that may ask whether it is over.
    */
   claim(key: string): MaybePromise<ClaimAnswer> {
     if (this.#outage.mayAsk()) return this.#ask(key);
@@ -74,9 +74,9 @@ export class ClaimKeeper {
   }
 
   /**
-   * Claims as soon as the cache answers. `undefined` when the work's wait was ended before.
+   * Claims as soon as the cache answers. `undefined` when the wait of the message was ended first.
    *
-   * @throws MelangeError `CACHE_UNAVAILABLE` when the cache answers others, and again and again not for this key.
+   * @throws MelangeError `CACHE_UNAVAILABLE` when the cache answers others, and failed for this key `maxRefusals` times.
    */
   async claimOnceAnswered(key: string, work: Work): Promise<ClaimAnswer | undefined> {
     for (let refusals = 0; ; ) {
@@ -94,15 +94,15 @@ export class ClaimKeeper {
   #ask(key: string): MaybePromise<ClaimAnswer> {
     const expiresAt = this.#clock.monotonicNow() + this.#leaseMs;
     const ask = (): MaybePromise<Claim> => this.#cache.claim(key, { leaseMs: this.#leaseMs });
-    // Nobody knows of a claim whose answer came too late: the message would wait for its lease to end.
+    // A claim that is granted after the timeout is used by nobody: unreleased, it would hold up the message until its lease ends.
     const giveUp = (late: Claim): void => void (late.status === 'claimed' && this.release(late.token));
     const claim = this.#bounded(ask, this.#timeoutMs, giveUp);
     return isPromise(claim) ? claim.then((answer) => until(expiresAt, answer)) : until(expiresAt, claim);
   }
 
   /**
-   * Renews the claim until the returned function is called; `onLost` when it is no longer ours, with the error when that
-   * is because the cache did not answer.
+   * Renews the claim until the returned function is called. Calls `onLost` when another process may hold it, with the error
+   * where the cache did not answer.
    */
   keep({ token, expiresAt }: OwnClaim, onLost: (unanswered: unknown) => void): () => void {
     const held: Held = { token, onLost, expiresAt, slot: -1 };
@@ -117,7 +117,7 @@ export class ClaimKeeper {
     };
   }
 
-  /** False when the claim was lost before. Answers, or throws, as `claim`. */
+  /** False when the claim was lost before. Returns a promise, and throws, as `claim` does. */
   confirm(token: ClaimToken): MaybePromise<boolean> {
     return this.#bounded(() => this.#cache.confirm(token));
   }
@@ -127,7 +127,7 @@ export class ClaimKeeper {
     try {
       await this.#bounded(() => this.#cache.release(token));
     } catch {
-      // The outage is told of, and as long as it lasts.
+      // `#failed` has reported the outage.
     }
   }
 
@@ -154,7 +154,7 @@ export class ClaimKeeper {
 
   async #renew(held: Held): Promise<void> {
     const asked = this.#clock.monotonicNow();
-    // From when the lease ends somebody else may have it: that is the longest wait for an answer.
+    // When the lease has ended another process may hold the claim: no answer is waited for beyond that.
     const leftMs = held.expiresAt - asked;
     let isRefused = false;
     try {
@@ -217,7 +217,7 @@ export class ClaimKeeper {
   }
 }
 
-/** Adds to a claim of ours how long it is one. */
+/** Adds its expiry to a claim that was granted. */
 function until(expiresAt: number, claim: Claim): ClaimAnswer {
   return claim.status === 'claimed' ? { status: 'claimed', token: claim.token, expiresAt } : claim;
 }

@@ -1,7 +1,7 @@
 import type { DispatcherCounters } from './options.ts';
 import type { Outcome } from './outcome.ts';
 
-/** Counters that are written. */
+/** `DispatcherCounters` that can be written. */
 export type Counters = { -readonly [Name in keyof DispatcherCounters]: DispatcherCounters[Name] };
 
 export function newCounters(): Counters {
@@ -16,7 +16,7 @@ export function newCounters(): Counters {
   };
 }
 
-/** Counts how a message ended; one that was given back did not. */
+/** Counts the outcome of a message. Not called for one that was given back to the broker. */
 export function countOutcome(counters: Counters, outcome: Outcome): void {
   if (outcome.kind === 'retry') counters.retried += 1;
   else if (outcome.kind === 'dead-letter') counters.deadLettered += 1;

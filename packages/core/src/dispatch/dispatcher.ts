@@ -32,7 +32,7 @@ import type { Work } from './work.ts';
 const defaultConcurrency = 10;
 const defaultDeadlineMs = 30_000;
 const defaultMaxRedeliveries = 20;
-/** Handlers that run on for so long after `close()` are worth a log line. */
+/** `close()` logs the handlers that still run after so many ms. */
 const warnAfterMs = 1_000;
 /** Longest period of Node's timers. */
 const longestTimerMs = 2_147_483_647;
@@ -76,12 +76,12 @@ export class MessageDispatcher {
     }
   }
 
-  /** What was done so far; a live view. */
+  /** Counts of messages so far. The object is updated as messages are processed. */
   get counters(): DispatcherCounters {
     return this.#counters;
   }
 
-  /** Messages that are processed at this moment: decoded, with their consumers, or being settled. */
+  /** Number of messages being processed now: decoded, handled or settled. */
   get running(): number {
     let running = 0;
     for (const loop of this.#loops.keys()) running += loop.running;
@@ -89,7 +89,7 @@ export class MessageDispatcher {
   }
 
   /**
-   * Gives the consumer the messages that it accepts from now on.
+   * Adds a consumer: from now on it gets the messages that it accepts.
    *
    * @throws MelangeError `CONSUMER_DUPLICATE` when another consumer of that name is attached: the two would
    * share their deduplication keys.
@@ -105,7 +105,7 @@ export class MessageDispatcher {
     this.#setConsumers([...this.#consumers, consumer]);
   }
 
-  /** Takes the consumer out; messages that it is processing go on. */
+  /** Removes a consumer; messages that it is processing are finished. */
   unattachConsumer(consumer: Consumer): void {
     this.#setConsumers(this.#consumers.filter((attached) => attached !== consumer));
   }
@@ -113,15 +113,15 @@ export class MessageDispatcher {
   /**
    * Consumes the queue until `signal` is aborted or the dispatcher is closed, then stops intake at once,
    * waits for running handlers up to the deadline, aborts their signals, gives unfinished messages back, and
-   * resolves. Nothing is acknowledged that did not finish (but for `earlyAck`).
+   * resolves. Nothing is acknowledged that did not finish (except with `earlyAck`).
    *
-   * @throws QueueNotFoundError, BrokerUnavailableError at the start, and what makes the backend give up.
+   * @throws QueueNotFoundError, BrokerUnavailableError at the start; later the error that ends the subscription for good.
    */
   consumeLoop(queue: string, options: ConsumeOptions = {}): Promise<void> {
     return this.#consume(queue, options, false);
   }
 
-  /** Consumes what is in the queue now, then resolves. Messages that wait for a retry stay. Throws as `consumeLoop`. */
+  /** Consumes the messages that are in the queue now, then resolves. Messages that wait for a retry stay. Throws as `consumeLoop`. */
   consumeEvent(queue: string, options: ConsumeOptions = {}): Promise<void> {
     return this.#consume(queue, options, true);
   }
@@ -194,7 +194,7 @@ export class MessageDispatcher {
   async #consume(queue: string, options: ConsumeOptions, untilEmpty: boolean): Promise<void> {
     if (this.#closing.signal.aborted) throw new MelangeError('CLOSED', 'The dispatcher is closed.');
     if (options.deadlineMs !== undefined) checkDelayMs('deadlineMs', options.deadlineMs);
-    // A loop of a backend that waits on nothing of its own, as memory, would be given up by Node as never to end.
+    // Node ends a process that waits for promises alone, as a loop on the memory backend does.
     const keepingAlive = setInterval(() => undefined, longestTimerMs);
     const stop = whicheverFirst(this.#closing.signal, options.signal);
     const loop = this.#loopOf(queue, options);
@@ -271,7 +271,7 @@ export class MessageDispatcher {
     return {
       queue,
       deadLetterQueue,
-      // Those that are attached when a message is processed.
+      // A getter: consumers are attached and unattached while the loop runs.
       get router() {
         return router();
       },
@@ -280,7 +280,8 @@ export class MessageDispatcher {
       claimKeys: new ClaimKeys(queue),
       retry: this.#retry,
       maxRedeliveries,
-      // A policy of few attempts must not cut short the runs alone in which the innocent ones beside a killer finish.
+      // More than a retry policy of few attempts allows: the messages in hand beside one that ends the process are
+      // handed out as often as that one until they run alone, and must not be dead-lettered before.
       maxAttemptsHandedOut: countsHandingOut
         ? Math.max(this.#retry.maxAttempts, maxRedeliveries + 1)
         : Number.POSITIVE_INFINITY,

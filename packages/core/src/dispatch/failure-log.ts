@@ -5,9 +5,9 @@ import type { ProcessingRules } from './process-message.ts';
 import type { Work } from './work.ts';
 
 /**
- * Writes one line for each error of an attempt, once it is known what becomes of its message.
+ * Writes one line for each error of an attempt, when the outcome of its message is known.
  *
- * @param outcome `undefined` when the broker could not be told.
+ * @param outcome `undefined` when settling the message failed.
  */
 export function logFailures(
   logger: Logger,
@@ -27,7 +27,7 @@ export function logFailures(
     logger[levelOf(error, outcome, circumstances)](text, { queue, messageId, attempt, consumer, error });
 }
 
-/** `info` for a wait that was asked for, `warn` for what Melange goes on with by itself, `error` where somebody has to look. */
+/** `info` for a wait that a handler asked for, `warn` where Melange recovers by itself, `error` where a person has to look. */
 function levelOf(
   error: unknown,
   outcome: Outcome | undefined,

@@ -1,10 +1,10 @@
 import { type Health, severity } from '../contract/health.ts';
 import type { LoopHealth } from './options.ts';
 
-/** A key that stands still for longer is no passing trouble. */
+/** A key that stands still for so many ms is reported by `health()`. */
 const standsStillAfterMs = 30_000;
 
-/** A key in trouble is its messages' own: the others go on, and restarting the process would not help. */
+/** `degraded`, never `unhealthy`: other keys go on, and restarting the process would not help. */
 export function standstill({ queue, standing }: LoopHealth): Health {
   if (standing === undefined || standing.forMs < standsStillAfterMs) return { status: 'healthy' };
   const { key, forMs, keys, parked } = standing;
@@ -16,7 +16,7 @@ export function standstill({ queue, standing }: LoopHealth): Health {
   };
 }
 
-/** The first of the worst. */
+/** The health with the worst status; of several the first. */
 export function worstOf(parts: readonly Health[]): Health {
   return parts.reduce((left, right) => (severity[right.status] > severity[left.status] ? right : left));
 }

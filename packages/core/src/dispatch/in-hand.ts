@@ -1,7 +1,7 @@
 import { MelangeError } from '../errors.ts';
 import type { Work } from './work.ts';
 
-/** Counts the deliveries that were received and not settled, gives them back, and tells when none is left. */
+/** Counts the deliveries that were received and not settled, gives them back to the broker, and says when none is left. */
 export class InHand {
   readonly #report: (error: unknown, work: Work) => void;
   #onNone: (() => void) | undefined;
@@ -22,13 +22,13 @@ export class InHand {
     if (this.count === 0) this.#onNone?.();
   }
 
-  /** Gives the delivery back to the broker; from now on nothing that its handler does counts there. */
+  /** Gives the delivery back to the broker. If its handler runs on, the broker is not told what it comes to. */
   async giveBack(work: Work): Promise<void> {
     work.released = true;
     try {
       await work.delivery.release();
     } catch (error) {
-      // Its handler had finished and its settlement is under way: that one counts, and the subscription waits for it.
+      // Its handler had finished, and the delivery is being settled: the subscription waits for that.
       if (!MelangeError.is(error, 'DELIVERY_SETTLED')) this.#report(error, work);
     }
     this.remove();

@@ -3,7 +3,7 @@ import type { Clock } from '../contract/clock.ts';
 import type { Lane } from './lanes.ts';
 import type { Work } from './work.ts';
 
-/** The wait of a message for its retry. */
+/** A message that waits for its retry. */
 export interface Wait {
   /** When it ends, by the monotonic clock. */
   readonly until: number;
@@ -16,7 +16,7 @@ export class LaneWaits {
   readonly #onOver: (lane: Lane<Work>) => void;
   readonly #waits = new Map<Lane<Work>, Wait & { readonly cancel: () => void }>();
 
-  /** @param onOver called with a lane whose wait is over, but for those that were ended. */
+  /** @param onOver called with a lane when its wait is over; not when it was ended by `end` or `endAll`. */
   constructor(clock: Clock, onOver: (lane: Lane<Work>) => void) {
     this.#clock = clock;
     this.#onOver = onOver;

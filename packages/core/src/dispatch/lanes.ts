@@ -1,23 +1,23 @@
-/** What can stand in a lane, in one at a time. */
+/** An item of a lane: of one at a time. */
 export interface Linked<Item> {
-  /** The one behind it there. Only `Lanes` writes it. */
+  /** The item behind it. Written by `Lanes` only. */
   next: Item | undefined;
 }
 
 /** Items that must wait for each other: only the first of them may run. */
 export interface Lane<Item> {
   readonly key: string | undefined;
-  /** None once the last one has left. */
+  /** `undefined` once the last item has left. */
   first: Item | undefined;
   last: Item | undefined;
-  /** The lane that is ready next after it, while it is ready itself. */
+  /** The next one in the list of ready lanes, while this lane is in it. */
   nextReady: Lane<Item> | undefined;
 }
 
-/** What has entered and not left, in lanes by key. An item without a key has a lane of its own. */
+/** Items in lanes, one lane for each key. An item without a key has a lane of its own. */
 export class Lanes<Item extends Linked<Item>> {
   readonly #byKey = new Map<string, Lane<Item>>();
-  /** Lanes whose first item may run, in the order in which that became so: linked, for an array is copied as it shifts. */
+  /** Lanes whose first item may run, the longest ready first. A linked list: `shift` copies a long array. */
   #firstReady: Lane<Item> | undefined;
   #lastReady: Lane<Item> | undefined;
 
@@ -33,7 +33,7 @@ export class Lanes<Item extends Linked<Item>> {
     this.resume(opened);
   }
 
-  /** The lane that is ready longest; from then on it is busy, until it is resumed or advanced. */
+  /** Takes the lane that has been ready for longest. It is busy until it is resumed or advanced. */
   takeReady(): Lane<Item> | undefined {
     const lane = this.#firstReady;
     if (lane === undefined) return undefined;
@@ -54,7 +54,7 @@ export class Lanes<Item extends Linked<Item>> {
   advance(lane: Lane<Item>): void {
     const left = lane.first;
     lane.first = left?.next;
-    // What an old lane or item leads to is kept until the next full collection, and with it all that it leads to.
+    // Unlinked: a dead item in V8's old generation keeps every item that it links to until the next full collection.
     if (left !== undefined) left.next = undefined;
     if (lane.first !== undefined) this.resume(lane);
     else {
@@ -63,12 +63,12 @@ export class Lanes<Item extends Linked<Item>> {
     }
   }
 
-  /** Whether something of that key has entered and not left. */
+  /** Whether there is a lane of that key. */
   has(key: string): boolean {
     return this.#byKey.has(key);
   }
 
-  /** Lanes of keys, in the order in which they were opened. What is taken from them meanwhile is not seen. */
+  /** Lanes that have a key, in the order in which they were opened. */
   *withKeys(): IterableIterator<Lane<Item> & { readonly key: string }> {
     for (const lane of this.#byKey.values()) yield lane as Lane<Item> & { readonly key: string };
   }
@@ -82,7 +82,7 @@ export class Lanes<Item extends Linked<Item>> {
     return followers;
   }
 
-  /** Takes out everything of a lane that is neither ready nor running, in its order: the lane is over. */
+  /** Takes all items out of a lane that is neither ready nor running, in their order, and closes the lane. */
   takeAll(lane: Lane<Item>): Item[] {
     const items = unlinked(lane.first);
     lane.first = undefined;
@@ -91,7 +91,7 @@ export class Lanes<Item extends Linked<Item>> {
     return items;
   }
 
-  /** Lets an item in right behind the last one of its key that is the same; false when there is none. */
+  /** Inserts an item right behind the last item of its key for which `isSame` is true; false when there is none. */
   enterBehindSame(key: string, item: Item, isSame: (other: Item) => boolean): boolean {
     const lane = this.#byKey.get(key);
     let same: Item | undefined;

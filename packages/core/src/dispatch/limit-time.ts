@@ -2,7 +2,7 @@ import type { Clock } from '../contract/clock.ts';
 import { DeliveryAbortedError } from '../errors.ts';
 import type { Abortable } from './work.ts';
 
-/** Aborts the run when it takes longer than that, in ms. What it comes to counts all the same. */
+/** Aborts the signal of a run that takes longer than `timeoutMs`, and waits for it all the same: its result counts. */
 export async function limitTime(
   run: Abortable,
   timeoutMs: number,

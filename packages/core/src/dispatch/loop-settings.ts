@@ -11,9 +11,9 @@ export interface LoopSettings {
   readonly clock: Clock;
   readonly concurrency: number;
   readonly ordering: Ordering;
-  /** How long stopping waits for running handlers, in ms, as of now. */
+  /** How long stopping waits for running handlers, in ms. A function: `close()` may change it. */
   readonly deadlineMs: () => number;
-  /** Pause before a message that could not be settled comes again, in ms. */
+  /** Delay of the retry after a settlement that failed, in ms. */
   readonly longestDelayMs: number;
   /** The rules for all deliveries of the queue. */
   readonly rules: (deadLetterQueue: string | undefined) => ProcessingRules;
@@ -21,6 +21,6 @@ export interface LoopSettings {
   readonly report: (error: unknown, work: Work | undefined) => void;
   /** Called for each delivery. Must not throw. */
   readonly onReceived: () => void;
-  /** Called when an attempt is over, with `undefined` when the broker could not be told how it ended. Must not throw. */
+  /** Called when an attempt is over, with `undefined` when settling failed. Must not throw. */
   readonly onOutcome: (outcome: Outcome | undefined, work: Work) => void;
 }

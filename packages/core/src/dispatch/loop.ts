@@ -7,7 +7,7 @@ import type { Standing } from './standing-keys.ts';
 export class ConsumeLoop {
   readonly queue: string;
   readonly #settings: LoopSettings;
-  /** As soon as the queue was looked up. */
+  /** `undefined` until the queue was looked up. */
   #scheduler: Scheduler | undefined;
 
   constructor(queue: string, settings: LoopSettings) {
@@ -41,12 +41,12 @@ export class ConsumeLoop {
     let abort = (): void => undefined;
     const aborted = new Promise<void>((resolve) => {
       abort = () => {
-        // In the same turn: a delivery that arrives from now on goes back untouched.
+        // In this turn of the event loop: a delivery that arrives from now on is given back.
         this.#scheduler?.stop();
         resolve();
       };
     });
-    // Before anything is waited for: a stop that comes meanwhile must not be missed.
+    // Before the first await: the signal may be aborted meanwhile.
     signal.addEventListener('abort', abort, { once: true });
     try {
       const { deadLetterQueue } = await this.#settings.backend.describeQueue(this.queue);
@@ -81,7 +81,7 @@ export class ConsumeLoop {
       failure = error;
       report(error, undefined);
     }
-    // Its failure is looked at only once the loop has drained: until then nobody would handle it.
+    // `allSettled`: a `close` that fails while the loop drains must not be an unhandled rejection.
     const [closing] = await Promise.allSettled([subscription.close(), scheduler.drain(this.deadlineMs)]);
     if (failure !== undefined) throw failure;
     if (closing.status === 'rejected') throw closing.reason;

@@ -11,9 +11,9 @@ import type { Standing } from './standing-keys.ts';
 /** How the messages of a queue may overtake each other. */
 export type Ordering = 'none' | 'key' | 'queue';
 
-/** What a dispatcher is made of. */
+/** Options of a dispatcher. */
 export interface MessageDispatcherOptions {
-  /** Reads the messages: all that the queue may carry. */
+  /** Decodes the messages. Must know every serializer that the queue's messages use. */
   readonly serializers: SerializerRegistry;
   /** Where messages come from. Default: that of `BackendManager`. */
   readonly backend?: MessagingBackend;
@@ -21,7 +21,7 @@ export interface MessageDispatcherOptions {
   readonly cache?: DeduplicationCache;
   /** How the cache is used. Default: the defaults of `DeduplicationOptions`. */
   readonly deduplication?: DeduplicationOptions;
-  /** Messages of one queue processed at once: each `consumeLoop` has so many places of its own. Default: 10. */
+  /** How many messages of one queue are processed at the same time. Per queue: each `consumeLoop` has a limit of its own. Default: 10. */
   readonly concurrency?: number;
   /**
    * `none`: messages may overtake each other. `key`: messages of one key are processed strictly in order, a
@@ -36,7 +36,7 @@ export interface MessageDispatcherOptions {
    * How often the broker may hand a message out again after a process or connection ended without settling it. Above this
    * the message is taken to end its process and is not run: it is dead-lettered with the reason `crashed`, or, without a
    * dead-letter queue, retried at the longest delay and reported each time. From the third such redelivery on, the suspected
-   * messages of a queue run one at a time, so that the innocent ones finish. From half of this number on, such a message runs
+   * messages of a queue run one at a time, so that the harmless ones finish. From half of this number on, such a message runs
    * alone in its loop: no other handler of the queue runs meanwhile, and others like it are sent back to the broker. A
    * connection that was lost while this process lived on does not count. Where the broker counts each handing out as an attempt (the capability `releaseKeepsAttempt` is
    * false), a message is `crashed` that is handed out more often than both this and the retry policy allow. Default: 20.
@@ -50,20 +50,20 @@ export interface MessageDispatcherOptions {
   readonly earlyAck?: boolean;
   /**
    * What happens to messages that no consumer accepts. `dead-letter`: where the queue has no dead-letter queue, they
-   * are acknowledged with a warning. `acknowledge`: they are dropped without a word. `retry`: as if a consumer had
+   * are acknowledged with a warning. `acknowledge`: they are dropped without a log line. `retry`: as if a consumer had
    * failed. Default: `dead-letter`.
    */
   readonly unhandled?: 'acknowledge' | 'dead-letter' | 'retry';
   /**
-   * After so many ms of a consumer's run its `signal` is aborted, with the reason `timeout`; each run has that time of its
-   * own. Nothing can end the handler itself: until it settles it keeps its place in `concurrency`, the messages behind it in
-   * order wait, and what it comes to is the outcome. So a handler hands its `signal` on to all that it waits for. Default:
+   * Aborts the `signal` of a consumer's run after so many ms, with the reason `timeout`. Each run of each consumer has that
+   * time. The handler itself cannot be ended: until it returns it counts towards `concurrency`, the messages behind it in
+   * order wait, and its result decides the outcome. So pass `signal` on to everything that the handler awaits. Default:
    * never.
    */
   readonly handlerTimeoutMs?: number;
-  /** Told of trouble and recovery. Default: warnings and errors to standard error. */
+  /** Receives log lines. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
-  /** Time of delays and leases. Default: the machine's. */
+  /** Source of time for delays and leases. Default: the machine's. */
   readonly clock?: Clock;
   /** Source of jitter, from 0 (inclusive) to 1 (exclusive). Default: `Math.random`. */
   readonly random?: () => number;
@@ -81,33 +81,33 @@ export interface ExceptionContext {
   readonly consumer: string | undefined;
 }
 
-/** What may accompany consumption. */
+/** Options of `consumeLoop` and `consumeEvent`. */
 export interface ConsumeOptions {
   /** Stops consumption when aborted. Default: none, `close()` stops it. */
   readonly signal?: AbortSignal;
-  /** Sees every error. Not waited for; what it throws is logged and changes nothing. */
+  /** Called with every error. Not awaited; an error that it throws is logged and changes nothing. */
   readonly onException?: (error: unknown, context: ExceptionContext) => void;
-  /** Called after each message, however it ended. Not waited for; what it throws is logged and changes nothing. */
+  /** Called after each message, whatever its outcome. Not awaited; an error that it throws is logged and changes nothing. */
   readonly afterConsume?: () => void;
   /** How long stopping waits for running handlers, in ms. Default: 30,000. */
   readonly deadlineMs?: number;
 }
 
-/** What a dispatcher has done so far, in messages. */
+/** Numbers of messages since the dispatcher was made. */
 export interface DispatcherCounters {
   /** Deliveries handed over by the backend. */
   readonly received: number;
   /** Includes `unhandled` and `undecodable` ones that were acknowledged. */
   readonly acknowledged: number;
-  /** Given back to come again. */
+  /** Sent back to the broker to be delivered again after a delay. */
   readonly retried: number;
   /** Moved to a dead-letter queue. */
   readonly deadLettered: number;
-  /** That no consumer accepted. */
+  /** Accepted by no consumer. */
   readonly unhandled: number;
-  /** Whose content no serializer could read. */
+  /** Content that no serializer could decode. */
   readonly undecodable: number;
-  /** Runs of a consumer spared because the cache knew it to be done. */
+  /** Runs of a consumer that were skipped because the cache knew them to be done. */
   readonly duplicates: number;
 }
 
@@ -119,6 +119,6 @@ export interface LoopHealth {
   readonly inFlight: number;
   /** The error that ended the loop, if one did. */
   readonly failed?: string;
-  /** Keys that stand still, where there are any: with `ordering` other than `none`. */
+  /** Keys whose first message fails again and again; only with `ordering: 'key'` or `'queue'`. */
   readonly standing?: Standing;
 }

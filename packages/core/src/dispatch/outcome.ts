@@ -1,6 +1,6 @@
 import type { RetryCause } from '../contract/backend.ts';
 
-/** What becomes of a message. */
+/** How the processing of a message ended, and so how it is settled. */
 export type Outcome =
   | {
       readonly kind: 'acknowledge';
@@ -8,7 +8,7 @@ export type Outcome =
     }
   | { readonly kind: 'acknowledged-early' }
   | { readonly kind: 'retry'; readonly delayMs: number; readonly because: RetryCause }
-  /** Its wait for the deduplication cache was ended: it goes back to the broker untouched. */
+  /** It was not run, because its wait for the deduplication cache was ended: it is given back to the broker. */
   | { readonly kind: 'release' }
   | {
       readonly kind: 'dead-letter';
@@ -17,14 +17,14 @@ export type Outcome =
       readonly consumer: string | undefined;
     };
 
-/** Where a message stood when its outcome was decided. */
+/** Facts about a message for the log line of its outcome. */
 export interface OutcomeCircumstances {
   readonly attempt: number;
   readonly maxAttempts: number;
   readonly deadLetterQueue: string | undefined;
 }
 
-/** The outcome as a log line says it: `message will be retried: retry 2 of 9 in 400 ms`. */
+/** The outcome as the text of a log line: `message will be retried: retry 2 of 9 in 400 ms`. */
 export function outcomeText(outcome: Outcome, circumstances: OutcomeCircumstances): string {
   switch (outcome.kind) {
     case 'acknowledge':

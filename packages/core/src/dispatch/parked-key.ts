@@ -5,11 +5,11 @@ export interface Place {
   readonly id: string;
   /** Smaller is earlier. */
   readonly rank: number;
-  /** The delivery that is at hand; nothing while the message is at the broker. */
+  /** The delivery in this process; `undefined` while the message is at the broker. */
   work: Work | undefined;
   /** When the broker delivers it again, by the monotonic clock. */
   dueAt: number;
-  /** Attempt that its next run is: the broker does not know of those that were made here. */
+  /** Number of its next attempt: the broker does not count the attempts that were made in this process. */
   attempt: number;
   previous: Place | undefined;
   next: Place | undefined;
@@ -17,37 +17,37 @@ export interface Place {
 
 /**
  * A message that is overdue for so many ms, and was overtaken by a later one of its key as long ago, is taken to be gone:
- * another process has it, or somebody purged the queue. Both, as after an outage all are overdue.
+ * another process received it, or the queue was purged. Being overdue alone proves nothing: after an outage all are.
  */
 const goneAfterMs = 10_000;
 
-/** With nothing of the key at hand, its order is forgotten so many ms after the last of it was due. */
+/** The order of a key without deliveries in this process is forgotten so many ms after its last message was due. */
 const forgottenAfterMs = 600_000;
 
 /**
- * The order of a key whose messages do not all fit into the window: which of them come next, those at the broker
- * included. Whatever order the broker gives them back in, they run in this one.
+ * The order of the messages of a parked key: of those in this process and of those that were sent back to the broker.
+ * They run in this order, whatever order the broker delivers them in.
  */
 export class ParkedKey {
-  /** By id of the message: several where the broker has it several times, as after the answer to a publish was lost. */
+  /** By id of the message. Several places where the broker has several copies, as after a publish whose confirm was lost. */
   readonly #places = new Map<string, Place[]>();
-  /** Those whose messages are at hand, in the order in which they came. */
+  /** Places whose messages are in this process, in the order of arrival. */
   readonly #atHand = new Set<Place>();
   #first: Place | undefined;
   #last: Place | undefined;
   /** When a later message came although the first one was overdue, by the monotonic clock. */
   #overtakenAt: number | undefined;
-  /** Messages that have not moved up: at hand and at the broker. */
+  /** Messages that have not moved up, in this process and at the broker. */
   size = 0;
   /** Rounds of parking since its first message last changed. */
   rounds = 0;
 
-  /** When the first of them comes again, by the monotonic clock; nothing when it is at hand. */
+  /** When the broker delivers the first message again, by the monotonic clock; `undefined` when it is in this process. */
   get firstDueAt(): number | undefined {
     return this.#first?.work === undefined ? this.#first?.dueAt : undefined;
   }
 
-  /** A delivery takes its place: that which it had, else the last. Answers an older delivery of the message, if there was one. */
+  /** Puts a delivery into its former place, else into the last one. Returns an older delivery of the message, if there was one. */
   arrive(work: Work, now: number): Work | undefined {
     const older = this.#put(work, now);
     this.#seeOvertaken(now);
@@ -67,7 +67,7 @@ export class ParkedKey {
     return older;
   }
 
-  /** The earliest place whose delivery is at the broker, or was lost. A delivery that is still ours is another copy of the message. */
+  /** The earliest place whose message is at the broker, or was lost. A place with a live delivery belongs to another copy. */
   #placeFor(id: string): Place | undefined {
     let earliest: Place | undefined;
     for (const place of this.#places.get(id) ?? []) {
@@ -77,7 +77,7 @@ export class ParkedKey {
     return earliest;
   }
 
-  /** The first message, if it is at hand: it leaves. */
+  /** Removes and returns the first message, if it is in this process. */
   moveUp(): Work | undefined {
     const first = this.#first;
     if (first?.work === undefined) return undefined;
@@ -87,7 +87,7 @@ export class ParkedKey {
     return first.work;
   }
 
-  /** Messages that had moved up are the first ones again, in their order. */
+  /** Puts messages that had moved up back to the front, in their order. */
   putFirst(works: readonly Work[], now: number): void {
     this.#overtakenAt = undefined;
     const next = this.#first;
@@ -101,19 +101,19 @@ export class ParkedKey {
     }
   }
 
-  /** Deliveries that are at hand. */
+  /** Deliveries that are in this process. */
   *[Symbol.iterator](): IterableIterator<Work> {
     for (const { work } of this.#atHand) if (work !== undefined) yield work;
   }
 
-  /** Places whose messages are at hand, in their order, which are sent back to the broker. */
+  /** Takes the places whose messages are in this process, in their order: the caller sends them back to the broker. */
   takeAtHand(): Place[] {
     const places = [...this.#atHand].sort((left, right) => left.rank - right.rank);
     this.#atHand.clear();
     return places;
   }
 
-  /** Gives up the places of what will not come any more. */
+  /** Removes the places of messages that will not be delivered here any more. */
   forgetGone(now: number): void {
     if (this.#atHand.size === 0 && this.#last !== undefined && this.#last.dueAt + forgottenAfterMs < now)
       this.#forgetAll();

@@ -5,42 +5,42 @@ import type { Lane, Lanes } from './lanes.ts';
 import { ParkedKey, type Place } from './parked-key.ts';
 import type { Work } from './work.ts';
 
-/** What parking needs of its loop. */
+/** What `Parking` needs from the scheduler. */
 export interface ParkingSettings {
   readonly clock: Clock;
   readonly lanes: Lanes<Work>;
-  /** Of the lanes whose first message does not run. */
+  /** Retries of first messages that wait in their lanes. */
   readonly waits: LaneWaits;
-  /** Whether handlers are idle although the window is full. */
+  /** Whether handlers are idle although no more deliveries may be received. */
   readonly isStarved: () => boolean;
-  /** Runs what may run. */
+  /** Starts the messages that may run. */
   readonly pump: () => void;
-  /** The delivery is not at hand any more. */
+  /** Called when a delivery has left this process. */
   readonly onLeft: (work: Work) => void;
   readonly report: (error: unknown, work: Work) => void;
 }
 
-/** A key whose first message has stood, or will stand, for so many ms gives its room to others. */
+/** A key is parked whose first message has waited, or will wait, for so many ms. */
 const standsAfterMs = 500;
 
-/** While a key is parked, or the window is full, it is looked at again after so many ms. */
+/** While a key is parked, or handlers are idle, keys are looked at again after so many ms. */
 const lookAgainMs = 250;
 
-/** Delays of what is parked behind others, in ms. Few, as some brokers keep a queue for each delay. */
+/** Delays of parked messages, in ms. Few, as some brokers keep a queue for each delay. */
 const delaysMs: readonly number[] = [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000];
 
-/** The delay of what waits behind a handler that runs on doubles up to the one of this index. */
+/** For messages behind a running handler the delay doubles with each round, up to the one of this index. */
 const lastIndexBehindHandler = 4;
 
 /**
- * Keeps keys that stand still from filling the window: when handlers are idle for want of messages that may run, what
- * stands is sent back to the broker to come again later, unrun, and its order is remembered. What comes of such a
- * key runs in that order, however it comes.
+ * Keeps the messages of a key that stands still from using up `maxInFlight`. When handlers are idle because all
+ * deliveries in this process wait for such keys, these are sent back to the broker with a delay, without being run
+ * ("parked"), and their order is remembered. Messages of a parked key run in that order, in whatever order they arrive.
  */
 export class Parking {
   readonly #settings: ParkingSettings;
   readonly #keys = new Map<string, ParkedKey>();
-  /** Since when a key has been seen to stand with the same message in front, by the monotonic clock. */
+  /** Since when a key has had the same message in front, by the monotonic clock. */
   readonly #seen = new Map<string, { readonly first: Work | undefined; readonly at: number }>();
   #cancelLook: (() => void) | undefined;
 
@@ -48,14 +48,14 @@ export class Parking {
     this.#settings = settings;
   }
 
-  /** Messages that wait behind others of a key that was parked: at hand and at the broker. */
+  /** Messages of parked keys, in this process and at the broker. */
   get size(): number {
     let size = 0;
     for (const parked of this.#keys.values()) size += parked.size;
     return size;
   }
 
-  /** Lets a delivery into its lane, in the order of its key. */
+  /** Puts a delivery into its lane, or, where its key is parked, into its place in the order of the key. */
   enter(work: Work, key: string | undefined): void {
     const { lanes, clock } = this.#settings;
     const parked = key === undefined ? undefined : this.#keys.get(key);
@@ -69,7 +69,7 @@ export class Parking {
     this.#moveUp(key, parked);
   }
 
-  /** Called when no message at hand may run: makes room if the window is full of keys that stand still. */
+  /** Called when no message in this process may run: parks keys that stand still, if handlers are idle because of them. */
   relieve(): void {
     if (!this.#settings.isStarved()) return;
     const { lanes, clock } = this.#settings;
@@ -89,8 +89,8 @@ export class Parking {
   }
 
   /**
-   * What may not stay goes back to the broker, unrun, with all that is behind it of its key. No lane is ready. Resolves when
-   * the broker has it.
+   * Sends the messages that may not stay back to the broker, without running them, together with all messages behind them
+   * of the same key. Must not be called while a lane is ready. Resolves when the broker has them.
    */
   async sendBack(mayStay: (work: Work) => boolean): Promise<void> {
     const sent: Promise<void>[] = [];
@@ -103,7 +103,7 @@ export class Parking {
     await Promise.all(sent);
   }
 
-  /** A lane that is not ready goes back, but its first message if that may stay. */
+  /** Sends the messages of a lane that is not ready back to the broker, except for a first one that may stay. */
   sendLaneBack(lane: Lane<Work> & { readonly key: string }, mayStay: (work: Work) => boolean): Promise<void> {
     const { lanes, clock } = this.#settings;
     const now = clock.monotonicNow();
@@ -114,7 +114,7 @@ export class Parking {
     return this.#parkAtHand(parked, undefined, now);
   }
 
-  /** Deliveries at hand that are in no lane. */
+  /** Deliveries in this process that are in no lane. */
   *atHand(): IterableIterator<Work> {
     for (const parked of this.#keys.values()) yield* parked;
   }
@@ -150,8 +150,8 @@ export class Parking {
   }
 
   /**
-   * @param until when the message comes that they wait for; nothing when that is a handler that runs.
-   * @param headBecause why that message comes again, where it is the first one at hand.
+   * @param until when the message in front is due, by the monotonic clock; `undefined` when its handler runs.
+   * @param headBecause why the message in front is retried, where it is among those that are parked.
    */
   async #parkAtHand(
     parked: ParkedKey,
@@ -163,7 +163,7 @@ export class Parking {
     const round = until === undefined ? Math.min(parked.rounds, lastIndexBehindHandler) : 0;
     parked.rounds += 1;
     const delayMs = delaysMs.find((delay, index) => index >= round && delay >= least) ?? delaysMs.at(-1) ?? 0;
-    // In one turn, so that they arrive there in their order; what does not is put right when it comes back.
+    // In one turn of the event loop, so that they mostly arrive in order; `ParkedKey` restores the order of the others.
     const sent: Promise<void>[] = [];
     for (const [index, place] of parked.takeAtHand().entries()) {
       if (index === 0 && headBecause !== undefined)
@@ -201,7 +201,7 @@ export class Parking {
   }
 }
 
-/** Whether it is another delivery of the same message, lost to a reconnect. */
+/** Whether `work` is a new delivery of the message of `older`, which was lost to a reconnect. */
 function isSame(older: Work, work: Work): boolean {
   return older.delivery.message.id === work.delivery.message.id && older.isLost;
 }

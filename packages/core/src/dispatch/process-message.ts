@@ -16,29 +16,29 @@ import type { Router } from './router.ts';
 import { type RunRules, runConsumer } from './run-consumer.ts';
 import type { Work } from './work.ts';
 
-/** What processing needs to know besides the message. */
+/** Everything that processing depends on besides the message. */
 export interface ProcessingRules extends RunRules {
-  /** `undefined` when nothing can be dead-lettered. */
+  /** `undefined` when the queue has none. */
   readonly deadLetterQueue: string | undefined;
   readonly router: Router;
   readonly serializers: SerializerRegistry;
-  /** `undefined` when nothing is deduplicated. */
+  /** `undefined` without a deduplication cache. */
   readonly claims: ClaimKeeper | undefined;
   /** Of the queue. */
   readonly claimKeys: ClaimKeys;
   readonly retry: RetryPolicy;
-  /** So often a message may be handed out and not settled before it counts as one that ends its process. */
+  /** A message with more redeliveries is taken to end its process. */
   readonly maxRedeliveries: number;
-  /** The same for attempts, where the broker counts as one whatever it hands out; else Infinity. */
+  /** The same for attempts, where the broker counts every delivery as an attempt; else Infinity. */
   readonly maxAttemptsHandedOut: number;
   readonly earlyAck: boolean;
   readonly alwaysAck: boolean;
   readonly unhandled: 'acknowledge' | 'dead-letter' | 'retry';
   /** 0 to 1, for jitter. */
   readonly random: () => number;
-  /** Every error that something becomes of the message by. Must not throw. */
+  /** Called with every error that decides the outcome of a message. Must not throw. */
   readonly report: (error: unknown, consumer: string | undefined, work: Work) => void;
-  /** A claim that the cache did not answer: it is told to the application, and logged once for all. Must not throw. */
+  /** Called when the cache did not answer a claim. Not logged for each message: the outage has a line. Must not throw. */
   readonly onUnclaimed: (error: unknown, consumer: string, work: Work) => void;
   /** Called for a consumer that the cache knows to be done. */
   readonly onDuplicate: (consumer: string) => void;
@@ -71,7 +71,7 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
 
   let value: unknown;
   try {
-    // Here and below: what is at hand is not waited for, as each wait costs a turn of the queue of promises.
+    // Here and below: only a promise is awaited, as each await costs a turn of the microtask queue.
     const decoded = decode(message, rules.serializers);
     value = isPromise(decoded) ? await decoded : decoded;
   } catch (error) {
@@ -97,7 +97,7 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
     }
     accepted += 1;
     if (error === undefined) continue;
-    // The wait of this one for the cache, and so that of the consumers after it, was ended.
+    // Its wait for the cache was ended: the consumers after it would wait as well.
     if (error === waitEnded) return { kind: 'release' };
     rules.report(error, consumer.name, work);
     if (MelangeError.is(error, 'REJECTED')) rejection ??= { error, consumer: consumer.name };
@@ -176,8 +176,8 @@ function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRule
 }
 
 /**
- * Only a run that failed is an attempt. An outage of the cache, a claim that a dead worker left behind, and a wait that
- * the handler asked for say nothing against the message, and use up none.
+ * Only a run that failed counts as an attempt. An outage of the cache, a claim that a dead process left behind, and a
+ * `RetryLater` do not.
  */
 function causeOf(error: unknown): RetryCause {
   if (MelangeError.is(error, 'RETRY_LATER')) return 'deferred';
@@ -186,12 +186,11 @@ function causeOf(error: unknown): RetryCause {
   return 'failed';
 }
 
-/** Answer of `runOnce` when its wait for the cache was ended. */
+/** Returned by `runOnce` when its wait for the cache was ended. */
 const waitEnded = Symbol('wait ended');
 
 /**
- * Claim, process, confirm. Answers what went wrong, `waitEnded`, or `undefined` when the consumer is done with the
- * message.
+ * Claim, process, confirm. Returns the error, `waitEnded`, or `undefined` when the consumer is done with the message.
  */
 async function runOnce(
   consumer: Consumer,
@@ -236,7 +235,7 @@ async function runOnce(
   if (error !== undefined) {
     await claims.release(claim.token);
     if (lost === undefined) return error;
-    // A late Reject is not its to give: somebody else may be at work on the message.
+    // After the claim was lost a `Reject` does not count: another process may be processing the message.
     if (error !== lost) rules.report(error, consumer.name, work);
     return lost;
   }
@@ -245,21 +244,21 @@ async function runOnce(
     const isOurs = isPromise(confirming) ? await confirming : confirming;
     return isOurs ? undefined : (lost ?? claimLost(consumer, id));
   } catch (unconfirmed) {
-    // The work is done, and trying again would surely do it twice: say so and go on.
+    // The work is done, and a retry would repeat it: the error is reported, and the message acknowledged.
     if (lost !== undefined) rules.report(lost, consumer.name, work);
     rules.report(unconfirmed, consumer.name, work);
     return undefined;
   }
 }
 
-/** Made when it happens, for an error with its stack costs more than all else of a message. */
+/** Made when it is needed: an error with its stack costs more than the rest of a message's processing. */
 function claimLost({ name }: Consumer, id: string, cause?: unknown): DeliveryAbortedError {
   return new DeliveryAbortedError('lease-lost', `The claim of "${name}" on message ${id} was lost.`, {
     cause,
   });
 }
 
-/** Runs the consumer. Answers what it threw, or `undefined` when it succeeded. */
+/** Runs the consumer. Returns what it threw, or `undefined` when it succeeded. */
 async function failureOf(
   consumer: Consumer,
   message: unknown,

@@ -2,8 +2,8 @@ import { checkDelayMs } from '../contract/check-number.ts';
 import { MelangeError } from '../errors.ts';
 
 /**
- * Thrown by a handler: try this message again after `delayMs`, whatever the retry policy says. That is no attempt, and
- * nothing bounds how often a handler may ask for it: `new RetryLater('the bank is closed', { delayMs: 60_000 })`.
+ * Thrown by a handler: try this message again after `delayMs`, whatever the retry policy says. Does not count as an attempt,
+ * and a handler may throw it any number of times for a message: `new RetryLater('the bank is closed', { delayMs: 60_000 })`.
  */
 export class RetryLater extends MelangeError {
   override readonly name = 'RetryLater';

@@ -1,7 +1,7 @@
 import { checkDelayMs, checkWholeNumber } from '../contract/check-number.ts';
 import { MelangeError } from '../errors.ts';
 
-/** When to try again, and when to stop. Pure: randomness comes in. */
+/** When a failed message is tried again, and how often. Pure: randomness is a parameter. */
 export interface RetryPolicy {
   /** Attempts in all, the first included, or Infinity; the message is dead-lettered after the last one failed. */
   readonly maxAttempts: number;
@@ -53,7 +53,7 @@ export function exponentialBackoff(options: ExponentialBackoffOptions = {}): Ret
     maxAttempts,
     longestDelayMs,
     delayMs(attempt, random) {
-      // The growth has no bound, and 0 times Infinity is no number.
+      // Bounded: the power may be Infinity, and 0 * Infinity is NaN.
       const growth = Math.min(factor ** (attempt - 1), Number.MAX_VALUE);
       const delay = Math.min(firstDelayMs * growth, longestDelayMs);
       return Math.round(delay * (1 - jitter * random));
@@ -75,7 +75,7 @@ export function fixedDelays(delaysMs: readonly number[]): RetryPolicy {
   };
 }
 
-/** @throws MelangeError `CONFIGURATION` for a policy of somebody's own that makes no sense. */
+/** @throws MelangeError `CONFIGURATION` for a `RetryPolicy` of the application with invalid numbers. */
 export function checkRetryPolicy(policy: RetryPolicy): RetryPolicy {
   checkAttempts(policy.maxAttempts);
   checkDelayMs('longestDelayMs of the retry policy', policy.longestDelayMs);

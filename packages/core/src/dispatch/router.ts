@@ -2,23 +2,23 @@ import type { Consumer } from '../contract/consumer.ts';
 import { SingleDispatchConsumer, typeRegistrations } from './single-dispatch-consumer.ts';
 
 /**
- * Finds the consumers that may accept a message without asking each of them: those that route by class are looked up
- * once for each class. Any other consumer is a candidate for every message. In the order of their attachment.
+ * Finds the consumers that may accept a message, in the order of their attachment, without calling `accepts` of each. Those
+ * that route by class are asked once for each class; any other consumer is a candidate for every message.
  */
 export class Router {
   readonly #consumers: readonly Consumer[];
-  /** Candidates by the prototype of the message; weak, for classes may come and go. */
+  /** Candidates by the prototype of the message. Weak: a class can be collected. */
   #byPrototype = new WeakMap<object, readonly Consumer[]>();
-  /** `on` may be called at any time: what was looked up before counts no more. */
+  /** `typeRegistrations()` of when the candidates were looked up: a later `on` invalidates them. */
   #registrations = 0;
 
   constructor(consumers: readonly Consumer[]) {
     this.#consumers = consumers;
   }
 
-  /** Whoever is not among them does not accept the message; those who are have still to be asked. */
+  /** Every consumer that accepts the message is among them; `accepts` must still be asked. */
   candidatesFor(message: unknown): readonly Consumer[] {
-    // With one there is nothing to be spared.
+    // With one consumer there is nothing to save.
     if (this.#consumers.length < 2 || typeof message !== 'object' || message === null) return this.#consumers;
     const prototype: object | null = Object.getPrototypeOf(message);
     if (prototype === null) return this.#consumers;
@@ -37,7 +37,7 @@ export class Router {
   }
 }
 
-/** Whether its answer is the same for all messages of a class: not where a subclass answers otherwise. */
+/** Whether `accepts` depends on the class of the message alone: not where a subclass overrides it. */
 function routesByClass(consumer: Consumer): consumer is SingleDispatchConsumer {
   return (
     consumer instanceof SingleDispatchConsumer &&

@@ -7,16 +7,16 @@ import { limitTime } from './limit-time.ts';
 import { Run } from './run.ts';
 import type { Work } from './work.ts';
 
-/** What surrounds each run of a consumer. */
+/** The part of `ProcessingRules` that each run of a consumer depends on. */
 export interface RunRules {
   readonly queue: string;
   readonly middleware: readonly Middleware[];
-  /** Time that each run has, in ms; `undefined` for no bound. */
+  /** Time after which the signal of a run is aborted, in ms; `undefined` for never. */
   readonly handlerTimeoutMs: number | undefined;
   readonly clock: Clock;
 }
 
-/** Runs the consumer within its time, and throws what it throws. A promise only where there is something to wait for. */
+/** Runs the consumer, and throws what it throws. Returns a promise only where there is something to wait for. */
 export function runConsumer(
   consumer: Consumer,
   message: unknown,
@@ -29,7 +29,7 @@ export function runConsumer(
   return limitTime(run, handlerTimeoutMs, rules.clock, () => surrounded(run, consumer, work, rules));
 }
 
-/** With its middleware, and the trace of the run. */
+/** Runs the consumer inside of its middleware and the trace of the run. */
 function surrounded(run: Run, consumer: Consumer, work: Work, rules: RunRules): MaybePromise<void> {
   const { message } = run;
   if (rules.middleware.length === 0 && !channels.process.hasSubscribers)

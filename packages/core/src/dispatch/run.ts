@@ -4,7 +4,7 @@ import type { Message } from '../contract/message.ts';
 import type { DeliveryAbortedError } from '../errors.ts';
 import type { Abortable, Work } from './work.ts';
 
-/** One run of a consumer: what it is told of the message, and a signal that no other run shares. */
+/** One run of a consumer: its context, with a signal of its own. */
 export class Run implements ConsumeContext, Abortable {
   readonly consumer: string;
   readonly message: unknown;
@@ -35,7 +35,7 @@ export class Run implements ConsumeContext, Abortable {
     return correlationIdOf(this.#delivery.message);
   }
 
-  /** The delivery's own signal, joined by the dispatcher's reasons. Made when a handler looks at it, for most never do. */
+  /** Aborted by the delivery's own signal or by the dispatcher. Made when a handler first reads it: most never do. */
   get signal(): AbortSignal {
     if (this.#controller !== undefined) return this.#controller.signal;
     const controller = new AbortController();
@@ -57,7 +57,7 @@ export class Run implements ConsumeContext, Abortable {
     this.#controller?.abort(this.#reason);
   }
 
-  /** The consumer is done. The delivery may see many more runs, and must not keep them all. */
+  /** The run is over: its listener is removed from the delivery, which may see many more runs. */
   end(): void {
     this.#stopListening?.();
   }

@@ -14,12 +14,12 @@ import { Suspects } from './suspects.ts';
 import { Suspicion } from './suspicion.ts';
 import { Work } from './work.ts';
 
-/** With keys in order, some deliveries wait in their lanes: so many for each handler keep the handlers busy. */
+/** With `ordering: 'key'` some deliveries wait in their lanes: so many for each handler keep the handlers busy. */
 const deliveriesPerHandler = 4;
-/** A message that must not be in hand while a suspect runs comes again after so many ms. One of the delays of parking. */
+/** Delay of a message that is sent back while a suspect runs alone, in ms. One of the delays of `Parking`. */
 const sentBackForMs = 1_000;
 
-/** Decides which of the messages in hand run, and when: order, concurrency, retries in place, and stopping. */
+/** Decides which of the received messages run, and when: order, concurrency, retries in their lane, and stopping. */
 export class Scheduler {
   readonly inHand: InHand;
   readonly #settings: LoopSettings;
@@ -45,7 +45,7 @@ export class Scheduler {
     this.#suspects = this.#newSuspects(rules);
   }
 
-  /** Deliveries that may be in hand. */
+  /** How many deliveries may be received and not settled. */
   get maxInFlight(): number {
     const { concurrency, ordering } = this.#settings;
     return ordering === 'key' ? concurrency * deliveriesPerHandler : concurrency;
@@ -61,7 +61,7 @@ export class Scheduler {
     return this.#standing.tell(this.#parking?.size ?? 0);
   }
 
-  /** Takes a delivery in, and runs it as soon as its turn has come. */
+  /** Receives a delivery, and runs it as soon as its turn has come. */
   receive(delivery: Delivery): void {
     const work = new Work(delivery, this.#suspicion.of(delivery));
     this.inHand.add();
@@ -73,23 +73,23 @@ export class Scheduler {
     if (this.#parking === undefined) this.#lanes.enter(work, key);
     else this.#parking.enter(work, key);
     this.#pump();
-    // Behind others of its key, where no turn of its own sends it back.
+    // It is behind others of its key, so that `#pump` does not look at it.
     if (key !== undefined && this.#suspects.mayNotStay(work)) void this.#parking?.sendBack(this.#mayStay);
   }
 
-  /** Nothing starts from now on: what is received goes back untouched. */
+  /** Starts nothing from now on; deliveries that are still received are given back. */
   stop(): void {
     this.#isStopping = true;
   }
 
-  /** Gives back what does not run, waits for running handlers up to the deadline, aborts those that are left. */
+  /** Gives back the messages that do not run, waits for running handlers up to the deadline, then aborts their signals. */
   async drain(deadlineMs: number): Promise<void> {
     this.stop();
     this.#waits.endAll();
     this.#parking?.stop();
     for (const work of this.#lanes) if (!this.#running.has(work)) void this.inHand.giveBack(work);
     for (const work of this.#parking?.atHand() ?? []) void this.inHand.giveBack(work);
-    // Suspects in lanes with a key were among them.
+    // Suspects that have a key were given back above.
     for (const { key, first } of this.#suspects.drain()) {
       if (key === undefined && first !== undefined) void this.inHand.giveBack(first);
     }
@@ -111,7 +111,7 @@ export class Scheduler {
     return this.#settings.ordering === 'queue' ? '' : delivery.message.key;
   }
 
-  /** Starts what may start. */
+  /** Starts the messages that may start. */
   #pump(): void {
     const { concurrency } = this.#settings;
     while (!this.#isStopping && (this.#running.size < concurrency || this.#suspects.isClosed)) {
@@ -122,7 +122,7 @@ export class Scheduler {
       }
       const work = lane.first as Work;
       if (lane.key !== undefined && work.isLost) {
-        // Lost to a reconnect while it waited here: it comes again, behind the others of its lane.
+        // Lost to a reconnect while it waited here: the broker delivers it again.
         this.#finish(work);
         this.#lanes.advance(lane);
         continue;
@@ -176,7 +176,7 @@ export class Scheduler {
   /** The work leaves its lane. */
   #finish(work: Work): void {
     const { delivery } = work;
-    // Asked only of a message that was lost before: the answer may cost a signal.
+    // `isLost` may have to make a signal, so it is only read of a message that was lost before.
     if ((delivery.redeliveries ?? 0) > 0 && work.isLost) this.#suspicion.survived(delivery);
     this.#suspects.finished(work);
     this.inHand.remove();
@@ -188,7 +188,7 @@ export class Scheduler {
       clock,
       lanes: this.#lanes,
       waits: this.#waits,
-      // The rest of the window does not keep all handlers busy.
+      // The deliveries that may still be received cannot keep all handlers busy.
       isStarved: () => {
         const stuck = this.inHand.count - this.#running.size;
         return this.#running.size < concurrency && stuck + concurrency > this.maxInFlight;
@@ -204,7 +204,7 @@ export class Scheduler {
 
   #newSuspects({ random, maxRedeliveries }: ProcessingRules): Suspects {
     const { clock, backend, ordering } = this.#settings;
-    // With all in one lane, nothing runs beside its first message.
+    // With `ordering: 'queue'` nothing runs beside the first message anyway.
     const maySendBack = backend.capabilities.releaseKeepsAttempt && ordering !== 'queue';
     return new Suspects({
       clock,

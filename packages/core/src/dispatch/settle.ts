@@ -3,7 +3,7 @@ import type { MaybePromise } from '../contract/maybe-promise.ts';
 import type { Outcome } from './outcome.ts';
 import type { Work } from './work.ts';
 
-/** Tells the broker what became of a message. */
+/** Settles a message at the broker, as its outcome says. */
 export function settle({ delivery, attempt }: Work, outcome: Outcome): MaybePromise<void> {
   switch (outcome.kind) {
     case 'acknowledge':
@@ -19,11 +19,11 @@ export function settle({ delivery, attempt }: Work, outcome: Outcome): MaybeProm
   }
 }
 
-/** Why a message comes again whose broker could not be told its outcome. */
-export function causeOfUntold(untold: Outcome | undefined): RetryCause {
-  if (untold?.kind === 'retry') return untold.because;
-  // Its run ended, and well: that is no failure of it.
-  if (untold?.kind === 'acknowledge') return 'deferred';
-  if (untold?.kind !== 'dead-letter') return 'not-run';
-  return untold.reason === 'rejected' || untold.reason === 'attempts exhausted' ? 'failed' : 'not-run';
+/** Why a message is retried whose settlement failed. */
+export function causeOfUnsettled(outcome: Outcome | undefined): RetryCause {
+  if (outcome?.kind === 'retry') return outcome.because;
+  // Its handlers succeeded: the next attempt is not after a failure.
+  if (outcome?.kind === 'acknowledge') return 'deferred';
+  if (outcome?.kind !== 'dead-letter') return 'not-run';
+  return outcome.reason === 'rejected' || outcome.reason === 'attempts exhausted' ? 'failed' : 'not-run';
 }

@@ -11,7 +11,7 @@ export type Handler<Instance extends object> = (
 
 let registrations = 0;
 
-/** How many handlers were ever registered by `on`: whoever remembers where messages go looks again when it grows. */
+/** How many handlers `on` has registered so far: a cache of routes is out of date when the number has grown. */
 export function typeRegistrations(): number {
   return registrations;
 }
@@ -67,12 +67,12 @@ export class SingleDispatchConsumer implements Consumer {
   }
 }
 
-/** What legacy decorators were told of the methods of a class, by its prototype: a constructor calls none of them. */
+/** Methods that legacy decorators have marked, by prototype: unlike standard decorators, these do not run when an instance is made. */
 const decorated = new WeakMap<object, DecoratedMethod[]>();
 
 type DecoratedMethod = readonly [type: MessageClass, method: Handler<object>];
 
-/** Of the class of `instance` and of those that it extends. */
+/** Marked methods of the class of `instance` and of the classes that it extends. */
 function decoratedMethods(instance: object): DecoratedMethod[] {
   const found: DecoratedMethod[] = [];
   for (let one = Object.getPrototypeOf(instance); one !== null; one = Object.getPrototypeOf(one))

@@ -1,13 +1,13 @@
-/** What can be held by `Slots`, in one of them at a time. */
+/** A member of a `Slots`: of one at a time. */
 export interface Slotted {
-  /** Its place there; below 0 while it is in none. Only `Slots` writes it. */
+  /** Its index there; below 0 while it is in none. Written by `Slots` only. */
   slot: number;
 }
 
 /**
- * What is under way: a set without order, for members that come and go with every message. Unlike a `Set` it
- * allocates nothing for them. A `Set` copies its table again and again as its members change, and a copy that was
- * left behind keeps those that it held in memory until the next full collection.
+ * A set without order, for members that are added and deleted with every message. Unlike a `Set` it allocates nothing
+ * for them. A `Set` copies its table now and then as members change, and an old table keeps its members in memory
+ * until the next full collection.
  */
 export class Slots<Member extends Slotted> {
   readonly #members: Member[] = [];
@@ -17,18 +17,18 @@ export class Slots<Member extends Slotted> {
     return this.#members.length;
   }
 
-  /** Takes in a member that is in no slots. */
+  /** Adds a member that is in no `Slots`. */
   add(member: Member): void {
     member.slot = this.#members.length;
     this.#members.push(member);
   }
 
-  /** Whether the member, which is in no other slots, is in these. */
+  /** Whether the member is in here, given that it is in no other `Slots`. */
   has(member: Member): boolean {
     return member.slot >= 0;
   }
 
-  /** Lets the member go; false when it was not there. */
+  /** Deletes the member; false when it was not in here. */
   delete(member: Member): boolean {
     const { slot } = member;
     if (slot < 0) return false;
@@ -41,7 +41,7 @@ export class Slots<Member extends Slotted> {
     return true;
   }
 
-  /** The members of this moment, in no order; they may go meanwhile. */
+  /** A copy of the members, in no order. */
   all(): Member[] {
     return [...this.#members];
   }

@@ -8,22 +8,22 @@ export interface Standing {
   readonly key: string;
   /** For how long it has, in ms, since the first failure. */
   readonly forMs: number;
-  /** Messages of all such keys that were sent back to the broker, to come again in their order. */
+  /** Messages of all such keys that are parked: sent back to the broker with a delay, to be run in their order later. */
   readonly parked: number;
 }
 
 interface Trouble {
   readonly since: number;
-  /** When it is run again. */
+  /** When its first message is run again, by the monotonic clock. */
   dueAt: number;
 }
 
-/** So long after it was due, another process has taken the message over, of whose success nobody here learns. */
+/** A key is forgotten so many ms after its message was due: another process has received the message, and does not say how it ended. */
 const graceMs = 120_000;
 
 /** Remembers which keys are in trouble, and since when. */
 export class StandingKeys {
-  /** The one that has stood for longest first. */
+  /** In the order of `since`. */
   readonly #troubles = new Map<string, Trouble>();
   readonly #clock: Clock;
 
@@ -31,7 +31,7 @@ export class StandingKeys {
     this.#clock = clock;
   }
 
-  /** A message of the key was run, which is to be repeated after the delay and holds up those behind it. */
+  /** A message of the key is repeated after the delay; the messages behind it wait. */
   stands(key: string, delayMs: number): void {
     const now = this.#clock.monotonicNow();
     const trouble = this.#troubles.get(key);
@@ -39,12 +39,12 @@ export class StandingKeys {
     else trouble.dueAt = now + delayMs;
   }
 
-  /** A message of the key is done with. */
+  /** A message of the key was settled. */
   goesOn(key: string): void {
     if (this.#troubles.size > 0) this.#troubles.delete(key);
   }
 
-  /** @param parked messages that are parked. */
+  /** @param parked number of messages that are parked. */
   tell(parked: number): Standing | undefined {
     const now = this.#clock.monotonicNow();
     for (const [key, { dueAt }] of this.#troubles) if (dueAt + graceMs < now) this.#troubles.delete(key);

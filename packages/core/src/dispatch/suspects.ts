@@ -4,23 +4,23 @@ import type { Work } from './work.ts';
 
 /** From so many redeliveries on, a message is suspected to end the process that handles it. */
 const suspectFrom = 3;
-/** Pause before the first suspect starts, in ms: those that a broker hands out together are to be chosen from. */
+/** Pause before the first suspect starts, in ms, so that the choice is among all that the broker delivers together. */
 const gatherMs = 200;
 
-/** What the suspects of a queue need of its loop. */
+/** What `Suspects` needs from the scheduler. */
 export interface SuspectsSettings {
   readonly clock: Clock;
   /** 0 to 1. */
   readonly random: () => number;
   readonly maxRedeliveries: number;
-  /** The first works of these lanes may start now, as far as they are admitted. */
+  /** Called with lanes whose first message may start now, if it is admitted. */
   readonly resume: (lanes: readonly Lane<Work>[]) => void;
   /** Whether no handler runs. */
   readonly isQuiet: () => boolean;
   /**
-   * Sends these lanes back to the broker, unrun, and what else may not stay, and resolves when the broker has all. They
-   * come again a little later, with as many redeliveries as they have. Nothing where the broker would count that against
-   * them.
+   * Sends the messages of these lanes, and all others that may not stay, back to the broker without running them. They are
+   * delivered again a little later, with the same `redeliveries`. Resolves when the broker has them. `undefined` for a
+   * broker that would count this as an attempt.
    */
   readonly sendBack: ((lanes: readonly Lane<Work>[]) => Promise<void>) | undefined;
   /** The same for one lane. */
@@ -29,20 +29,20 @@ export interface SuspectsSettings {
 
 /**
  * Messages of a queue that may end their process. They run one at a time, each settled before the next one starts, so
- * that the innocent ones among them finish: the least suspected first, and of equals one by chance, for the guilty one
- * would else always come before those behind it.
+ * that the harmless ones among them finish. The one with the fewest redeliveries is first; of equals one is drawn at
+ * random, or else the guilty one could always be in front of the same others.
  *
- * That leaves some in hand, unrun, whenever the guilty one ends the process, and the broker counts that against them as
- * well. So a message that has come again for half of `maxRedeliveries` runs alone: nothing else runs meanwhile, and no
- * other such message is at hand. Whatever ends the process then is that message; no other one gets beyond the half by it.
+ * When the guilty one ends the process, others are in this process without having run, and the broker counts that against
+ * them too. So a message runs alone from half of `maxRedeliveries` on: no other handler of the queue runs, and no other such
+ * message is in this process. If the process ends then, it was that message, and the count of no other one passes the half.
  */
 export class Suspects {
   readonly #settings: SuspectsSettings;
   readonly #aloneFrom: number;
-  /** Whose first works wait: suspects, and all others while one of them is to run alone. */
+  /** Lanes whose first message waits: suspects, and all others while a suspect is to run alone. */
   readonly #held: Lane<Work>[] = [];
   #current: Work | undefined;
-  /** The lane of a current one that is to run alone, until it may start. */
+  /** The lane of the suspect that runs alone next, until it starts. */
   #chosen: Lane<Work> | undefined;
   #isClosed = false;
   #endGathering: (() => void) | undefined;
@@ -52,12 +52,12 @@ export class Suspects {
     this.#aloneFrom = Math.max(suspectFrom, Math.ceil(settings.maxRedeliveries / 2));
   }
 
-  /** Whether nothing starts but the current one: a suspect waits to run alone, or does. */
+  /** Whether a suspect runs alone, or waits to: nothing else starts. */
   get isClosed(): boolean {
     return this.#isClosed;
   }
 
-  /** Whether the first work of the lane may start now. Otherwise it waits here for its turn, or goes back to the broker. */
+  /** Whether the first message of the lane may start now. Otherwise it waits here, or is sent back to the broker. */
   admits(lane: Lane<Work>): boolean {
     const work = lane.first as Work;
     if (work === this.#current || work.redeliveries > this.#settings.maxRedeliveries) return true;
@@ -73,14 +73,14 @@ export class Suspects {
     return false;
   }
 
-  /** Whether the work is to be elsewhere while another one runs alone. */
+  /** Whether the message must leave this process, because another one runs alone. */
   mayNotStay(work: Work): boolean {
     const current = this.#current;
     if (current === undefined || work === current || this.#settings.sendBack === undefined) return false;
     return this.#isClosed && this.#runsAlone(current) && this.#runsAlone(work);
   }
 
-  /** The work is over for now: the next suspect may start. */
+  /** The attempt is over: the next suspect may start. */
   finished(work: Work): void {
     if (work !== this.#current) return;
     this.#current = undefined;
@@ -88,12 +88,12 @@ export class Suspects {
     this.#next();
   }
 
-  /** No handler runs any more. */
+  /** Called when no handler runs any more. */
   quiet(): void {
     if (this.#isClosed && this.#current === undefined && this.#endGathering === undefined) this.#next();
   }
 
-  /** Lets all go that wait for their turn, never to be called again. */
+  /** Returns all lanes that wait. Nothing may be called after it. */
   drain(): readonly Lane<Work>[] {
     this.#endGathering?.();
     const waiting = this.#held.splice(0);
@@ -134,13 +134,13 @@ export class Suspects {
         (this.#runsAlone(held.first as Work) ? others : this.#held).push(held);
       await this.#settings.sendBack(others);
     }
-    // It was let go meanwhile.
+    // `drain` or `finished` was called meanwhile.
     if (this.#chosen !== lane) return;
     this.#chosen = undefined;
     this.#settings.resume([lane]);
   }
 
-  /** One of the least suspected, which leaves the lanes that are held. */
+  /** Takes one of the lanes with the fewest redeliveries out of those that are held. */
   #choose(lanes: readonly Lane<Work>[]): Lane<Work> | undefined {
     const least = lanes.reduce((min, { first }) => Math.min(min, (first as Work).redeliveries), Infinity);
     const equals = lanes.filter(({ first }) => first?.redeliveries === least);

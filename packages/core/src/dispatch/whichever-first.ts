@@ -1,6 +1,6 @@
 /**
- * Aborted as soon as one of the two is, until it is released. `AbortSignal.any` has no release: what it makes stays with
- * a source that is never aborted, one for each call (Node 20).
+ * A signal that is aborted as soon as one of the two is, until it is released. `AbortSignal.any` has no release: in Node 20
+ * each of its signals stays registered with a source that is never aborted.
  */
 export function whicheverFirst(
   closing: AbortSignal,

@@ -4,40 +4,40 @@ import type { Linked } from './lanes.ts';
 import type { Outcome } from './outcome.ts';
 import type { Slotted } from './slots.ts';
 
-/** An error of a message that has no line yet. */
+/** An error of a message that has no log line yet. */
 export interface LoggedFailure {
   readonly error: unknown;
   readonly consumer: string | undefined;
 }
 
-/** The run of a consumer, as far as others may end it. */
+/** A run of a consumer that can be aborted. */
 export interface Abortable {
   /** Only the first reason counts. */
   abort(reason: DeliveryAbortedError): void;
-  /** The consumer is done. */
+  /** The run is over. */
   end(): void;
 }
 
-/** One delivery under way. One object with all that is known of it, for one is made for every message. */
+/** One delivery and its state in this process. A single object, as one is made for every message. */
 export class Work implements Slotted, Linked<Work> {
   readonly delivery: Delivery;
-  /** The broker's attempts plus those made here while the message stayed in its lane. */
+  /** The broker's count of attempts, plus those made in this process while the message stayed in its lane. */
   attempt: number;
-  /** How often it was handed out in vain, as far as that tells anything against it. */
+  /** Redeliveries that make it suspect, see `Suspicion`. */
   redeliveries: number;
   /** Errors of this attempt whose log line waits for its outcome. */
   failures: LoggedFailure[] | undefined = undefined;
-  /** Given back to the broker: what the handler does now changes nothing there. */
+  /** Whether it was given back to the broker: it is not settled when its handler ends. */
   released = false;
-  /** Ends its wait for the deduplication cache, while there is one: nothing is to be said of the message then. */
+  /** Ends its wait for the deduplication cache; `undefined` while it does not wait. */
   endWait: (() => void) | undefined = undefined;
-  /** What the broker was told; nothing while it is to be repeated in its lane. */
+  /** The outcome that it was settled by; `undefined` while it is repeated in its lane. */
   settledBy: Outcome | undefined = undefined;
   slot = -1;
   next: Work | undefined = undefined;
-  /** Why this attempt was aborted, whichever consumer is at it. */
+  /** Why this attempt was aborted, for the runs of all consumers. */
   #reason: DeliveryAbortedError | undefined;
-  /** The run of a consumer that goes on; they go one after the other. */
+  /** The present run: consumers run one after the other. */
   #run: Abortable | undefined;
 
   constructor(delivery: Delivery, redeliveries: number = delivery.redeliveries ?? 0) {
@@ -46,31 +46,31 @@ export class Work implements Slotted, Linked<Work> {
     this.redeliveries = redeliveries;
   }
 
-  /** Whether the broker gives the message to somebody else, or gave it. */
+  /** Whether the delivery was lost: the broker delivers the message again, perhaps to another process. */
   get isLost(): boolean {
     return this.delivery.isAborted ?? this.delivery.signal.aborted;
   }
 
-  /** The next attempt: what ended the one before is over. */
+  /** Begins the next attempt, which is not aborted. */
   beginAttempt(): void {
     this.#reason = undefined;
   }
 
-  /** A consumer begins. Answers why its run is aborted already, if it is. */
+  /** Begins the run of a consumer. Returns why it is aborted already, if it is. */
   begin(run: Abortable): DeliveryAbortedError | undefined {
     this.#run?.end();
     this.#run = run;
     return this.#reason;
   }
 
-  /** For this attempt: its present run, and those of further consumers. Only the first reason counts. */
+  /** Aborts this attempt: the present run, and those of the consumers after it. Only the first reason counts. */
   abort(reason: DeliveryAbortedError): void {
     this.#reason ??= reason;
     this.#run?.abort(reason);
     this.endWait?.();
   }
 
-  /** For the present run only. */
+  /** Aborts the present run only. */
   abortRun(reason: DeliveryAbortedError): void {
     this.#run?.abort(reason);
   }

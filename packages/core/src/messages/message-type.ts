@@ -6,8 +6,8 @@ export type MessageClass<Instance extends object = object> = abstract new (
 ) => Instance;
 
 /**
- * Tells instances of one manifest from those of another, and from plain objects of the same fields, when types are
- * checked. It is not there at run time. A getter of a class, as the compiler leaves those out of `{ ...message }`.
+ * Lets the compiler distinguish instances of one manifest from those of another, and from plain objects of the same fields.
+ * Does not exist at run time. A getter, because the compiler leaves getters of a class out of `{ ...message }`.
  */
 export declare class MessageInstance<Manifest extends string> {
   private constructor();

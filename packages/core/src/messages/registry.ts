@@ -7,7 +7,7 @@ import type { MessageClass } from './message-type.ts';
 /** Number that the Python library gives to pickled content, which can run code when it is read. */
 const pickleIdentifier = 2;
 
-/** What a registry is made of. */
+/** Options of a `SerializerRegistry`. */
 export interface SerializerRegistryOptions<Name extends string> {
   /** The serializers by name. */
   readonly serializers: Readonly<Record<Name, Serializer>>;
@@ -17,7 +17,7 @@ export interface SerializerRegistryOptions<Name extends string> {
   readonly default: NoInfer<Name>;
 }
 
-/** The content of a message and the two marks that lead back to its value. */
+/** The content of a message, and the manifest and serializer to decode it with. */
 export interface SerializedValue {
   /** Text, or bytes. */
   readonly content: MessageContent;
@@ -29,7 +29,7 @@ export interface SerializedValue {
   readonly contentType: string | undefined;
 }
 
-/** Picks the serializer: by the most specific class on the way out, by `serializerId` on the way in. */
+/** Picks the serializer: by the most specific class when publishing, by `serializerId` when receiving. */
 export class SerializerRegistry<Name extends string = string> {
   readonly #default: Serializer;
   readonly #byIdentifier = new Map<number, Serializer>();

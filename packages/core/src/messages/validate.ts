@@ -4,8 +4,8 @@ import { shortened } from '../contract/shortened.ts';
 import { SerializationError } from '../errors.ts';
 import type { SchemaIssue, SchemaResult, StandardSchema } from './schema.ts';
 
-/** How many issues an error message tells; the others are only counted. */
-const mostIssuesTold = 5;
+/** How many issues an error message lists; the others are only counted. */
+const maxIssuesListed = 5;
 
 /**
  * The schema's output for `value`; a promise only where the schema's own answer is one.
@@ -20,7 +20,7 @@ export function validate(schema: StandardSchema, value: unknown, manifest: strin
     throw schemaFailed(cause, manifest);
   }
   if (!isPromise(result)) return outputOf(result, value, manifest);
-  // A promise of our own, for some are of another realm.
+  // Wrapped: `MessageTypes` recognises promises of this realm only.
   return Promise.resolve(result).then(
     (settled) => outputOf(settled, value, manifest),
     (cause: unknown) => {
@@ -29,7 +29,7 @@ export function validate(schema: StandardSchema, value: unknown, manifest: strin
   );
 }
 
-/** A schema should answer with issues, but one that throws on surprising content must not do worse harm. */
+/** A schema should return issues. One that throws instead has the same effect: the value is not valid. */
 function schemaFailed(cause: unknown, manifest: string): SerializationError {
   return new SerializationError(`The schema of "${shortened(manifest)}" threw.`, { cause });
 }
@@ -37,7 +37,7 @@ function schemaFailed(cause: unknown, manifest: string): SerializationError {
 function outputOf(result: SchemaResult<unknown>, value: unknown, manifest: string): unknown {
   if (result.issues === undefined) return result.value;
   const paths = result.issues.map(keysOf);
-  const told = result.issues.slice(0, mostIssuesTold).map(({ message }, index) => {
+  const told = result.issues.slice(0, maxIssuesListed).map(({ message }, index) => {
     const path = paths[index] ?? [];
     return `${pathText(path)}: ${shortened(message)}${isTextForDate(message, value, path) ? textForDate : ''}`;
   });
@@ -51,7 +51,7 @@ function outputOf(result: SchemaResult<unknown>, value: unknown, manifest: strin
 const textForDate =
   ' (JSON carries a date as text, and schemas see it so: have the schema make a Date of the text, as z.coerce.date() does)';
 
-/** A schema that takes nothing but a Date refuses every message, its own included. */
+/** A schema that accepts only a `Date` refuses every message, also those that the service itself publishes. */
 function isTextForDate(message: string, value: unknown, path: readonly PropertyKey[]): boolean {
   if (!/date/i.test(message)) return false;
   let at = value;

@@ -10,7 +10,7 @@ import { MelangeError } from '../errors.ts';
 import type { SerializedValue, SerializerRegistry } from '../messages/registry.ts';
 import { type IdSource, uuidVersion7Source } from './message-id.ts';
 
-/** The envelope of one message. */
+/** Envelope of one message: everything besides its value. */
 export interface EnvelopeOptions {
   /** Default: a new one. Give the same id again to make a repeated publish a recognisable duplicate. Never empty. */
   readonly id?: string;
@@ -18,33 +18,33 @@ export interface EnvelopeOptions {
   readonly key?: string;
   /** The application's headers. Default: none. Names that Melange uses itself are refused. */
   readonly headers?: MessageHeaders;
-  /** Names the conversation that the message belongs to, in the header `correlationId`. Default: that of `causedBy`. */
+  /** Id of the conversation that the message belongs to, sent in the header `correlationId`. Default: that of `causedBy`. */
   readonly correlationId?: string;
   /**
-   * The message that this one is published because of, such as the context of its handler: its correlation id is carried
-   * on, and its id travels in the header `causationId`. Default: none.
+   * The message that caused this one, usually the context of the handler: its correlation id is taken over, and its id is sent
+   * in the header `causationId`. Default: none.
    */
   readonly causedBy?: { readonly messageId: string; readonly correlationId: string };
 }
 
 /**
- * The envelope of every message of a batch. What an item says itself counts more, header by header. An id is one message's:
- * it is given beside its value.
+ * Envelope of every message of a batch. An item's own envelope takes precedence, header by header. An id belongs to a single
+ * message, so it is given with the item.
  */
 export type BatchEnvelopeOptions = Omit<EnvelopeOptions, 'id'>;
 
 /** A value with an envelope of its own, for batches. */
 export interface OutgoingMessage<Value> extends EnvelopeOptions {
-  /** What is published. */
+  /** The value that is published. */
   readonly value: Value;
 }
 
-/** Rules out what cannot be a message: a promise somebody forgot to await, or a function. */
+/** Excludes values that cannot be messages: a promise that was not awaited, and functions. */
 export type Publishable<Value> = Value extends PromiseLike<unknown> | ((...parameters: never[]) => unknown)
   ? never
   : Value;
 
-/** No options and no headers, for every message that has none. */
+/** Shared by all messages without options, and by all without headers. */
 export const none: Readonly<Record<string, never>> = Object.freeze({});
 
 /** Makes messages of values. */
@@ -63,7 +63,7 @@ export class Envelopes {
     this.#ids = options.ids ?? uuidVersion7Source({ clock: this.#clock });
   }
 
-  /** The promise of the message only where its serializer answers with one. */
+  /** Returns a promise only where the serializer does. */
   seal(value: unknown, envelope: EnvelopeOptions): MaybePromise<Message> {
     for (const name in envelope.headers) {
       if (Object.hasOwn(envelope.headers, name) && isReservedHeader(name)) {
@@ -95,7 +95,7 @@ export class Envelopes {
     };
   }
 
-  /** In order; `shared` is the envelope of all. */
+  /** Makes the messages of a batch, in its order; `shared` is the envelope of all. */
   async sealAll(batch: readonly OutgoingMessage<unknown>[], shared: EnvelopeOptions): Promise<Message[]> {
     if (shared.id !== undefined) throw invalid("An id is one message's: give it beside its value.");
     const messages: Message[] = [];
@@ -112,7 +112,7 @@ function invalid(text: string): MelangeError {
   return new MelangeError('MESSAGE_INVALID', text);
 }
 
-/** The application's headers, which count more than what follows from the cause. */
+/** The application's headers, which take precedence over those that follow from `causedBy`. */
 function headersOf({ headers, correlationId, causedBy }: EnvelopeOptions): MessageHeaders {
   if (correlationId === undefined && causedBy === undefined) return headers ?? none;
   return {

@@ -3,7 +3,7 @@ import { getRandomValues } from 'node:crypto';
 import type { Clock } from '../contract/clock.ts';
 import { systemClock } from '../contract/clock.ts';
 
-/** Makes the id of a message. Publishers say when it is published, in ms since the epoch. */
+/** Makes the id of a message. Publishers pass `publishedAt`, in ms since the epoch. */
 export type IdSource = (publishedAt?: number) => string;
 
 /** Fills the bytes with randomness. */
@@ -12,12 +12,12 @@ export type RandomBytes = (bytes: Uint8Array) => void;
 /** The two bits of the variant, followed by two random ones. */
 const variants = '89ab';
 
-/** Random bytes are drawn for many ids at once: one system call each would be most of the cost. */
+/** Ids for which random bytes are drawn at once: a system call for each id would be most of its cost. */
 const pooledIds = 1_024;
 
 /**
  * UUIDs of version 7 (RFC 9562, section 5.7): 48 bits of time in ms, then 74 random bits, so that ids sort
- * by the time of their making to the millisecond. That is the clock's where the caller names none.
+ * by their time to the millisecond: `publishedAt`, else the clock's.
  */
 export function uuidVersion7Source(options?: {
   clock?: Pick<Clock, 'now'>;

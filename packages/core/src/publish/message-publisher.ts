@@ -4,17 +4,17 @@ import type { MessageClass } from '../messages/message-type.ts';
 import type { BatchEnvelopeOptions, EnvelopeOptions, OutgoingMessage, Publishable } from './envelope.ts';
 
 /**
- * What publishers are to those who use one: `QueuePublisher` and `TopicPublisher` are such, a fake of a test or one that
- * publishes to several brokers is another.
+ * Interface of `QueuePublisher` and `TopicPublisher`, for code that also takes a fake in tests, or a publisher to several
+ * brokers.
  */
 export interface MessagePublisher<Options extends object = PublishOptions> {
-  /** Resolves with the message's id when it is safely taken. */
+  /** Resolves with the message's id when the broker has confirmed it. */
   publish<Value>(
     destination: string,
     value: Publishable<Value>,
     options?: EnvelopeOptions & Options,
   ): Promise<string>;
-  /** Publishes in order; resolves with the ids when all are safely taken. The options are those of `publish`, for all. */
+  /** Publishes in order; resolves with the ids when the broker has confirmed all. The options apply to every message. */
   publishBatch<Value>(
     destination: string,
     batch: readonly OutgoingMessage<Publishable<Value>>[],
@@ -34,10 +34,10 @@ export interface LimitedPublisher<Instance extends object, Options extends objec
 }
 
 /**
- * A publisher to one topic or queue, of messages that it carries and no others: a plain object of the same fields would travel
- * as untyped JSON, and be filtered away.
+ * A publisher to one topic or queue that takes instances of some classes only. A plain object of the same fields would be
+ * sent as untyped JSON, and the filters of queues would drop it.
  *
- * Its methods reject with `MESSAGE_INVALID` what is of none of the classes.
+ * Its methods reject with `MESSAGE_INVALID` for a value that is an instance of none of the classes.
  */
 export function limitPublisher<Type extends MessageClass, Options extends object>(
   publisher: MessagePublisher<Options>,

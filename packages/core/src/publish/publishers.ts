@@ -22,15 +22,15 @@ import {
 import type { IdSource } from './message-id.ts';
 import type { MessagePublisher } from './message-publisher.ts';
 
-/** What a publisher is made of. */
+/** Options of a publisher. */
 export interface PublisherOptions<Features extends Capabilities> {
-  /** Turns values into content. */
+  /** Serializes the values. */
   readonly serializers: SerializerRegistry;
   /** Default: that of `BackendManager`. */
   readonly backend?: MessagingBackend<Features>;
-  /** Time of `publishedAt`. Default: the machine's. */
+  /** Source of `publishedAt`. Default: the machine's clock. */
   readonly clock?: Clock;
-  /** Maker of message ids. Default: UUIDv7. */
+  /** Makes message ids. Default: UUIDv7. */
   readonly ids?: IdSource;
 }
 
@@ -67,7 +67,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities>
    * Publishes in order; resolves with the ids when the broker has safely taken all. Nothing is sent when
    * one of them cannot be serialized.
    *
-   * @param options as those of `publish`, for every message of the batch; an item's own envelope counts more.
+   * @param options as those of `publish`, for every message of the batch; an item's own envelope takes precedence.
    */
   async publishBatch<Value>(
     queue: string,
@@ -141,7 +141,7 @@ export class TopicPublisher<Features extends Capabilities = Capabilities> implem
   }
 }
 
-/** @throws MelangeError `CONFIGURATION` for times that make no sense. */
+/** @throws MelangeError `CONFIGURATION` for a `deadlineMs` or `delayMs` that is negative or not finite. */
 function checkBounds({ deadlineMs, delayMs }: PublishOptions & { readonly delayMs?: number }): void {
   if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
   if (delayMs !== undefined) checkDelayMs('delayMs', delayMs);
