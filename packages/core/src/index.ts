@@ -23,7 +23,7 @@ export {
   NullCache,
 } from './contract/cache.ts';
 export { type Clock, systemClock } from './contract/clock.ts';
-export { consumeContext, correlationIdOf } from './contract/consume-context.ts';
+export { consumeContext } from './contract/consume-context.ts';
 export type { ConsumeContext, Consumer } from './contract/consumer.ts';
 export type { DeadLetterOptions } from './contract/dead-letter.ts';
 export { combineHealth, type Health, type HealthStatus } from './contract/health.ts';

@@ -66,7 +66,7 @@ export interface SettleTrace extends Surroundable {
   readonly queue: string;
   /** The message as it was received. */
   readonly message: Message;
-  /** `kind` of the `Outcome`. */
+  /** `acknowledge`, `acknowledged-early`, `retry`, `release` or `dead-letter`. */
   readonly outcome: string;
 }
 

@@ -254,7 +254,7 @@ export class MessageDispatcher {
         if (work.failures !== undefined) logFailures(this.#logger, work, outcome, rules);
         if (outcome === undefined || outcome.kind === 'release') return;
         countOutcome(this.#counters, outcome);
-        callApplication(this.#logger, options.afterConsume);
+        if (options.afterConsume !== undefined) callApplication(this.#logger, options.afterConsume);
       },
     });
   }
@@ -280,8 +280,7 @@ export class MessageDispatcher {
       claimKeys: new ClaimKeys(queue),
       retry: this.#retry,
       maxRedeliveries,
-      // More than a retry policy of few attempts allows: the messages in hand beside one that ends the process are
-      // handed out as often as that one until they run alone, and must not be dead-lettered before.
+      // Not fewer than `maxRedeliveries`: messages beside one that ends the process are handed out as often until they run alone.
       maxAttemptsHandedOut: countsHandingOut
         ? Math.max(this.#retry.maxAttempts, maxRedeliveries + 1)
         : Number.POSITIVE_INFINITY,
