@@ -265,7 +265,7 @@ export class DriverBackend<
     }
     let inflow: PullInflow<Received> | undefined;
     const wake = (): void => inflow?.wake();
-    const context = { queue, maxInFlight, untilEmpty, wake };
+    const context = { queue, maxInFlight, untilEmpty, wake, held: () => subscription.held };
     const source = await this.#requests.ask(queue, async () => consuming.open(context));
     inflow = new PullInflow(shared, subscription, source);
     subscription.start(inflow);

@@ -264,8 +264,13 @@ export interface SettleDriver<Taken extends Received> {
   ): MaybePromise<void>;
   /** The message anew, as the broker delivered it. Default: `taken.message`, with what its handler changed in it. */
   asDelivered?(taken: Taken): Message;
-  /** Nobody ran them: they come again at once, in their old place and order where the broker can. */
-  release(batch: readonly Taken[]): MaybePromise<void>;
+  /**
+   * They come again at once, in their old place and order where the broker can.
+   *
+   * @param wereRunning whether the close of the backend took them from handlers that had begun: a broker that counts
+   * redeliveries counts this one, for a handler that ends its process in order must not come again for ever.
+   */
+  release(batch: readonly Taken[], wereRunning: boolean): MaybePromise<void>;
   /** Present where the broker gives messages for a time and takes them back. */
   readonly leases?: LeaseDriver<Taken>;
 }
@@ -306,8 +311,15 @@ export interface SubscriptionContext {
 export interface PullDriver<Taken extends Received> {
   /** Tells it from a push driver. */
   readonly kind: 'pull';
-  /** Opens an intake. */
-  open(context: SubscriptionContext & { wake(): void }): MaybePromise<PullSource<Taken>>;
+  /**
+   * Opens an intake.
+   *
+   * `wake` says that there may be something in the queue. `held` gives the messages that are handed over and not settled: a
+   * broker that has more of them under the name of this intake gave those by an answer that was lost.
+   */
+  open(
+    context: SubscriptionContext & { wake(): void; held(): readonly Taken[] },
+  ): MaybePromise<PullSource<Taken>>;
 }
 
 /** An open intake of a broker that is asked for messages. */

@@ -20,8 +20,12 @@ export interface Settlements<Taken extends Received> {
   release(delivery: TakenDelivery<Taken>): Promise<void>;
   /** @throws MelangeError `CONFIGURATION`. */
   assertDeadLetterQueue(): void;
-  /** Nobody handles them any more: they go back, in their old order where the broker can. Never rejects. */
-  giveBack(unseen: readonly Taken[]): Promise<void>;
+  /**
+   * Nobody handles them any more: they go back, in their old order where the broker can. Never rejects.
+   *
+   * @param wereRunning whether their handlers had begun. Default: false.
+   */
+  giveBack(batch: readonly Taken[], wereRunning?: boolean): Promise<void>;
 }
 
 /**

@@ -110,7 +110,7 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
   }
 
   release(delivery: TakenDelivery<Taken>): Promise<void> {
-    return this.#settle(delivery, () => this.#driver.release([delivery.taken]));
+    return this.#settle(delivery, () => this.#driver.release([delivery.taken], false));
   }
 
   assertDeadLetterQueue(): void {
@@ -119,13 +119,13 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
   }
 
   /** Messages that nobody handles go back. Never rejects, and never waits for long. */
-  async giveBack(unseen: readonly Taken[]): Promise<void> {
-    if (unseen.length === 0) return;
+  async giveBack(batch: readonly Taken[], wereRunning = false): Promise<void> {
+    if (batch.length === 0) return;
     const { queue, logger, clock } = this.#settings;
     const answered = new AbortController();
     const release = async (): Promise<void> => {
       try {
-        await this.#driver.release(unseen);
+        await this.#driver.release(batch, wereRunning);
       } catch (error) {
         logger.debug('messages go back when the broker takes them', { queue, reason: reasonOf(error) });
       }

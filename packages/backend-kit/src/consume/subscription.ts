@@ -86,6 +86,11 @@ export class KitSubscription<Taken extends Received> implements Subscription {
     return this.#state === 'open' ? this.#maxInFlight - this.#held.size : 0;
   }
 
+  /** Messages that are handed over and not settled. */
+  get held(): readonly Taken[] {
+    return this.#held.all().map(({ taken }) => taken);
+  }
+
   get isOver(): boolean {
     return this.#state === 'over';
   }
@@ -198,7 +203,10 @@ export class KitSubscription<Taken extends Received> implements Subscription {
       deliveries.push(delivery);
     }
     const givenBack = [...unfinished].map(async ([settlements, deliveries]) => {
-      await settlements.giveBack(deliveries.map(({ taken }) => taken));
+      await settlements.giveBack(
+        deliveries.map(({ taken }) => taken),
+        true,
+      );
       for (const delivery of deliveries) this.#over(delivery);
     });
     const farewell = new AbortController();
