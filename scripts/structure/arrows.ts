@@ -56,11 +56,7 @@ const kit: Arrows = {
 };
 
 /** Adapters that stand on rooms of their own until they are moved to the floor plan (issue 14). */
-export const unmoved: ReadonlySet<string> = new Set([
-  'backend-kafka',
-  'backend-rabbitmq',
-  'backend-redis-streams',
-]);
+export const unmoved: ReadonlySet<string> = new Set(['backend-kafka', 'backend-rabbitmq']);
 
 /** Which arrows a package may have between its rooms; a package that is not here has one room. */
 export function arrowsOf(folder: string): Arrows | undefined {

@@ -11,8 +11,6 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-kit/test/support/scripted-driver.ts':
     'every call that a driver gets, for tests to answer',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
-  'packages/backend-redis-streams/src/consume/subscription.ts':
-    'the states of one subscription, which share all fields',
   'packages/backend-rabbitmq/src/backend.ts':
     'the whole contract on one page, until it stands on the kit (issue 14)',
   'packages/backend-sqs/test/failures.test.ts': 'one case for each way in which a publish can fail',

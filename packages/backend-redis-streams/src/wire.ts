@@ -1,184 +1,114 @@
-import {
-  DeadLetterHeader,
-  MelangeError,
-  type Message,
-  type MessageContent,
-  MessageTooLargeError,
-  WireHeader,
-} from '@melange/core';
-import { wireNumber } from '@melange/core/adapter';
-import { redisStreamsCapabilities } from './capabilities.ts';
+import { type Again, fromEnvelope, type Received, toEnvelope } from '@melange/backend-kit';
+import { DeadLetterHeader, type Message, WireHeader } from '@melange/core';
 
 /** Fields and values in turn, as `XADD` takes them and streams give them. */
 export type EntryFields = readonly (string | Buffer)[];
 
-/** Fields of this adapter alone. Names that begin with `melange_` are refused to applications. */
-export const EntryField = {
-  content: 'melange_content',
-  contentType: 'melange_content_type',
-  headers: 'melange_headers',
-} as const;
+/** An entry of a stream as Redis gives it. */
+export interface Entry {
+  readonly id: string;
+  readonly fields: readonly Buffer[];
+}
+
+const contentField = 'melange_content';
+/** Headers that had no room as fields: a JSON array of names and values in turn. */
+const headersField = 'melange_headers';
 
 /** Most fields and values of an entry that a script adds: it hands them to XADD on Lua's stack, which takes 8,000. */
-const mostFields = 4_000;
+const maxFields = 4_000;
 
-const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), ...Object.values(EntryField)]);
+/** What a copy says anew. */
+const counted: ReadonlySet<string> = new Set([WireHeader.attempt, WireHeader.redeliveries]);
 /** What a dead letter says anew, or no longer: the entry that it was copied from may be one itself. */
-const renewed: ReadonlySet<string> = new Set([
-  ...Object.values(DeadLetterHeader),
-  WireHeader.attempt,
-  WireHeader.redeliveries,
-]);
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+const renewed: ReadonlySet<string> = new Set([...Object.values(DeadLetterHeader), ...counted]);
 
-/** Whether an entry can be copied as it is. */
-export function hasRoomFor(fields: readonly unknown[]): boolean {
-  return fields.length <= mostFields;
+/**
+ * The content first, then a field for each header. Keeps nothing of the message that could change.
+ *
+ * @param again on a copy that comes again.
+ * @throws MelangeError `MESSAGE_INVALID` for a header that is no text.
+ */
+export function toEntry(message: Message, again?: Pick<Again, 'attempt' | 'redeliveries'>): EntryFields {
+  const { body, headers } = toEnvelope(message, again);
+  const fields: (string | Buffer)[] = [contentField, typeof body === 'string' ? body : Buffer.from(body)];
+  for (const [name, value] of headers) fields.push(name, value);
+  if (fields.length <= maxFields) return fields;
+  const end = 2 + 2 * Object.keys(message.headers).length;
+  return [...fields.slice(0, 2), headersField, JSON.stringify(fields.slice(2, end)), ...fields.slice(end)];
 }
 
 /**
- * Keeps nothing of the message that could change.
+ * Never throws: what another client added is taken as it is. Without a field of the content its fields, as JSON, are the
+ * content; of a name that comes twice the last one counts.
  *
- * @throws MelangeError `MESSAGE_INVALID` for a header that is no text.
- * @throws MessageTooLargeError when the content is larger than `redisStreamsCapabilities.maxMessageBytes`.
+ * @param id of the entry, where the message brings none.
+ * @param redeliveries how often Redis gave the entry to somebody before. Default: 0.
  */
-export function toEntry(message: Message): EntryFields {
-  const body = bodyOf(message.content);
-  const bytes = Buffer.byteLength(body);
-  const { maxMessageBytes } = redisStreamsCapabilities;
-  if (bytes > maxMessageBytes)
-    throw new MessageTooLargeError(
-      `Message ${message.id} has ${bytes} bytes; at most ${maxMessageBytes} are taken.`,
-    );
-  return fieldsOf(message, body);
-}
-
-/** A copy of what is in Redis already: other clients add more than we take. */
-export function toCopy(message: Message): EntryFields {
-  return fieldsOf(message, bodyOf(message.content));
-}
-
-/** Text as it is; bytes copied, since their owner may change them. */
-function bodyOf(content: MessageContent | null): string | Buffer {
-  return typeof content === 'string' ? content : Buffer.from(content ?? []);
-}
-
-/** Headers are fields of their own; where there are too many, they travel packed in one. */
-function fieldsOf(message: Message, body: string | Buffer): EntryFields {
-  const { content, serializerId, publishedAt } = message;
-  const fields: (string | Buffer)[] = [EntryField.content, body];
-  for (const [name, value] of Object.entries(message.headers)) put(fields, name, value);
-  const end = fields.length;
-  put(fields, WireHeader.messageId, message.id);
-  put(fields, WireHeader.manifest, message.manifest);
-  put(fields, WireHeader.serializerId, serializerId?.toString());
-  put(fields, WireHeader.publishedAt, publishedAt?.toString());
-  put(fields, WireHeader.key, message.key);
-  // Text and bytes must be told apart when they arrive, also where both are empty.
-  if (typeof content !== 'string') put(fields, EntryField.contentType, content === null ? 'none' : 'bytes');
-  if (hasRoomFor(fields)) return fields;
-  const headers = JSON.stringify(fields.slice(2, end));
-  return [EntryField.content, body, EntryField.headers, headers, ...fields.slice(end)];
-}
-
-function put(fields: (string | Buffer)[], name: string, value: string | undefined): void {
-  if (value === undefined) return;
-  // A program without types may give anything.
-  if (typeof value !== 'string')
-    throw new MelangeError('MESSAGE_INVALID', `The header "${name}" must be text, not ${typeof value}.`);
-  fields.push(name, value);
-}
-
-/** What an entry says. */
-export interface ReadEntry {
-  readonly message: Message;
-  /** Runs that failed before, as written on a retried copy. */
-  readonly failedAttempts: number;
-  /** Times that it was handed out before it was copied, as written on a retried copy. */
-  readonly redeliveries: number;
-}
-
-/** Never throws: what another client added is taken as it is. @param entryId the id where the message brings none. */
-export function fromEntry(entryId: string, fields: readonly Buffer[]): ReadEntry {
+export function fromEntry(id: string, fields: readonly Buffer[], redeliveries = 0): Received {
   const headers = new Map<string, string>();
   let body: Buffer | undefined;
   for (let index = 0; index + 1 < fields.length; index += 2) {
-    const [field, value] = [String(fields[index]), fields[index + 1] as Buffer];
-    if (field === EntryField.content) body = value;
-    else headers.set(field, value.toString('utf8'));
+    const [name, value] = [String(fields[index]), fields[index + 1] as Buffer];
+    if (name === contentField) body = value;
+    else if (name === headersField) addPacked(headers, String(value));
+    else headers.set(name, String(value));
   }
-  for (const [name, value] of unpacked(headers.get(EntryField.headers)))
-    if (!own.has(name)) headers.set(name, value);
-  const entries = [...headers].filter(([name]) => !own.has(name));
-  const message = {
-    // An empty one is none: all messages without an id would be one message.
-    id: headers.get(WireHeader.messageId) || entryId,
-    content: contentOf(body, headers.get(EntryField.contentType), entries),
-    manifest: headers.get(WireHeader.manifest),
-    serializerId: wireNumber(headers.get(WireHeader.serializerId)),
-    key: headers.get(WireHeader.key),
-    // Defines, where an assignment would set the prototype by a header named `__proto__`.
-    headers: Object.fromEntries(entries),
-    publishedAt: wireNumber(headers.get(WireHeader.publishedAt)),
-  };
-  const failedAttempts = countOf(headers.get(WireHeader.attempt));
-  return { message, failedAttempts, redeliveries: countOf(headers.get(WireHeader.redeliveries)) };
+  if (body !== undefined) return fromEnvelope(body, headers, id, redeliveries);
+  const received = fromEnvelope(new Uint8Array(), headers, id, redeliveries);
+  return { ...received, message: { ...received.message, content: JSON.stringify(received.message.headers) } };
+}
+
+/** The entry that comes again in place of another one: its fields byte for byte, binary and repeated ones too. */
+export function toCopy(entry: Entry, again: Pick<Again, 'attempt' | 'redeliveries'>): EntryFields {
+  const added: string[] = [];
+  if (again.attempt > 1) added.push(WireHeader.attempt, String(again.attempt - 1));
+  if (again.redeliveries > 0) added.push(WireHeader.redeliveries, String(again.redeliveries));
+  const fields = copied(entry, counted, added);
+  return fields.length <= maxFields ? fields : toEntry(fromEntry(entry.id, entry.fields).message, again);
 }
 
 /**
- * The entry that goes to a dead-letter queue: the fields of the original, byte for byte, binary and repeated ones too, and
- * what `copy` adds to them.
+ * The entry that goes to a dead-letter queue: the fields of the original byte for byte, whatever the handler did to its
+ * message, and what `copy` adds to them.
  *
- * @param copy the original with the headers of a dead letter.
+ * @param copy a message with the headers of a dead letter.
  */
-export function toDeadLetter(fields: readonly Buffer[], copy: Message): EntryFields {
+export function toDeadLetter(entry: Entry, copy: Message): EntryFields {
+  const { message } = fromEntry(entry.id, entry.fields);
+  const why = Object.values(DeadLetterHeader).flatMap((name) => {
+    const value = copy.headers[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const hasContent = entry.fields.some((field, index) => index % 2 === 0 && String(field) === contentField);
+  // An entry without the field has its fields as JSON for content.
+  const content = hasContent ? [] : [contentField, message.content as string];
+  const fields = copied(entry, renewed, [...content, ...why.flat()]);
+  if (fields.length <= maxFields) return fields;
+  const kept = Object.entries(message.headers).filter(([name]) => !renewed.has(name));
+  return toEntry({ ...message, headers: Object.fromEntries([...kept, ...why]) });
+}
+
+/** The fields without some, and with the id of the entry where they bring none: the copy is another entry. */
+function copied({ id, fields }: Entry, without: ReadonlySet<string>, added: EntryFields): EntryFields {
   const kept: (string | Buffer)[] = [];
-  let [hasId, hasContent] = [false, false];
+  let hasId = false;
   for (let index = 0; index + 1 < fields.length; index += 2) {
-    const [field, value] = [String(fields[index]), fields[index + 1] as Buffer];
-    if (renewed.has(field) || (field === WireHeader.messageId && value.length === 0)) continue;
-    if (field === WireHeader.messageId) hasId = true;
-    if (field === EntryField.content) hasContent = true;
+    const [name, value] = [String(fields[index]), fields[index + 1] as Buffer];
+    const isId = name === WireHeader.messageId;
+    if (without.has(name) || (isId && value.length === 0)) continue;
+    hasId ||= isId;
     kept.push(fields[index] as Buffer, value);
   }
-  if (!hasId) kept.push(WireHeader.messageId, copy.id);
-  if (!hasContent) kept.push(EntryField.content, bodyOf(copy.content));
-  for (const name of Object.values(DeadLetterHeader)) {
-    const value = copy.headers[name];
-    if (value !== undefined) kept.push(name, value);
-  }
-  return hasRoomFor(kept) ? kept : toCopy(copy);
+  if (!hasId) kept.push(WireHeader.messageId, id);
+  return [...kept, ...added];
 }
 
-function countOf(text: string | undefined): number {
-  const count = wireNumber(text) ?? 0;
-  return Number.isSafeInteger(count) && count > 0 ? count : 0;
-}
-
-/** Headers that had no room as fields; none where another client wrote something else there. */
-function unpacked(text: string | undefined): [name: string, value: string][] {
-  if (text === undefined) return [];
+/** Adds headers that are no fields. Another client may have written anything there: then none. */
+function addPacked(headers: Map<string, string>, text: string): void {
   try {
     const packed: unknown = JSON.parse(text);
-    if (!Array.isArray(packed) || !packed.every((one) => typeof one === 'string')) return [];
-    return packed.flatMap((name, index) => (index % 2 === 0 ? [[name, packed[index + 1] ?? '']] : []));
-  } catch {
-    return [];
-  }
-}
-
-/** Without the field of the content another client wrote the entry: its fields, as JSON, are the content. */
-function contentOf(
-  body: Buffer | undefined,
-  type: string | undefined,
-  entries: readonly (readonly [string, string])[],
-): MessageContent | null {
-  if (body === undefined) return JSON.stringify(Object.fromEntries(entries));
-  if (type === 'none') return null;
-  if (type === 'bytes') return Uint8Array.from(body);
-  try {
-    return utf8.decode(body);
-  } catch {
-    return Uint8Array.from(body);
-  }
+    if (!Array.isArray(packed) || !packed.every((one) => typeof one === 'string')) return;
+    for (const [index, name] of packed.entries())
+      if (index % 2 === 0 && !headers.has(name)) headers.set(name, packed[index + 1] ?? '');
+  } catch {}
 }

@@ -1,11 +1,6 @@
-import { Troubles } from '@melange/backend-kit';
-import { type Message, silentLogger } from '@melange/core';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import type { Message } from '@melange/core';
+import { describe, expect, it } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
-import { RedisStreamsConnection } from '../src/client/connection.ts';
-import type { ScriptName } from '../src/client/scripts.ts';
-import { Acknowledgements } from '../src/consume/acknowledgements.ts';
-import { settingsOf } from '../src/options.ts';
 import { declared, message, open, received, redis } from './support/streams.ts';
 
 const withHeaders = (count: number, value: string): Message => ({
@@ -79,28 +74,4 @@ describe.skipIf(!canStartHere('redis'))('without a bound (skipped where no Redis
     const came = await received(backend, queue, 2);
     expect(came.map((one) => one.message.content)).toEqual(['0', '2']);
   });
-
-  it('is no mistake of the program: it is thrown at once, and not repeated as an outage is', async () => {
-    const { server } = await redis();
-    const troubles = new Troubles({ logger: silentLogger });
-    const settings = settingsOf({ requestTimeoutMs: 60_000 });
-    const connection = new RedisStreamsConnection(
-      settings,
-      { redis: { port: server.port } },
-      silentLogger,
-      troubles,
-    );
-    onTestFinished(() => connection.close());
-    const deadline = performance.now() + 60_000;
-    await connection.run('declareTopic', ['topic'], deadline);
-    await expect(connection.run('of nobody' as ScriptName, [], deadline)).rejects.toThrow(TypeError);
-    expect(troubles.health()).toEqual({ status: 'healthy' });
-  });
-});
-
-it('sends a thousand acknowledgements together at most', async () => {
-  const sent: number[] = [];
-  const acknowledgements = new Acknowledgements(async (ids) => void sent.push(ids.length));
-  await Promise.all(Array.from({ length: 2_500 }, (_, n) => acknowledgements.add(String(n))));
-  expect(sent).toEqual([1_000, 1_000, 500]);
 });

@@ -1,7 +1,7 @@
 import type { Delivery, Logger } from '@melange/core';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
-import { textOf } from '../src/client/scripts.ts';
+import { take } from '../src/consume/scripts.ts';
 import { declared, message, open, proxyOf, received, redis } from './support/streams.ts';
 
 describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be started)', () => {
@@ -28,7 +28,7 @@ describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be star
     await server.start();
     await backend.publishToQueue(queue, [message('1')]);
     await vi.waitFor(() => expect(came).toEqual(['1', '1']), 20_000);
-    expect(String(told)).toContain('A receiver threw');
+    expect(String(told)).toContain('a receiver threw');
   });
 
   it('that is a replica now is left by a waiting subscription for the primary that its address leads to', async () => {
@@ -78,8 +78,8 @@ describe.skipIf(!canStartHere('redis'))('a Redis (skipped where none can be star
     await came[0]?.acknowledge();
     expect(await admin.zcard(`{melange}:delayed:${queue}`)).toBe(1);
     // It answers that nothing is due: else whoever asks would ask again at once, for as long as Redis is full.
-    const asked = [queue, 'somebody', 1, 30_000, 0];
-    expect(await admin.eval(textOf('take'), 1, '{melange}', ...asked)).toEqual([[], -1]);
+    const asked = [queue, 'somebody', 1, 30_000, 0, 0];
+    expect(await admin.eval(take, 1, '{melange}', ...asked)).toEqual([[], -1]);
     await admin.config('SET', 'maxmemory', '0');
     await vi.waitFor(() => expect(contents()).toEqual(['waits', 'delayed']), 20_000);
   });

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { type Delivery, type Logger, MelangeError, silentLogger } from '@melange/core';
+import { type Delivery, type Logger, silentLogger } from '@melange/core';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
-import { translated } from '../src/errors.ts';
+import { explain } from '../src/errors.ts';
 import { RedisStreamsBackend } from '../src/index.ts';
 import { declared, message, open, received, redis } from './support/streams.ts';
 
@@ -127,7 +127,16 @@ it.each([
 ])('the answer %s means %s, of Redis 6 and 7', (answer, code) => {
   const old = `ERR Error running script (call to f_0a1b): @user_script:24: @user_script: 24: -${answer} not now`;
   for (const text of [`${answer} not now`, old]) {
-    const error = translated(new Error(text), 'queue');
-    expect(MelangeError.is(error) && error.code, text).toBe(code);
+    const answer = Object.assign(new Error(text), { name: 'ReplyError' });
+    expect(explain(answer), text).toMatchObject({ kind: 'refused', error: { code } });
   }
+});
+
+it.each([
+  [new TypeError('of our own'), { kind: 'refused' }],
+  [new Error('connect ECONNREFUSED'), { kind: 'unavailable', reason: 'connect ECONNREFUSED' }],
+  [Object.assign(new Error('LOADING it'), { name: 'ReplyError' }), { kind: 'unavailable' }],
+  [Object.assign(new Error('NOQUEUE no such queue'), { name: 'ReplyError' }), { kind: 'missing' }],
+])('%s is explained as %j: a mistake of the program is not repeated as an outage is', (error, fault) => {
+  expect(explain(error)).toMatchObject(fault);
 });

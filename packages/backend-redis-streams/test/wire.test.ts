@@ -77,7 +77,7 @@ it('copies to a dead letter, byte for byte, what came, without what an earlier d
   const { message: original } = fromEntry('7-1', [...came, ...earlier]);
   const copy = { ...original, headers: { ...original.headers, melange_reason: 'rejected' } };
   const { melange_consumer: _, ...headers } = copy.headers as Record<string, string>;
-  expect(bytesOf(toDeadLetter([...came, ...earlier], { ...copy, headers }))).toEqual(
+  expect(bytesOf(toDeadLetter({ id: '7-1', fields: [...came, ...earlier] }, { ...copy, headers }))).toEqual(
     bytesOf([
       ...['binary', odd, 'twice', '1', 'twice', '2', 'message_id', '7-1'],
       ...['melange_content', original.content as string, 'melange_reason', 'rejected'],
@@ -95,10 +95,6 @@ it('takes what another client added as it is: its fields are the content, the id
     headers: { orderId: '4711' },
     publishedAt: undefined,
   });
-});
-
-it('refuses what is too large, before it is sent', () => {
-  expect(() => toEntry({ ...message, content: new Uint8Array(16_777_217) })).toThrow('16777217 bytes');
 });
 
 it('reads packed headers as no more than headers, and takes what is written there otherwise for nothing', () => {

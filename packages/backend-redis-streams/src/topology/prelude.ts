@@ -3,7 +3,10 @@ export const group = 'melange';
 /** Owner of what was given back: whoever takes next takes it first. */
 export const nobody = 'nobody';
 
-/** What every script begins with. All keys begin with `KEYS[1]`, whose braces keep them in one slot. */
+/**
+ * What every script begins with: Redis runs a script whole or not at all. All keys begin with `KEYS[1]`, whose braces keep
+ * them in one slot. The first parameter is the queue or topic.
+ */
 export const prelude: string = `
 local prefix, name = KEYS[1], ARGV[1]
 local function queueKey(queue) return prefix .. ':queue:' .. queue end
@@ -39,6 +42,10 @@ end
 local function later(queue, due, fields)
   local ticket = string.format('%016.0f', redis.call('INCR', prefix .. ':ticket'))
   redis.call('ZADD', delayedKey(queue), due, cmsgpack.pack({ticket, fields}))
+end
+-- Lua hands at most some 8,000 values to a command: entries of more are packed before they come here.
+local function add(queue, delay, fields)
+  if delay > 0 then later(queue, now() + delay, fields) else redis.call('XADD', streamKey(queue), '*', unpack(fields)) end
 end
 local function finish(id)
   redis.call('XACK', streamKey(name), '${group}', id)
