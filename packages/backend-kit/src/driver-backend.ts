@@ -24,7 +24,7 @@ import { PushInflow } from './consume/push-inflow.ts';
 import { KitSubscription } from './consume/subscription.ts';
 import { Declared } from './declared.ts';
 import type { BackendDefinition, BackendOptions } from './definition.ts';
-import type { Driver, Fault, Received } from './driver.ts';
+import type { Driver, Fault, PullContext, Received } from './driver.ts';
 import { explainWith } from './explain.ts';
 import { Troubles } from './health/troubles.ts';
 import { DirectPublisher } from './publish/direct-publisher.ts';
@@ -265,7 +265,14 @@ export class DriverBackend<
     }
     let inflow: PullInflow<Received> | undefined;
     const wake = (): void => inflow?.wake();
-    const context = { queue, maxInFlight, untilEmpty, wake, held: () => subscription.held };
+    const context: PullContext<Received> = {
+      queue,
+      maxInFlight,
+      untilEmpty,
+      wake,
+      held: () => subscription.held,
+      takenBack: (batch, why) => subscription.takeBack(batch, why),
+    };
     const source = await this.#requests.ask(queue, async () => consuming.open(context));
     inflow = new PullInflow(shared, subscription, source);
     subscription.start(inflow);

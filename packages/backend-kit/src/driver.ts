@@ -307,19 +307,25 @@ export interface SubscriptionContext {
   readonly untilEmpty: boolean;
 }
 
+/** What the kit does and knows for an intake that is asked for messages. */
+export interface PullContext<Taken extends Received> extends SubscriptionContext {
+  /** There may be something in the queue. */
+  wake(): void;
+  /**
+   * The messages that are handed over and whose settlement has no answer. A broker that has more of them under the name of
+   * this intake gave those by an answer that was lost.
+   */
+  held(): readonly Taken[];
+  /** The broker has taken messages back, or they are gone with their queue: their deliveries are lost. */
+  takenBack(batch: readonly Taken[], why: string): void;
+}
+
 /** A broker that is asked for messages. */
 export interface PullDriver<Taken extends Received> {
   /** Tells it from a push driver. */
   readonly kind: 'pull';
-  /**
-   * Opens an intake.
-   *
-   * `wake` says that there may be something in the queue. `held` gives the messages that are handed over and not settled: a
-   * broker that has more of them under the name of this intake gave those by an answer that was lost.
-   */
-  open(
-    context: SubscriptionContext & { wake(): void; held(): readonly Taken[] },
-  ): MaybePromise<PullSource<Taken>>;
+  /** Opens an intake. */
+  open(context: PullContext<Taken>): MaybePromise<PullSource<Taken>>;
 }
 
 /** An open intake of a broker that is asked for messages. */

@@ -17,6 +17,7 @@ export type {
   LeaseDriver,
   Outgoing,
   PublishDriver,
+  PullContext,
   PullDriver,
   PullSource,
   PushDriver,

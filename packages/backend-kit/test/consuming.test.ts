@@ -1,3 +1,4 @@
+import type { Delivery } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
 import { consuming, idsIn, idsOf } from './support/consuming.ts';
@@ -211,6 +212,8 @@ describe('closing the backend', () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, false, true]);
     expect(signals[0]?.reason).toMatchObject({ reason: 'shutdown' });
     expect(script.released.map(({ argument }) => idsIn(argument))).toEqual([['m1', 'm3']]);
+    // Their handlers may end the process, next time as well: the broker counts this one.
+    expect(script.wereRunning).toEqual([true]);
     last(script.released).resolve();
     last(script.takes).resolve({ taken: [] });
     await settled();
@@ -219,6 +222,35 @@ describe('closing the backend', () => {
     await settled();
     expect(close.outcome).toBe('resolved');
     await deliveries[0]?.acknowledge();
+  });
+
+  it('tells the driver that no handler ran when a delivery is released', async () => {
+    const { script, deliveries } = await consuming();
+    last(script.takes).resolve({ taken: script.messages(1) });
+    await settled();
+    void deliveries[0]?.release();
+    await settled();
+    expect(script.wereRunning).toEqual([false]);
+  });
+
+  it('tells the driver which messages have no answer to their settlement, and takes from handlers the ones that are gone', async () => {
+    const { script, deliveries } = await consuming();
+    last(script.takes).resolve({ taken: script.messages(3) });
+    await settled();
+    void deliveries[0]?.acknowledge();
+    void deliveries[1]?.acknowledge();
+    await settled();
+    expect(idsIn(script.intake?.held() ?? []).toSorted()).toEqual(['m1', 'm2', 'm3']);
+    last(script.acknowledged).resolve(undefined);
+    await settled();
+    expect(idsIn(script.intake?.held() ?? [])).toEqual(['m3']);
+    const { signal } = deliveries[2] as Delivery;
+    script.intake?.takenBack(script.intake.held(), 'Its queue was deleted.');
+    expect(signal.reason).toMatchObject({
+      reason: 'lease-lost',
+      message: expect.stringContaining('deleted'),
+    });
+    expect(script.intake?.held()).toEqual([]);
   });
 
   it('does not wait for a driver that never answers', async () => {

@@ -152,7 +152,7 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
         // Lost while it was settled: it comes again, and its settlement means nothing.
         if (delivery.isAborted) return;
         const fault = this.#settings.explain(error);
-        const reason = fault.kind === 'unavailable' ? fault.reason : reasonOf(error);
+        const reason = this.#reasonOf(fault, error, onMissing !== undefined);
         troubles.begin(this.#subject, reason);
         if (fault.kind === 'missing' && onMissing !== undefined) {
           delivery.reopen();
@@ -180,6 +180,13 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
     }
     if (fault.kind === 'refused') throw fault.error;
     throw new BrokerUnavailableError(`A message of queue "${queue}" could not be settled: ${reason}.`);
+  }
+
+  #reasonOf(fault: Fault, error: unknown, isForDeadLetterQueue: boolean): string {
+    if (fault.kind === 'unavailable') return fault.reason;
+    if (fault.kind === 'refused') return reasonOf(error);
+    if (!isForDeadLetterQueue) return 'the queue does not exist';
+    return `its dead-letter queue "${this.#settings.deadLetterQueue}" does not exist`;
   }
 
   #noDeadLetterQueue(why: string): MelangeError {

@@ -86,7 +86,7 @@ export class KitSubscription<Taken extends Received> implements Subscription {
     return this.#state === 'open' ? this.#maxInFlight - this.#held.size : 0;
   }
 
-  /** Messages that are handed over and not settled. */
+  /** Messages that are handed over and whose settlement has no answer. */
   get held(): readonly Taken[] {
     return this.#held.all().map(({ taken }) => taken);
   }

@@ -22,6 +22,7 @@ import {
   type LaneDriver,
   type LeaseDriver,
   type Outgoing,
+  type PullContext,
   type PullSource,
   type Received,
   type Renewal,
@@ -86,6 +87,10 @@ export class Script {
   isClosed = false;
   context: DriverContext | undefined;
   wake: () => void = () => undefined;
+  /** What the kit gave the intake of a pull driver. */
+  intake: PullContext<Scripted> | undefined;
+  /** For each of `released`, whether handlers were running. */
+  readonly wereRunning: boolean[] = [];
   /** Thrown by `send` before it makes a promise. */
   throwsAtOnce: unknown;
   #place = 0;
@@ -200,7 +205,10 @@ const ScriptedBackend = defineBackend({
       retry: (taken: Scripted, again: Again) => called(script.retried, { taken, again }),
       deadLetter: (taken: Scripted, queue: string, copy: Message) =>
         called(script.deadLettered, { taken, queue, copy }),
-      release: (batch: readonly Scripted[]) => called(script.released, batch),
+      release(batch: readonly Scripted[], wereRunning: boolean) {
+        script.wereRunning.push(wereRunning);
+        return called<readonly Scripted[], void>(script.released, batch);
+      },
       close: () => undefined,
     };
     const connection: ConnectionDriver = {
@@ -249,8 +257,9 @@ const ScriptedBackend = defineBackend({
           }
         : {
             kind: 'pull' as const,
-            open({ wake }: { wake(): void }) {
-              script.wake = wake;
+            open(context: PullContext<Scripted>) {
+              script.intake = context;
+              script.wake = context.wake;
               return {
                 ...settling,
                 ...options.source,
