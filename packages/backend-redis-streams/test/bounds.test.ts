@@ -1,5 +1,5 @@
-import type { Message } from '@melange/core';
-import { describe, expect, it } from 'vitest';
+import type { Delivery, Message } from '@melange/core';
+import { describe, expect, it, vi } from 'vitest';
 import { canStartHere } from '../../../apps/brokers/src/index.ts';
 import { declared, message, open, received, redis } from './support/streams.ts';
 
@@ -36,6 +36,36 @@ describe.skipIf(!canStartHere('redis'))('without a bound (skipped where no Redis
     await backend.publishToQueue(queue, large);
     expect(await admin.xlen(`{melange}:stream:${queue}`)).toBe(20);
   });
+
+  it.each([2_500, 5_000])(
+    'are the fields of an entry: with %d of another client it can be dead-lettered, and retried',
+    async (count) => {
+      const { server, admin } = await redis();
+      const backend = open(server.port);
+      const [queue, dead] = ['orders', 'dead'];
+      await backend.declareQueue(queue, { deadLetterQueue: dead });
+      const fields = Array.from({ length: count }, (_, n) => [`field-${n}`, `${n}`]).flat();
+      await admin.xadd(`{melange}:stream:${queue}`, '*', 'melange_content', 'many', ...fields);
+      const came: Delivery[] = [];
+      await backend.subscribe(queue, { maxInFlight: 1 }, (delivery) => void came.push(delivery));
+      const next = async (): Promise<Delivery> => {
+        await vi.waitFor(() => expect(came).toHaveLength(1), 20_000);
+        return came.pop() as Delivery;
+      };
+      await (await next()).retry();
+      const again = await next();
+      expect(again.attempt).toBe(2);
+      expect(Object.keys(again.message.headers)).toHaveLength(count);
+      await again.deadLetter({ reason: 'test' });
+      const [copy] = await received(backend, dead, 1);
+      expect(copy?.message.content).toBe('many');
+      expect(copy?.message.headers).toMatchObject({
+        melange_reason: 'test',
+        [`field-${count - 1}`]: `${count - 1}`,
+      });
+      expect(await backend.describeQueue(queue)).toMatchObject({ depth: 0, inFlight: 0 });
+    },
+  );
 
   it('is the number of publishes in one turn', { timeout: 120_000 }, async () => {
     const { server, admin } = await redis();

@@ -51,7 +51,9 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     const queue = await declared(other);
     const stream = `{melange}:stream:${queue}`;
     const came: string[] = [];
+    const deliveries: Delivery[] = [];
     await backend.subscribe(queue, { maxInFlight: 1_100 }, (delivery) => {
+      deliveries.push(delivery);
       came.push(String(delivery.message.content));
     });
     await other.publishToQueue(queue, [message('first')]);
@@ -70,6 +72,9 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     await vi.waitFor(() => expect(came.length).toBeGreaterThanOrEqual(1_100), 20_000);
     expect(new Set(came).size).toBe(1_100);
     expect(came).toHaveLength(1_100);
+    // The others had no room then, and are not left to the end of their leases.
+    await Promise.all(deliveries.map((delivery) => delivery.acknowledge()));
+    await vi.waitFor(() => expect(new Set(came).size).toBe(1_301), 20_000);
   });
 
   it('finds a lease that has ended behind many that have not', async () => {

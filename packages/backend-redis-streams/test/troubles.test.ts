@@ -113,14 +113,15 @@ describe.skipIf(!canStartHere('redis'))('a trouble (skipped where no Redis can b
     await untilHealthIs(
       backend,
       'degraded',
-      new RegExp(`dead-lettering from queue "${queue}".*${why.source}`),
+      new RegExp(`settling messages of queue "${queue}".*${why.source}`),
     );
-    // As often as its lease ends, which is nobody's crash.
-    const again = await next();
+    const comesAgain = key.includes('stream');
+    // What Redis refuses goes back, which is nobody's crash; without its dead-letter queue it stays with its handler.
+    const again = comesAgain ? await next() : first;
     expect(again).toMatchObject({ attempt: 1, redeliveries: 0 });
     await expect(again.deadLetter({ reason: 'test' })).rejects.toThrow();
     await admin.rename('aside', key);
-    await (await next()).deadLetter({ reason: 'test' });
+    await (comesAgain ? await next() : again).deadLetter({ reason: 'test' });
     await untilHealthy(backend);
     expect(lines.map(({ level }) => level)).toEqual(['warn', 'info']);
     expect(await admin.xlen(`{melange}:stream:${dead}`)).toBe(1);
@@ -169,7 +170,7 @@ describe.skipIf(!canStartHere('redis'))('a trouble (skipped where no Redis can b
     const backend = open(proxy.address.port, { logger });
     const queue = await declared(backend);
     await server.end('SIGKILL');
-    await untilHealthIs(backend, 'degraded', /reaching Redis/);
+    await untilHealthIs(backend, 'degraded', /being connected for/);
     const made = proxy.connectionsMade;
     await vi.waitFor(() => expect(proxy.connectionsMade).toBeGreaterThan(made + 2), 20_000);
     await server.start();
@@ -185,5 +186,5 @@ it('of the first connection is seen as well', async () => {
   const backend = open(1, { connectTimeoutMs: 300, logger: silentLogger });
   expect(await backend.health()).toEqual({ status: 'healthy' });
   await expect(backend.declareQueue('queue')).rejects.toMatchObject({ code: 'BROKER_UNAVAILABLE' });
-  await untilHealthIs(backend, 'degraded', /reaching Redis/);
+  await untilHealthIs(backend, 'degraded', /being connected for/);
 });

@@ -21,6 +21,7 @@ it.each([
   ['empty text', { ...message, content: '' }],
   ['bytes', { ...message, content: Uint8Array.of(0, 255) }],
   ['no bytes', { ...message, content: new Uint8Array() }],
+  ['a media type', { ...message, contentType: 'application/json' }],
   ['a tombstone', { ...message, content: null }],
   ['more headers than there is room for', { ...message, headers: { ...manyHeaders, ['__proto__']: 'kept' } }],
   [
@@ -52,11 +53,11 @@ it('has plain fields that any client can read', () => {
 
 it('reads what a retried copy says of its attempts, and takes what is no count for none', () => {
   const read = (...fields: readonly string[]) => fromEntry('1-0', bytesOf(fields));
-  expect(read()).toMatchObject({ failedAttempts: 0, redeliveries: 0 });
+  expect(read()).toMatchObject({ attempt: 1, redeliveries: 0 });
   const copied = ['melange_attempt', '3', 'melange_redeliveries', '2'];
-  expect(read(...copied)).toMatchObject({ failedAttempts: 3, redeliveries: 2, message: { headers: {} } });
+  expect(read(...copied)).toMatchObject({ attempt: 4, redeliveries: 2, message: { headers: {} } });
   for (const text of ['many', '-1', '1.5', '', '1e400'])
-    expect(read('melange_attempt', text)).toMatchObject({ failedAttempts: 0 });
+    expect(read('melange_attempt', text)).toMatchObject({ attempt: 1 });
 });
 
 it('takes an empty id for none', () => {

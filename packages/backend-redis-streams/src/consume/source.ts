@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { PullDriver, Received } from '@melange/backend-kit';
 import type { Clock } from '@melange/core';
 import type { RedisClient, ScriptParameter } from '../client.ts';
+import { explain } from '../errors.ts';
 import type { RedisStreamsSettings } from '../options.ts';
 import { fromEntry, toCopy, toDeadLetter } from '../wire.ts';
 import { acknowledge, leave, release, renew, replace, take } from './scripts.ts';
@@ -26,7 +27,7 @@ export function takingEntries(
   { leaseMs, pollMs }: RedisStreamsSettings,
   clock: Clock,
 ): PullDriver<TakenEntry> {
-  const open: PullDriver<TakenEntry>['open'] = ({ queue, wake, held }) => {
+  const open: PullDriver<TakenEntry>['open'] = ({ queue, wake, held, takenBack }) => {
     const consumer = randomUUID();
     const run = (script: string, parameters: readonly ScriptParameter[]): Promise<unknown> =>
       client.run(script, [queue, consumer, ...parameters]);
@@ -45,7 +46,11 @@ export function takingEntries(
         // Unless the answer comes.
         mayHoldUnknown = true;
         const looks = [looksForEnded ? 1 : 0, recovers ? 1 : 0];
-        const answer = await run(take, [max, leaseMs, ...looks, ...(recovers ? idsOf(held()) : [])]);
+        const asking = run(take, [max, leaseMs, ...looks, ...(recovers ? idsOf(held()) : [])]);
+        const answer = await asking.catch((error: unknown) => {
+          if (explain(error).kind === 'missing') takenBack(held(), 'Its queue was deleted.');
+          throw error;
+        });
         const [entries, dueMs] = answer as readonly [readonly RawEntry[], number];
         // Leases that ended on the way may be somebody else's: the next request tells which are ours, and renews them.
         if (entries.length > 0 && clock.monotonicNow() - asked >= leaseMs)
