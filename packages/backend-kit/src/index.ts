@@ -35,5 +35,5 @@ export { Troubles, type TroublesOptions } from './health/troubles.ts';
 export { reconnectDelayMs } from './reconnect-delay.ts';
 export { sendEach } from './send-each.ts';
 export { SharedRequests, type SharedRequestsSettings } from './shared-requests.ts';
-export { contentHeader, type Envelope, fromEnvelope, mediaTypeHeader, toEnvelope } from './wire/envelope.ts';
+export { contentHeader, type Envelope, fromEnvelope, toEnvelope } from './wire/envelope.ts';
 export { packHeaders, unpackHeaders } from './wire/packed-headers.ts';

@@ -26,7 +26,6 @@ describe('an envelope', () => {
     ['empty text', { ...message, content: '' }],
     ['bytes', { ...message, content: Uint8Array.of(0, 255) }],
     ['bytes that are UTF-8', { ...message, content: Uint8Array.of(65) }],
-    ['content with a media type', { ...message, contentType: 'application/json' }],
     ['no bytes', { ...message, content: new Uint8Array() }],
     ['a tombstone', { ...message, content: null }],
     ['text that begins with a byte order mark', { ...message, content: '\uFEFFx' }],

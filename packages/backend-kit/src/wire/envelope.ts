@@ -5,10 +5,8 @@ import type { Again, Received } from '../driver.ts';
 
 /** Tells bytes (`bytes`) and tombstones (`none`) from text, which has no such header. */
 export const contentHeader = 'melange_content_type';
-/** `Message.contentType`, where the serializer names one. */
-export const mediaTypeHeader = 'melange_media_type';
 
-const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), contentHeader, mediaTypeHeader]);
+const own: ReadonlySet<string> = new Set([...Object.values(WireHeader), contentHeader]);
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A message as a broker carries it that has a body and headers of text. */
@@ -42,7 +40,6 @@ export function toEnvelope(message: Message, again?: Pick<Again, 'attempt' | 're
   put(WireHeader.serializerId, serializerId);
   put(WireHeader.publishedAt, publishedAt);
   put(WireHeader.key, message.key);
-  put(mediaTypeHeader, message.contentType);
   if (again !== undefined && again.attempt > 1) put(WireHeader.attempt, again.attempt - 1);
   if (again !== undefined && again.redeliveries > 0) put(WireHeader.redeliveries, again.redeliveries);
   if (typeof content === 'string') return { body: content, headers };
@@ -65,14 +62,12 @@ export function fromEnvelope(
   redeliveries = 0,
 ): Received {
   const all = new Map(headers);
-  const contentType = all.get(mediaTypeHeader);
   return {
     message: {
       id: all.get(WireHeader.messageId) || brokerId || randomUUID(),
       content: contentOf(body, all.get(contentHeader)),
       manifest: all.get(WireHeader.manifest),
       serializerId: wireNumber(all.get(WireHeader.serializerId)),
-      ...(contentType !== undefined && { contentType }),
       key: all.get(WireHeader.key),
       // Defines, where an assignment would set the prototype by a header named `__proto__`.
       headers: Object.fromEntries([...all].filter(([name]) => !own.has(name))),
