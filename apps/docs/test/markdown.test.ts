@@ -12,6 +12,8 @@ const execute = promisify(execFile);
 const bin = (name: string) => join(root, 'node_modules/.bin', name);
 const app = join(root, 'apps/docs');
 const pages = await readPages();
+/** Every project of NestJS compiles with `experimentalDecorators`. */
+const ofNest = (code: string): boolean => code.includes("from '@nestjs/");
 const byPath = new Map(pages.map((page) => [page.path, page]));
 
 describe('the TypeScript of the Markdown files', () => {
@@ -36,15 +38,32 @@ describe('the TypeScript of the Markdown files', () => {
       noUnusedParameters: false,
       moduleDetection: 'force',
     };
-    const config = { extends: '../../../tsconfig.base.json', compilerOptions, files: files.map(fileOf) };
-    await writeFile(join(folder, 'tsconfig.json'), JSON.stringify(config));
+    const write = (name: string, chosen: typeof files, options: object) => {
+      const config = { compilerOptions: { ...compilerOptions, ...options }, files: chosen.map(fileOf) };
+      const text = JSON.stringify({ extends: '../../../tsconfig.base.json', ...config });
+      return writeFile(join(folder, name), text);
+    };
+    await write(
+      'tsconfig.json',
+      files.filter(({ code }) => !ofNest(code)),
+      {},
+    );
+    await write(
+      'tsconfig.nest.json',
+      files.filter(({ code }) => ofNest(code)),
+      {
+        erasableSyntaxOnly: false,
+        experimentalDecorators: true,
+        emitDecoratorMetadata: true,
+      },
+    );
   });
 
   afterAll(() => rm(folder, { recursive: true }));
 
-  test('compiles', { timeout: 60_000 }, async () => {
-    expect(files.length).toBeGreaterThan(10);
-    const { stdout } = await execute(bin('tsc'), ['-p', folder, '--pretty', 'false']).catch(
+  test.each(['tsconfig.json', 'tsconfig.nest.json'])('compiles: %s', { timeout: 60_000 }, async (config) => {
+    expect(files.filter(({ code }) => ofNest(code) === (config !== 'tsconfig.json'))).not.toEqual([]);
+    const { stdout } = await execute(bin('tsc'), ['-p', join(folder, config), '--pretty', 'false']).catch(
       (error: { readonly stdout: string }) => error,
     );
     expect(stdout.replaceAll(/\S*\.markdown-\w+\//g, '')).toBe('');
