@@ -61,6 +61,7 @@ const config: ViteUserConfig = defineConfig({
     // Long, for a busy machine: what they end hangs.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });
 

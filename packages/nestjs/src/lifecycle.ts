@@ -16,6 +16,7 @@ export class MelangeResources implements OnApplicationShutdown {
   readonly #options: MelangeOptions;
   readonly #backend: ServiceBackends;
   readonly #cache: DeduplicationCache | undefined;
+  #closed: Promise<void> | undefined;
 
   constructor(options: MelangeOptions, backend: ServiceBackends, cache: DeduplicationCache | undefined) {
     this.#options = options;
@@ -25,10 +26,17 @@ export class MelangeResources implements OnApplicationShutdown {
 
   /** Requests have ended by then: Nest closes its servers before. */
   async onApplicationShutdown(): Promise<void> {
-    if (this.#options.closesResources !== false) await this.close();
+    await this.close();
   }
 
+  /** Once, and only when the options leave it to this module. Never rejects: what fails is logged. */
   async close(): Promise<void> {
+    if (this.#options.closesResources === false) return;
+    this.#closed ??= this.#closeAll();
+    await this.#closed;
+  }
+
+  async #closeAll(): Promise<void> {
     const { logger } = this;
     const backends = isBackend(this.#backend) ? [this.#backend] : Object.values(this.#backend);
     const close = async (resource: { close(): unknown } | undefined): Promise<void> => {
@@ -63,9 +71,14 @@ export class MelangeLifecycle
     this.#resources = resources;
   }
 
-  /** What does not fit together is told before anything is connected. */
-  onModuleInit(): void {
-    void this.#melange.service;
+  /** What does not fit together is told before anything is connected. Nest 11 runs no shutdown hooks after that. */
+  async onModuleInit(): Promise<void> {
+    try {
+      void this.#melange.service;
+    } catch (error) {
+      await this.#resources.close();
+      throw error;
+    }
   }
 
   async onApplicationBootstrap(): Promise<void> {
@@ -97,7 +110,7 @@ export class MelangeLifecycle
     } catch (error) {
       // Told to stop while it waits for a broker: no failure.
       if (this.#isStopping) return;
-      if (this.#options.closesResources !== false) await this.#resources.close();
+      await this.#resources.close();
       throw error;
     }
   }

@@ -181,7 +181,9 @@ it('closes an application that could not start, as what it declares does not fit
   }
   const app = await application({ backend: told() }, { providers: [Nowhere] });
   await expect(app.init()).rejects.toMatchObject({ code: 'CONFIGURATION' });
-  await app.close();
+  expect(events).toEqual(['closed']);
+  // Nest 11 rejects here with what ended the start.
+  await app.close().catch(() => undefined);
   expect(events).toEqual(['closed']);
 });
 

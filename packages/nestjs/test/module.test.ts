@@ -186,10 +186,12 @@ it('a test overrides the backend and the cache', async () => {
     .compile();
   await application.init();
   const { send } = application.get(MelangePublisher);
-  for (const _ of [1, 2]) await send('orders', new OrderPlaced({ id: '1' }), { id: 'same' });
-  await expect
-    .poll(() => application.get(MelangeService).service.counters().orders)
-    .toMatchObject({ acknowledged: 2 });
+  for (const acknowledged of [1, 2]) {
+    await send('orders', new OrderPlaced({ id: '1' }), { id: 'same' });
+    await expect
+      .poll(() => application.get(MelangeService).service.counters().orders)
+      .toMatchObject({ acknowledged });
+  }
   expect(handled).toEqual(['1']);
   await application.close();
 });
