@@ -44,7 +44,7 @@ const kit: Arrows = {
   requests: ['driver', 'connection', 'health', 'reconnect-delay'],
   'shared-requests': ['driver'],
   connection: ['driver', 'health', 'explain', 'reconnect-delay'],
-  declared: ['driver'],
+  declared: ['driver', 'explain'],
   explain: ['driver'],
   driver: ['checks', 'health'],
   'send-each': ['driver'],

@@ -6,7 +6,7 @@ export interface NameRules {
   readonly maxBytes: number;
   /** Matches a name whose every character the broker takes. Default: every character is taken. */
   readonly allowed?: RegExp;
-  /** Longest suffix that the adapter adds to the name (a delay queue, a retry topic), counted in the length. Default: none. */
+  /** Longest suffix that the adapter adds to the name (a delay queue, a retry topic), counted in the length of a name that is declared or subscribed to. Default: none. */
   readonly longestSuffix?: string;
 }
 
@@ -35,6 +35,15 @@ export function checkName(kind: string, name: string, rules: NameRules): void {
       `The name of the ${kind} "${shown(name)}" has ${bytes} bytes: use at most ${roomBytes}.`,
     );
   }
+}
+
+/**
+ * For a queue or topic that is only published to, described or deleted: the suffixes of the adapter do not count.
+ *
+ * @throws MelangeError `CONFIGURATION` as `checkName` does.
+ */
+export function checkExistingName(kind: string, name: string, rules: NameRules): void {
+  checkName(kind, name, { ...rules, longestSuffix: '' });
 }
 
 /** @throws MelangeError `CONFIGURATION` unless `maxInFlight` is a whole number of at least 1. */

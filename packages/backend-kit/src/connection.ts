@@ -8,6 +8,8 @@ import { reconnectDelayMs } from './reconnect-delay.ts';
 export interface ConnectionSettings {
   /** Technology, for messages. */
   readonly name: string;
+  /** Work that it is for, where there is more than one connection. */
+  readonly purpose?: string;
   readonly driver: ConnectionDriver;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -17,8 +19,6 @@ export interface ConnectionSettings {
   /** Called on each connection but the first, before anybody else may use it. A rejection counts as a connection that failed. */
   readonly onReconnected: () => Promise<void>;
 }
-
-const subject = 'being connected';
 
 /**
  * The connection to a broker. It is made when it is first needed; the first try is made once, so that a wrong address
@@ -30,9 +30,12 @@ export class Connection {
   #state: 'none' | 'connecting' | 'connected' | 'lost' = 'none';
   #connecting: Promise<void> | undefined;
   #lastReason = 'no connection yet';
+  readonly #subject: string;
 
   constructor(settings: ConnectionSettings) {
     this.#settings = settings;
+    const { purpose } = settings;
+    this.#subject = purpose === undefined ? 'being connected' : `being connected for ${purpose}`;
   }
 
   /** Nothing when the broker can be asked at once; else a promise that resolves when it can be. */
@@ -62,7 +65,7 @@ export class Connection {
   lost(reason: string): void {
     if (this.#state !== 'connected' || this.#closing.signal.aborted) return;
     this.#lastReason = reason;
-    this.#settings.troubles.begin(subject, reason);
+    this.#settings.troubles.begin(this.#subject, reason);
     this.#connecting = this.#reconnect();
     this.#connecting.catch(() => undefined);
   }
@@ -98,7 +101,7 @@ export class Connection {
         if (this.#closing.signal.aborted) throw this.#closedError();
         this.#state = 'lost';
         this.#lastReason = this.#reasonOf(error);
-        troubles.begin(subject, `${driver.address} cannot be reached: ${this.#lastReason}`);
+        troubles.begin(this.#subject, `${driver.address} cannot be reached: ${this.#lastReason}`);
       }
     }
   }
@@ -110,7 +113,7 @@ export class Connection {
 
   #connected(): void {
     this.#state = 'connected';
-    this.#settings.troubles.end(subject);
+    this.#settings.troubles.end(this.#subject);
   }
 
   #reasonOf(error: unknown): string {
@@ -120,7 +123,7 @@ export class Connection {
 
   #refusal(error: unknown): MelangeError {
     this.#lastReason = this.#reasonOf(error);
-    this.#settings.troubles.begin(subject, this.#lastReason);
+    this.#settings.troubles.begin(this.#subject, this.#lastReason);
     return this.#unavailable(this.#lastReason);
   }
 

@@ -17,14 +17,14 @@ import {
   systemClock,
 } from '@melange/core';
 import { unfailingLogger } from '@melange/core/adapter';
-import { checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
+import { checkExistingName, checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
 import { Connection, pause } from './connection.ts';
 import { PullInflow } from './consume/pull-inflow.ts';
 import { PushInflow } from './consume/push-inflow.ts';
 import { KitSubscription } from './consume/subscription.ts';
 import { Declared } from './declared.ts';
 import type { BackendDefinition, BackendOptions } from './definition.ts';
-import type { Driver, Fault, PullContext, Received } from './driver.ts';
+import type { ConnectionDriver, Driver, Fault, PullContext, Received } from './driver.ts';
 import { explainWith } from './explain.ts';
 import { Troubles } from './health/troubles.ts';
 import { DirectPublisher } from './publish/direct-publisher.ts';
@@ -54,6 +54,8 @@ export class DriverBackend<
   readonly #topicNames: NameRules;
   readonly #troubles: Troubles;
   readonly #connection: Connection | undefined;
+  /** For sending, where that has a connection of its own. */
+  readonly #sending: Connection | undefined;
   readonly #requests: Requests;
   readonly #publisher: Publisher<unknown> | DirectPublisher;
   readonly #declared = new Declared<Options>();
@@ -73,9 +75,15 @@ export class DriverBackend<
       logger: this.#logger,
       clock,
       troubles: this.#troubles,
-      connectionLost: (reason) => this.#connection?.lost(reason),
-      publish: (destination, id, encoded) =>
-        this.#publisher.publishEncoded(destination, id, encoded, this.#publishTimeoutMs),
+      connectionLost: (reason, which) =>
+        (which !== undefined && which === sendingOf(this.driver) ? this.#sending : this.#connection)?.lost(
+          reason,
+        ),
+      publish: (destination, id, encoded, delayMs = 0) =>
+        this.#publisher.publishEncoded(destination, id, encoded, {
+          deadlineMs: this.#publishTimeoutMs,
+          delayMs,
+        }),
       ask: (subject, request) => this.#requests.ask(subject, request),
     });
     const shared = { name: this.name, clock, random: this.#random, explain: this.#explain };
@@ -90,8 +98,20 @@ export class DriverBackend<
         logger: this.#logger,
         troubles: this.#troubles,
         onReconnected: async () => {
-          if (topology.isForgottenByConnection === true) await this.#declared.replay(topology);
+          if (topology.isForgottenByConnection !== true) return;
+          await this.#declared.replay(topology, this.#explain, this.#logger);
         },
+      });
+    }
+    const sending = sendingOf(this.driver);
+    if (sending !== undefined) {
+      this.#sending = new Connection({
+        ...shared,
+        purpose: 'publishing',
+        driver: sending,
+        logger: this.#logger,
+        troubles: this.#troubles,
+        onReconnected: async () => undefined,
       });
     }
     this.#requests = new Requests({
@@ -108,7 +128,7 @@ export class DriverBackend<
             driver: publishing,
             names: { queue: names, topic: topicNames },
             troubles: this.#troubles,
-            ready: this.#ready,
+            ready: () => (this.#sending ?? this.#connection)?.ready(),
           });
   }
 
@@ -189,7 +209,7 @@ export class DriverBackend<
 
   async describeQueue(name: string): Promise<QueueDescription> {
     this.#assertOpen();
-    checkName('queue', name, this.driver.names);
+    checkExistingName('queue', name, this.driver.names);
     const missing = { exists: false, depth: 0, deadLetterQueue: undefined };
     const answer = this.#requests.ask(name, async () => this.driver.topology.describeQueue(name));
     return unlessNotFound(answer, missing);
@@ -197,7 +217,7 @@ export class DriverBackend<
 
   async deleteQueue(name: string): Promise<void> {
     this.#assertOpen();
-    checkName('queue', name, this.driver.names);
+    checkExistingName('queue', name, this.driver.names);
     this.#declared.forgetQueue(name);
     await unlessNotFound(
       this.#requests.ask(name, () => this.driver.topology.deleteQueue(name)),
@@ -207,7 +227,7 @@ export class DriverBackend<
 
   async deleteTopic(name: string): Promise<void> {
     this.#assertOpen();
-    checkName('topic', name, this.#topicNames);
+    checkExistingName('topic', name, this.#topicNames);
     this.#declared.forgetTopic(name);
     await unlessNotFound(
       this.#requests.ask(name, () => this.driver.topology.deleteTopic(name)),
@@ -234,6 +254,7 @@ export class DriverBackend<
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.abandon()));
     await this.#publisher.idle();
     this.#connection?.close();
+    this.#sending?.close();
     const closed = new AbortController();
     const closing = Promise.resolve()
       .then(() => this.driver.close())
@@ -295,6 +316,13 @@ export class DriverBackend<
   #closedError(): MelangeError {
     return new MelangeError('CLOSED', `The ${this.name} backend is closed.`);
   }
+}
+
+/** The connection for sending, where that has one of its own. */
+function sendingOf({
+  publishing,
+}: Pick<Driver<QueueOptions, unknown, Received>, 'publishing'>): ConnectionDriver | undefined {
+  return 'put' in publishing ? undefined : publishing.connection;
 }
 
 /** The answer, or another one where what was asked about does not exist. */

@@ -5,6 +5,7 @@ import type {
   Logger,
   MaybePromise,
   MelangeError,
+  MelangeErrorCode,
   Message,
   QueueDescription,
   QueueOptions,
@@ -42,11 +43,12 @@ export interface Driver<Options extends QueueOptions, Encoded, Taken extends Rec
 
 /**
  * What an error means. `missing`: the queue or topic does not exist. `unavailable`: the broker cannot do it now and may
- * later, or its answer was lost; the kit tries again. A `MelangeError`: refused for good, and why.
+ * later, or its answer was lost; the kit tries again, and a publish fails at its deadline with `code` (default:
+ * `PUBLISH_TIMEOUT`). A `MelangeError`: refused for good, and why.
  */
 export type Fault =
   | { readonly kind: 'missing' }
-  | { readonly kind: 'unavailable'; readonly reason: string }
+  | { readonly kind: 'unavailable'; readonly reason: string; readonly code?: MelangeErrorCode }
   | { readonly kind: 'refused'; readonly error: MelangeError };
 
 /** What the kit gives a driver when it makes it. */
@@ -57,17 +59,22 @@ export interface DriverContext {
   readonly clock: Clock;
   /** What does not work at present. The kit reports connecting, receiving, settling and publishing by itself. */
   readonly troubles: Troubles;
-  /** The connection that `ConnectionDriver` made is gone. The kit makes it again. */
-  connectionLost(reason: string): void;
+  /**
+   * The connection that `ConnectionDriver` made is gone. The kit makes it again.
+   *
+   * @param connection which one, where sending has a connection of its own. Default: that of the driver.
+   */
+  connectionLost(reason: string, connection?: ConnectionDriver): void;
   /**
    * Publishes what the driver writes by itself, such as the copy of a message that comes again or is dead: in the same batches,
    * with the same deadline, and sent again, as messages of applications are. Resolves when the broker has taken it. For drivers that
    * `send`.
    *
    * @param encoded as `PublishDriver.encode` makes it of a message.
+   * @param delayMs pause in ms before subscribers see it. Default: 0.
    * @throws QueueNotFoundError, TopicNotFoundError, MelangeError `PUBLISH_TIMEOUT`, and whatever `explain` says is refused.
    */
-  publish(destination: Destination, id: string, encoded: unknown): Promise<void>;
+  publish(destination: Destination, id: string, encoded: unknown, delayMs?: number): Promise<void>;
   /**
    * The broker's answer to a request of the driver's own, which is idempotent: made again while the broker is unavailable, for
    * `requestTimeoutMs`.
@@ -130,6 +137,8 @@ export interface Outgoing<Encoded> {
   readonly encoded: Encoded;
   /** Pause in ms before subscribers see it; 0 unless the broker can delay. */
   readonly delayMs: number;
+  /** Whether its deadline has passed, so that nobody waits for it: a driver that holds a batch back does not send it. */
+  readonly isSettled: boolean;
 }
 
 /** Bounds of the batches to one destination, or to one lane of it. */
@@ -152,6 +161,8 @@ export type BatchAnswer = readonly unknown[] | undefined;
 
 /** What the driver does to send. */
 export interface PublishDriver<Encoded> {
+  /** A connection of its own for sending, where the broker may stop a connection that sends. Default: that of the driver. */
+  readonly connection?: ConnectionDriver;
   /**
    * The message as the broker takes it. Called once, in the turn of the publish: what its owner changes later must not show.
    *

@@ -1,3 +1,4 @@
+import { MelangeError } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
 import { Away, last, messageOf, pass, scripted, watched } from './support/scripted-driver.ts';
@@ -118,6 +119,74 @@ describe('a connection', () => {
     expect(script.sent).toHaveLength(1);
   });
 
+  it('declares again every declaration of a queue, without the topics that a later one removed', async () => {
+    const { backend, script } = await connected({ forgetsTopology: true });
+    await backend.declareQueue('q', { topics: ['a', 'b'] });
+    await backend.declareQueue('q', { topics: ['a', 'b'] });
+    await backend.declareQueue('q', { topics: ['c'], removeTopics: ['a'] });
+    await backend.declareQueue('r', { topics: ['a'], filter: ['One'] });
+    await backend.declareQueue('r', { topics: ['a'], filter: ['Two'], replaceFilter: true });
+    script.declared.length = 0;
+    script.context?.connectionLost('reset');
+    await pass(script, 100);
+    last(script.connects).resolve();
+    await settled();
+    expect(script.declared).toEqual(['topic t', 'queue q b', 'queue q c', 'queue r', 'queue r a']);
+  });
+
+  it('is kept though the broker refuses to declare something again; one that is lost meanwhile is not', async () => {
+    const { backend, script } = await connected({ forgetsTopology: true });
+    for (const name of ['q', 'other']) await backend.declareQueue(name);
+    script.declared.length = 0;
+    script.refused.set('q', new MelangeError('TOPOLOGY_CONFLICT', 'exists with other settings'));
+    script.context?.connectionLost('reset');
+    await pass(script, 100);
+    last(script.connects).resolve();
+    await settled();
+    expect(script.declared).toEqual(['topic t', 'queue other']);
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    expect(script.lines).toContain('warn cannot declare a queue or topic again');
+    script.refused.set('q', new Away('gone again'));
+    script.context?.connectionLost('reset');
+    await pass(script, 100);
+    last(script.connects).resolve();
+    await settled();
+    expect((await backend.health()).status).toBe('degraded');
+    await pass(script, 200);
+    expect(script.connects).toHaveLength(4);
+  });
+
+  it('of its own is made for sending, and lost and made again by itself', async () => {
+    const { backend, script } = scripted({ connects: true, connectsToSend: true });
+    void backend.publishToQueue('q', [messageOf('a')]);
+    await settled();
+    expect(script.connects).toEqual([]);
+    last(script.connectsToSend).resolve();
+    await settled();
+    expect(script.sent).toHaveLength(1);
+    last(script.sent).resolve(undefined);
+    const declare = watched(backend.declareTopic('t'));
+    await settled();
+    last(script.connects).resolve();
+    await settled();
+    expect(declare.outcome).toBe('resolved');
+    script.context?.connectionLost('reset', script.sending);
+    expect((await backend.health()).detail).toContain('being connected for publishing');
+    await pass(script, 100);
+    expect([script.connects.length, script.connectsToSend.length]).toEqual([1, 2]);
+    last(script.connectsToSend).resolve();
+    await settled();
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+    script.context?.connectionLost('reset');
+    await pass(script, 100);
+    expect([script.connects.length, script.connectsToSend.length]).toEqual([2, 2]);
+    script.context?.connectionLost('reset', script.sending);
+    const close = watched(backend.close());
+    await pass(script, 10_000);
+    expect(close.outcome).toBe('resolved');
+    expect([script.connects.length, script.connectsToSend.length]).toEqual([2, 2]);
+  });
+
   it('declares nothing again where the broker keeps it', async () => {
     const { script } = await connected();
     script.declared.length = 0;
@@ -153,6 +222,21 @@ describe('names', () => {
       expect(script.connects).toEqual([]);
     },
   );
+
+  it('have room for what the adapter adds to them, unless they are only published to, described or deleted', async () => {
+    const { backend, script } = scripted({ more: { names: { maxBytes: 20, longestSuffix: '.retry' } } });
+    const name = 'x'.repeat(20);
+    const refused = { code: 'CONFIGURATION' };
+    await expect(backend.declareQueue(name)).rejects.toMatchObject(refused);
+    await expect(backend.subscribe(name, { maxInFlight: 1 }, () => undefined)).rejects.toMatchObject(refused);
+    void backend.publishToQueue(name, [messageOf('a')]);
+    await settled();
+    expect(script.sent).toHaveLength(1);
+    expect(await backend.describeQueue(name)).toMatchObject({ exists: true });
+    await backend.deleteQueue(name);
+    await backend.deleteTopic(name);
+    await expect(backend.describeQueue(`${name}x`)).rejects.toMatchObject(refused);
+  });
 
   it('of a queue and its dead-letter queue differ', async () => {
     const { backend } = scripted();

@@ -120,10 +120,13 @@ describe('a destination with lanes', () => {
 describe('what a driver publishes by itself', () => {
   it('shares batches with the messages of applications, and is sent again', async () => {
     const { backend, script } = scripted();
-    const copy = watched(script.context?.publish({ kind: 'queue', name: 'q' }, 'copy', 'c') as Promise<void>);
+    const copy = watched(
+      script.context?.publish({ kind: 'queue', name: 'q' }, 'copy', 'c', 7) as Promise<void>,
+    );
     void backend.publishToQueue('q', [messageOf('a')]);
     await settled();
     expect(sent(script)).toEqual([[undefined, 'copya']]);
+    expect(last(script.sent).argument.map(({ delayMs }) => delayMs)).toEqual([7, 0]);
     last(script.sent).reject(new Away('reset'));
     await pass(script, 100);
     last(script.sent).resolve(undefined);

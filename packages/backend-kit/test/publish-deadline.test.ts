@@ -1,7 +1,16 @@
 import { MelangeError, PublishError } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
-import { Away, last, messageOf, pass, type Script, scripted, watched } from './support/scripted-driver.ts';
+import {
+  Away,
+  Full,
+  last,
+  messageOf,
+  pass,
+  type Script,
+  scripted,
+  watched,
+} from './support/scripted-driver.ts';
 
 const ids = (script: Script): string[][] => script.sent.map(({ argument }) => argument.map(({ id }) => id));
 const messages = (...names: string[]) => names.map((name) => messageOf(name));
@@ -27,6 +36,35 @@ describe('the deadline of a publish', () => {
     expect(String(a)).toContain('still full');
     await pass(script, 10_000);
     expect(ids(script)).toHaveLength(2);
+  });
+
+  it('has the code that the driver gives its reason, for the messages of that batch alone', async () => {
+    const { backend, script } = scripted();
+    script.limits = { maxMessages: 1, maxBytes: 100, maxUnderWay: 3 };
+    const full = watched(backend.publishToQueue('q', messages('a'), { deadlineMs: 50 }));
+    const silent = watched(backend.publishToQueue('q', messages('b'), { deadlineMs: 50 }));
+    const taken = watched(backend.publishToQueue('q', messages('c'), { deadlineMs: 50 }));
+    await settled();
+    script.sent[0]?.reject(new Full('no room'));
+    script.sent[2]?.resolve(undefined);
+    await pass(script, 50);
+    expect(taken.outcome).toBe('resolved');
+    expect(failuresOf(full.outcome).a).toMatchObject({
+      code: 'QUEUE_FULL',
+      message: 'Not confirmed within the deadline (no room).',
+    });
+    expect(failuresOf(silent.outcome).b).toMatchObject({
+      code: 'PUBLISH_TIMEOUT',
+      message: 'Not confirmed within the deadline.',
+    });
+  });
+
+  it('tells the driver which messages of a batch nobody waits for any more', async () => {
+    const { backend, script } = scripted();
+    void backend.publishToQueue('q', messages('a'), { deadlineMs: 50 }).catch(() => undefined);
+    void backend.publishToQueue('q', messages('b'));
+    await pass(script, 50);
+    expect(script.sent[0]?.argument.map(({ isSettled }) => isSettled)).toEqual([true, false]);
   });
 
   it('frees the destination of a driver that never answers, and tells it so', async () => {

@@ -105,3 +105,19 @@ test('a minor trouble is degraded however long it lasts, and hides no other one'
   troubles.end('b');
   expect(troubles.health()).toEqual({ status: 'degraded', detail: 'trouble a for 60 s: first' });
 });
+
+test('a note is one warning, and a line in the detail, whatever the status is', () => {
+  const { troubles, lines } = setUp();
+  troubles.note('frames are written by the client library');
+  troubles.note('frames are written by the client library');
+  expect(lines).toEqual(['warn frames are written by the client library']);
+  expect(troubles.health()).toEqual({
+    status: 'healthy',
+    detail: 'frames are written by the client library',
+  });
+  troubles.begin('being connected', 'reset');
+  expect(troubles.health()).toEqual({
+    status: 'degraded',
+    detail: 'trouble being connected for 0 s: reset; frames are written by the client library',
+  });
+});

@@ -28,6 +28,7 @@ export class Troubles {
   readonly #unhealthyAfterMs: number;
   readonly #now: () => number;
   readonly #bySubject = new Map<string, Trouble>();
+  readonly #notes = new Set<string>();
 
   constructor({
     logger,
@@ -83,24 +84,37 @@ export class Troubles {
     this.#bySubject.delete(subject);
   }
 
+  /**
+   * It works, but not in the way that is meant to be taken: one warning, and from then on a line in the detail of `health`,
+   * whatever its status. Told again it changes nothing.
+   */
+  note(text: string): void {
+    if (this.#notes.has(text)) return;
+    this.#notes.add(text);
+    this.#logger.warn(text);
+  }
+
   /** Whether this is a trouble now. */
   has(subject: string): boolean {
     this.#forgetRested();
     return this.#bySubject.has(subject);
   }
 
-  /** The oldest trouble decides, a minor one only where it is alone; its detail says for how long it has lasted. */
+  /** The oldest trouble decides, a minor one only where it is alone; its detail says for how long it has lasted, and what was noted. */
   health(): Health {
     this.#forgetRested();
     // Insertion order is the order of age.
     const all = [...this.#bySubject];
     const worst = all.find(([, { isMinor }]) => !isMinor) ?? all[0];
-    if (worst === undefined) return { status: 'healthy' };
+    if (worst === undefined)
+      return this.#notes.size === 0
+        ? { status: 'healthy' }
+        : { status: 'healthy', detail: [...this.#notes].join('; ') };
     const [subject, { detail, since, isMinor }] = worst;
     const ageMs = this.#now() - since;
     return {
       status: !isMinor && ageMs >= this.#unhealthyAfterMs ? 'unhealthy' : 'degraded',
-      detail: `trouble ${subject} for ${Math.round(ageMs / 1000)} s: ${detail}`,
+      detail: [`trouble ${subject} for ${Math.round(ageMs / 1000)} s: ${detail}`, ...this.#notes].join('; '),
     };
   }
 

@@ -4,6 +4,7 @@ import type { Troubles } from '../health/troubles.ts';
 import { reconnectDelayMs } from '../reconnect-delay.ts';
 import type { DestinationTrouble } from './destination-trouble.ts';
 import { missing } from './publish-call.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 /** What sending needs besides the messages. */
 export interface SendSettings<Encoded> {
@@ -19,8 +20,6 @@ export interface SendSettings<Encoded> {
 
 /** A batch without an answer for this long is a trouble, in ms. */
 const maxAnswerMs = 3_000;
-/** Messages that left are taken off the list when there are so many of them: to move the list for each batch costs more. */
-const minDropped = 4_096;
 
 /** Who hears what became of a message. */
 export interface Sender {
@@ -52,7 +51,11 @@ interface Batch<Encoded> {
   /** Of the monotonic clock, in ms. */
   readonly sentAt: number;
   readonly abandoned: AbortController;
+  /** Why it was not taken yet, or not all of it. */
+  fault: Unavailable | undefined;
 }
+
+type Unavailable = Extract<Fault, { kind: 'unavailable' }>;
 
 /**
  * Sends everything that goes to one destination, or to one lane of it, so that one in trouble delays, repeats or fails no
@@ -68,17 +71,15 @@ export class DestinationPublisher<Encoded> {
   readonly #limits: BatchLimits;
   readonly #trouble: DestinationTrouble;
   readonly #underWay = new Set<Batch<Encoded>>();
-  #waiting: Pending<Encoded>[] = [];
-  /** Place in `#waiting` of the first message that did not leave. */
-  #head = 0;
+  readonly #waiting = new WaitingLine<Pending<Encoded>>();
   #unsettled = 0;
   #isPumpDue = false;
   #cancelLinger: (() => void) | undefined;
   #expiry: { readonly at: number; readonly cancel: () => void } | undefined;
   /** When the last message was taken, of the monotonic clock, in ms. */
   #takenAt = 0;
-  /** Why the last batch was not taken, for the error of a deadline. */
-  #reason: string | undefined;
+  /** Why the last batch was not taken, for the deadlines of those that wait behind it. */
+  #fault: Unavailable | undefined;
 
   /** @param trouble shared by the lanes of a destination. */
   constructor(destination: Destination, settings: SendSettings<Encoded>, trouble: DestinationTrouble) {
@@ -96,7 +97,7 @@ export class DestinationPublisher<Encoded> {
   /** Takes one message of a call. Its answer goes to the call. */
   add(call: Sender, id: string, encoded: Encoded, delayMs: number): void {
     const bytes = this.#settings.driver.bytesOf(encoded);
-    this.#waiting.push({ id, encoded, delayMs, call, bytes, isSettled: false });
+    this.#waiting.add({ id, encoded, delayMs, call, bytes, isSettled: false });
     this.#unsettled += 1;
     this.#expireBy(call.deadline);
     if (this.#isPumpDue) return;
@@ -114,13 +115,13 @@ export class DestinationPublisher<Encoded> {
     while (this.#underWay.size < maxUnderWay) {
       // A quiet publisher's first message goes at once; those that come while it is under way may share a batch.
       const mayWait = lingerMs > 0 && !isDue && this.#underWay.size > 0;
-      const left = this.#nextBatch(mayWait);
+      const left = this.#waiting.nextBatch(this.#limits, mayWait);
       if (left === undefined) {
-        if (mayWait && this.#head < this.#waiting.length) this.#linger(lingerMs);
+        if (mayWait && !this.#waiting.isEmpty) this.#linger(lingerMs);
         return;
       }
       const sentAt = this.#settings.clock.monotonicNow();
-      void this.#deliver({ left, sentAt, abandoned: new AbortController() });
+      void this.#deliver({ left, sentAt, abandoned: new AbortController(), fault: undefined });
     }
   }
 
@@ -129,37 +130,6 @@ export class DestinationPublisher<Encoded> {
       this.#cancelLinger = undefined;
       this.#pump(true);
     }, lingerMs);
-  }
-
-  /** @param onlyFull leaves messages where they are that do not fill a batch. */
-  #nextBatch(onlyFull: boolean): Pending<Encoded>[] | undefined {
-    const { maxMessages, maxBytes } = this.#limits;
-    const batch: Pending<Encoded>[] = [];
-    let bytes = 0;
-    let isFull = false;
-    let place = this.#head;
-    for (; place < this.#waiting.length && !isFull; place += 1) {
-      const next = this.#waiting[place] as Pending<Encoded>;
-      if (next.isSettled) continue;
-      if (batch.length > 0 && bytes + next.bytes > maxBytes) {
-        isFull = true;
-        break;
-      }
-      batch.push(next);
-      bytes += next.bytes;
-      isFull = batch.length >= maxMessages || bytes >= maxBytes;
-    }
-    if (batch.length === 0 || (onlyFull && !isFull)) return undefined;
-    this.#head = place;
-    this.#dropSent();
-    return batch;
-  }
-
-  #dropSent(): void {
-    if (this.#head === this.#waiting.length) this.#waiting = [];
-    else if (this.#head >= minDropped) this.#waiting = this.#waiting.slice(this.#head);
-    else return;
-    this.#head = 0;
   }
 
   /** Sends the batch until each of its messages has an answer. Never rejects. */
@@ -188,25 +158,28 @@ export class DestinationPublisher<Encoded> {
       const sending = driver.send(this.#destination, sent, batch.abandoned.signal);
       const results =
         sending instanceof Promise ? await unlessAbandoned(sending, batch.abandoned.signal) : sending;
-      if (results === undefined || results.includes(undefined)) this.#takenAt = clock.monotonicNow();
+      if (results === undefined || results.includes(undefined)) {
+        this.#takenAt = clock.monotonicNow();
+        this.#fault = undefined;
+      }
       batch.left =
         results === undefined
           ? []
-          : sent.filter((pending, place) => this.#isForAgain(pending, results[place]));
+          : sent.filter((pending, place) => this.#isForAgain(batch, pending, results[place]));
       if (results === undefined) for (const pending of sent) this.#settle(pending);
       if (batch.left.length === 0) this.#trouble.end(this);
     } catch (error) {
       const fault = this.#settings.explain(error);
       if (fault.kind === 'refused' && !batch.abandoned.signal.aborted)
         this.#trouble.begin(this, fault.error.message);
-      batch.left = sent.filter((pending) => this.#isForAgain(pending, error));
+      batch.left = sent.filter((pending) => this.#isForAgain(batch, pending, error));
     } finally {
       cancel();
     }
   }
 
   /** Settles a message by its answer. True when the answer is to send it again. */
-  #isForAgain(pending: Pending<Encoded>, error: unknown): boolean {
+  #isForAgain(batch: Batch<Encoded>, pending: Pending<Encoded>, error: unknown): boolean {
     if (pending.isSettled) return false;
     if (error === undefined) {
       this.#settle(pending);
@@ -214,7 +187,7 @@ export class DestinationPublisher<Encoded> {
     }
     const fault = this.#settings.explain(error);
     if (fault.kind === 'unavailable') {
-      this.#reason = fault.reason;
+      this.#fault = batch.fault = fault;
       this.#trouble.begin(this, fault.reason);
       return true;
     }
@@ -260,29 +233,27 @@ export class DestinationPublisher<Encoded> {
   #expire(): void {
     this.#expiry = undefined;
     const now = this.#settings.clock.monotonicNow();
-    const why = this.#reason === undefined ? '' : ` (${this.#reason})`;
     let next = Number.POSITIVE_INFINITY;
-    const look = (pending: Pending<Encoded>, since: number): void => {
+    const look = (pending: Pending<Encoded>, since: number, fault: Unavailable | undefined): void => {
       if (pending.isSettled) return;
       const deadline = pending.call.deadlineFrom(since);
       if (deadline > now) next = Math.min(next, deadline);
-      else
-        this.#settle(
-          pending,
-          new MelangeError('PUBLISH_TIMEOUT', `Not confirmed within the deadline${why}.`),
-        );
+      else this.#settle(pending, lateError(fault));
     };
-    for (const { left, sentAt } of this.#underWay) for (const pending of left) look(pending, sentAt);
-    for (let place = this.#head; place < this.#waiting.length; place += 1)
-      look(this.#waiting[place] as Pending<Encoded>, this.#takenAt);
+    for (const { left, sentAt, fault } of this.#underWay)
+      for (const pending of left) look(pending, sentAt, fault);
+    this.#waiting.review((pending) => look(pending, this.#takenAt, this.#fault));
     if (next < Number.POSITIVE_INFINITY) this.#expireBy(next);
     for (const { left, abandoned } of this.#underWay) {
       if (left.every(({ isSettled }) => isSettled)) abandoned.abort();
     }
-    // Otherwise messages that nobody waits for hold their content for as long as an outage lasts.
-    this.#waiting = this.#waiting.slice(this.#head).filter(({ isSettled }) => !isSettled);
-    this.#head = 0;
   }
+}
+
+function lateError(fault: Unavailable | undefined): MelangeError {
+  const { reason, code = 'PUBLISH_TIMEOUT' } = fault ?? {};
+  const why = reason === undefined ? '' : ` (${reason})`;
+  return new MelangeError(code, `Not confirmed within the deadline${why}.`);
 }
 
 /** The answer, or a rejection when nobody waits for it any more: a driver that never answers must not stop the destination. */

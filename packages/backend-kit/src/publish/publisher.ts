@@ -1,6 +1,6 @@
 import { MelangeError, type Message, PublishError } from '@melange/core';
 import { checkDelayMs } from '@melange/core/adapter';
-import { checkName, type NameRules } from '../checks.ts';
+import { checkExistingName, type NameRules } from '../checks.ts';
 import type { Destination } from '../driver.ts';
 import { Lanes, type PublishSettings } from './lanes.ts';
 import { PublishCall } from './publish-call.ts';
@@ -72,11 +72,11 @@ export class Publisher<Encoded> {
     destination: Destination,
     id: string,
     encoded: Encoded,
-    deadlineMs: number,
+    { deadlineMs, delayMs }: { readonly deadlineMs: number; readonly delayMs: number },
   ): Promise<void> {
     const call = new PublishCall(destination, 1, this.#settings.clock.monotonicNow() + deadlineMs);
     const publisher = this.#publisherOf(destination);
-    publisher.add(call, id, encoded, 0);
+    publisher.add(call, id, encoded, delayMs);
     this.#keep(call.done, destination, publisher);
     try {
       await call.done;
@@ -94,7 +94,8 @@ export class Publisher<Encoded> {
     const { driver, names } = this.#settings;
     const { kind, name } = destination;
     // One that is known was checked.
-    if (!(kind === 'queue' ? this.#queues : this.#topics).has(name)) checkName(kind, name, names[kind]);
+    if (!(kind === 'queue' ? this.#queues : this.#topics).has(name))
+      checkExistingName(kind, name, names[kind]);
     if (deadlineMs !== undefined) checkDelayMs('deadlineMs', deadlineMs);
     checkDelayMs('delayMs', delayMs);
     if (delayMs > 0) driver.checkDelay?.(destination, delayMs);

@@ -52,6 +52,8 @@ export class Call<Argument, Answer> {
 export class Missing extends Error {}
 /** The broker cannot do it now. */
 export class Away extends Error {}
+/** The broker has no room now. */
+export class Full extends Away {}
 
 /** A message that the scripted broker hands out. */
 export interface Scripted extends Received {
@@ -77,13 +79,26 @@ export class Script {
   readonly released: Call<readonly Scripted[], void>[] = [];
   readonly renewed: Call<readonly Scripted[], readonly Scripted[] | Renewal<Scripted>>[] = [];
   readonly connects: Call<undefined, void>[] = [];
+  readonly connectsToSend: Call<undefined, void>[] = [];
   readonly declared: string[] = [];
+  /** Queues whose declaration fails, and how. */
+  readonly refused = new Map<string, Error>();
   readonly opened: Call<Intake<Scripted>, void>[] = [];
   /** Messages whose lease the driver was told to be over. */
   readonly lost: Scripted[] = [];
   /** What a subscription reads of its queue. */
   description: QueueDescription = { exists: true, depth: 0, deadLetterQueue: 'dead' };
   limits: BatchLimits = { maxMessages: 3, maxBytes: 100 };
+  /** The connection for sending, where it has one of its own. */
+  readonly sending: ConnectionDriver = {
+    address: 'host:1',
+    timeoutMs: 5_000,
+    connect: () => {
+      const call = new Call<undefined, void>(undefined);
+      this.connectsToSend.push(call);
+      return call.answer;
+    },
+  };
   isClosed = false;
   context: DriverContext | undefined;
   wake: () => void = () => undefined;
@@ -126,6 +141,8 @@ export interface ScriptedOptions extends BackendOptions {
   readonly isPush?: boolean;
   /** Whether there is a connection to be made. */
   readonly connects?: boolean;
+  /** Whether sending has a connection of its own. */
+  readonly connectsToSend?: boolean;
   readonly forgetsTopology?: boolean;
   readonly maxTakes?: number;
   /** Whether destinations have lanes. */
@@ -134,7 +151,7 @@ export interface ScriptedOptions extends BackendOptions {
   readonly source?: Partial<Pick<PullSource<Scripted>, 'acknowledging' | 'lingerMs' | 'maxMessagesPerTake'>>;
   readonly maxPerRenewal?: number;
   readonly topology?: Partial<TopologyDriver<QueueOptions>>;
-  readonly more?: Partial<Pick<Driver<QueueOptions, string, Scripted>, 'address' | 'topicNames'>>;
+  readonly more?: Partial<Pick<Driver<QueueOptions, string, Scripted>, 'address' | 'names' | 'topicNames'>>;
   readonly checkDelay?: (destination: Destination, delayMs: number) => void;
 }
 
@@ -165,6 +182,7 @@ const ScriptedBackend = defineBackend({
       leaseMs,
       isPush = false,
       connects = false,
+      connectsToSend = false,
       forgetsTopology = false,
       maxTakes = 1,
       hasLanes = false,
@@ -223,13 +241,18 @@ const ScriptedBackend = defineBackend({
       topology: {
         isForgottenByConnection: forgetsTopology,
         declareTopic: async (name) => void script.declared.push(`topic ${name}`),
-        declareQueue: async (name) => void script.declared.push(`queue ${name}`),
+        async declareQueue(name, { topics = [] }) {
+          const refusal = script.refused.get(name);
+          if (refusal !== undefined) throw refusal;
+          script.declared.push(['queue', name, ...topics].join(' '));
+        },
         describeQueue: async () => script.description,
         deleteQueue: async () => undefined,
         deleteTopic: async () => undefined,
         ...options.topology,
       },
       publishing: {
+        ...(connectsToSend ? { connection: script.sending } : {}),
         encode({ id, content }: Message): string {
           if (content === null) throw new RangeError('no content');
           return `${id}:${String(content)}`;
@@ -270,6 +293,7 @@ const ScriptedBackend = defineBackend({
           },
       explain(error): Fault {
         if (error instanceof Missing) return { kind: 'missing' };
+        if (error instanceof Full) return { kind: 'unavailable', reason: error.message, code: 'QUEUE_FULL' };
         if (error instanceof Away) return { kind: 'unavailable', reason: error.message };
         throw error;
       },
