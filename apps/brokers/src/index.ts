@@ -11,6 +11,7 @@ export {
 export { type PrivateKafka, type StartKafkaOptions, startKafka } from './kafka.ts';
 export { currentVersion as kafkaVersion } from './kafka-node.ts';
 export { type PrivateNats, startNats } from './nats.ts';
+export { type PrivatePostgres, type StartPostgresOptions, startPostgres } from './postgres.ts';
 export { type PrivateRedis, type StartRedisOptions, startRedis } from './private-redis.ts';
 export { type PrivateRabbitMq, type StartRabbitMqOptions, startRabbitMq } from './rabbitmq.ts';
 export { type PrivateSqs, startSqs } from './sqs.ts';

@@ -5,7 +5,7 @@ const variable = 'MELANGE_STARTABLE_BROKERS';
  * Whether a test may start a broker of its own, to break it: so it is where the test run's came from the same
  * package. Where it was given by its address or by Docker, the package may be neither there nor to be had.
  */
-export function canStartHere(name: 'rabbitmq' | 'redis' | 'sqs' | 'kafka' | 'nats'): boolean {
+export function canStartHere(name: 'rabbitmq' | 'redis' | 'sqs' | 'kafka' | 'nats' | 'postgres'): boolean {
   return (process.env[variable] ?? '').split(',').includes(name);
 }
 

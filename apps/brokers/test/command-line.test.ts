@@ -10,7 +10,7 @@ describe('pnpm brokers', () => {
     expect(outcome).toEqual({
       status: 2,
       lines: [],
-      errors: ['unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka, nats'],
+      errors: ['unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka, nats, postgres'],
     });
   });
 
@@ -47,12 +47,13 @@ describe('an address in the environment where nothing answers', () => {
       SQS_URL: 'http://127.0.0.1:1',
       KAFKA_URL: 'kafka://127.0.0.1:1',
       NATS_URL: 'nats://127.0.0.1:1',
+      POSTGRES_URL: 'postgres://127.0.0.1:1',
     };
     const outcome = await command(['up'], { folder: folder.path, env: nowhere });
     expect(outcome).toMatchObject({ status: 1, errors: [] });
     expect(outcome.lines.map((text) => text.replace(/, no .*/, ''))).toEqual([
-      'no broker is named, so all of them: rabbitmq, redis, sqs, kafka, nats',
-      ...['rabbitmq', 'redis', 'sqs', 'kafka', 'nats'].map((name) => `${name}: missing`),
+      'no broker is named, so all of them: rabbitmq, redis, sqs, kafka, nats, postgres',
+      ...['rabbitmq', 'redis', 'sqs', 'kafka', 'nats', 'postgres'].map((name) => `${name}: missing`),
     ]);
   });
 

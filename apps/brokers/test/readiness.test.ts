@@ -9,6 +9,7 @@ const protocols = [
   ['redis', 'redis'],
   ['sqs', 'http'],
   ['nats', 'nats'],
+  ['postgres', 'postgres'],
 ] as const;
 
 const opened: { close(): Promise<void> }[] = [];
@@ -87,7 +88,7 @@ test('a name that is not known is missing, and does not reject', async () => {
   expect(await bringUp(['carrier-pigeon'])).toEqual([
     {
       name: 'carrier-pigeon',
-      missing: 'unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka, nats',
+      missing: 'unknown broker carrier-pigeon; known: rabbitmq, redis, sqs, kafka, nats, postgres',
     },
   ]);
 });

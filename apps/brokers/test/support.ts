@@ -64,6 +64,7 @@ export function environment(options: {
     SQS_URL: _sqs,
     KAFKA_URL: _kafka,
     NATS_URL: _nats,
+    POSTGRES_URL: _postgres,
     ...inherited
   } = process.env;
   // No Docker engine answers there: what these tests start, they start as a process.

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import setup, { type ChosenTests } from '../src/vitest-setup.ts';
 
 const lines: string[] = [];
-const variables = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL', 'NATS_URL'];
+const variables = ['RABBITMQ_URL', 'REDIS_URL', 'SQS_URL', 'KAFKA_URL', 'NATS_URL', 'POSTGRES_URL'];
 
 beforeEach(() => {
   lines.length = 0;
@@ -18,7 +18,7 @@ afterEach(() => {
 });
 
 describe('with MELANGE_BROKERS=none', () => {
-  const said = ['rabbitmq', 'redis', 'sqs', 'kafka', 'nats'].map(
+  const said = ['rabbitmq', 'redis', 'sqs', 'kafka', 'nats', 'postgres'].map(
     (name) => `brokers: no ${name}, what needs it is skipped: MELANGE_BROKERS is none`,
   );
 
@@ -58,7 +58,7 @@ describe('where test files are chosen', () => {
   test('none is brought up for files that ask for none', async () => {
     await (await setup(chosen('packages/core/test/retry-policy.test.ts')))();
     expect(lines).toEqual([
-      'brokers: the chosen test files do not ask for rabbitmq, redis, sqs, kafka, nats',
+      'brokers: the chosen test files do not ask for rabbitmq, redis, sqs, kafka, nats, postgres',
     ]);
     expect(variables.map((variable) => process.env[variable])).toEqual(variables.map(() => undefined));
   });
@@ -82,6 +82,7 @@ describe('with an address where nothing answers', () => {
     vi.stubEnv('SQS_URL', 'http://127.0.0.1:1');
     vi.stubEnv('KAFKA_URL', 'kafka://127.0.0.1:1');
     vi.stubEnv('NATS_URL', 'nats://127.0.0.1:1');
+    vi.stubEnv('POSTGRES_URL', 'postgres://127.0.0.1:1');
   });
 
   test('goes on without the brokers, if another one is required', async () => {
@@ -93,6 +94,7 @@ describe('with an address where nothing answers', () => {
       expect.stringMatching(/^brokers: no sqs, .* SQS_URL/),
       expect.stringMatching(/^brokers: no kafka, .* KAFKA_URL/),
       expect.stringMatching(/^brokers: no nats, .* NATS_URL/),
+      expect.stringMatching(/^brokers: no postgres, .* POSTGRES_URL/),
     ]);
   });
 
@@ -115,6 +117,7 @@ test.skipIf(variables.some((variable) => process.env[variable] === undefined))(
       expect.stringMatching(/^brokers: sqs https?:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: kafka kafka:\/\/.*\(environment\)$/),
       expect.stringMatching(/^brokers: nats nats:\/\/.*\(environment\)$/),
+      expect.stringMatching(/^brokers: postgres postgres:\/\/.*\(environment\)$/),
     ]);
   },
 );

@@ -1,0 +1,5 @@
+export { openPostgres, type PostgresConnection } from './connection.ts';
+export { reasonUnavailable } from './errors.ts';
+export type { SqlExecutor, SqlResult } from './executor.ts';
+export { type MigrateOptions, type Migration, migrate } from './migrate.ts';
+export { checkPostgresOptions, type PostgresOptions, quoteIdentifier } from './options.ts';
