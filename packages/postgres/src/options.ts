@@ -27,7 +27,11 @@ export interface PostgresOptions {
   readonly logger?: Logger;
 }
 
-/** @throws MelangeError `CONFIGURATION` unless there is exactly one source, and a schema that Postgres takes. */
+/**
+ * Refuses options before anything is connected.
+ *
+ * @throws MelangeError `CONFIGURATION` unless there is exactly one source, and a schema that Postgres takes.
+ */
 export function checkPostgresOptions(options: PostgresOptions): void {
   const sources = (['url', 'pool', 'directory', 'pglite'] as const).filter(
     (name) => options[name] !== undefined,
