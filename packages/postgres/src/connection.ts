@@ -1,7 +1,4 @@
-import { openEmbedded } from './embedded.ts';
 import type { SqlExecutor } from './executor.ts';
-import { checkPostgresOptions, type PostgresOptions } from './options.ts';
-import { openServer } from './server.ts';
 
 /** A database. Nothing is connected before the first call. */
 export interface PostgresConnection extends SqlExecutor, AsyncDisposable {
@@ -30,16 +27,4 @@ export interface PostgresConnection extends SqlExecutor, AsyncDisposable {
   serverTime(): Promise<number>;
   /** Ends the connections that it made. Statements under way are waited for. */
   close(): Promise<void>;
-}
-
-/**
- * Opens a database, on a server or in a folder: both behave alike. Connects on first use.
- *
- * @throws MelangeError `CONFIGURATION` unless exactly one source is given.
- */
-export function openPostgres(options: PostgresOptions): PostgresConnection {
-  checkPostgresOptions(options);
-  return options.directory !== undefined || options.pglite !== undefined
-    ? openEmbedded(options)
-    : openServer(options);
 }

@@ -1,8 +1,8 @@
-import type { PGlite, Results, Transaction } from '@electric-sql/pglite';
 import { BrokerUnavailableError } from '@melange/core';
 import type { PostgresConnection } from './connection.ts';
 import type { SqlExecutor, SqlResult } from './executor.ts';
 import { useFolder } from './folder.ts';
+import type { EmbeddedAnswer, EmbeddedExecutor, EmbeddedPostgres } from './libraries.ts';
 import { type PostgresOptions, quoteIdentifier } from './options.ts';
 import { serverTimeSql, wideInteger } from './values.ts';
 
@@ -16,13 +16,13 @@ export function openEmbedded({ directory, pglite }: PostgresOptions): PostgresCo
 
 class Embedded implements PostgresConnection {
   readonly address: string;
-  readonly #given: PGlite | undefined;
+  readonly #given: EmbeddedPostgres | undefined;
   readonly #directory: string;
-  #opening: Promise<{ readonly pglite: PGlite; release(): Promise<void> }> | undefined;
+  #opening: Promise<{ readonly pglite: EmbeddedPostgres; release(): Promise<void> }> | undefined;
   #closing: Promise<void> | undefined;
   #listening = 0;
 
-  constructor(given: PGlite | undefined, directory: string | undefined) {
+  constructor(given: EmbeddedPostgres | undefined, directory: string | undefined) {
     this.#given = given;
     this.#directory = directory ?? given?.dataDir ?? '';
     this.address = this.#directory === '' ? 'PGlite in memory' : `PGlite in ${this.#directory}`;
@@ -79,7 +79,7 @@ class Embedded implements PostgresConnection {
     await opened?.release();
   }
 
-  async #pglite(): Promise<PGlite> {
+  async #pglite(): Promise<EmbeddedPostgres> {
     if (this.#closing !== undefined) throw new BrokerUnavailableError('The connection to PGlite is closed.');
     if (this.#given !== undefined) return this.#given;
     this.#opening ??= useFolder(this.#directory);
@@ -93,23 +93,23 @@ class Embedded implements PostgresConnection {
 }
 
 async function executeOn(
-  executor: PGlite | Transaction,
+  executor: EmbeddedExecutor,
   sql: string,
   parameters: readonly unknown[],
 ): Promise<SqlResult> {
   if (parameters.length > 0) {
     const options = { parsers };
-    return answerOf(await executor.query<Record<string, unknown>>(sql, [...parameters], options));
+    return answerOf(await executor.query(sql, [...parameters], options));
   }
-  const answers = (await executor.exec(sql, { parsers })) as Results<Record<string, unknown>>[];
+  const answers = await executor.exec(sql, { parsers });
   const [last, before] = [answers.at(-1), answers.at(-2)];
   // It counts the rows of all statements.
   return last === undefined ? { rows: [], rowCount: 0 } : answerOf(last, before?.affectedRows);
 }
 
-function answerOf(
-  { rows, fields, affectedRows = 0 }: Results<Record<string, unknown>>,
-  countedBefore = 0,
-): SqlResult {
-  return { rows, rowCount: fields.length > 0 ? rows.length : affectedRows - countedBefore };
+function answerOf({ rows, fields, affectedRows = 0 }: EmbeddedAnswer, countedBefore = 0): SqlResult {
+  return {
+    rows: rows as Record<string, unknown>[],
+    rowCount: fields.length > 0 ? rows.length : affectedRows - countedBefore,
+  };
 }

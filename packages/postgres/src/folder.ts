@@ -1,10 +1,10 @@
 import { mkdir, realpath } from 'node:fs/promises';
-import type { PGlite } from '@electric-sql/pglite';
 import { MelangeError } from '@melange/core';
 import { lockFolder } from './folder-lock.ts';
+import type { EmbeddedPostgres } from './libraries.ts';
 
 interface OpenFolder {
-  readonly pglite: PGlite;
+  readonly pglite: EmbeddedPostgres;
   unlock(): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ const closing = new Map<string, Promise<void>>();
 /** The PGlite of the folder, for one user more. It is closed when its last user has released it. */
 export async function useFolder(
   directory: string,
-): Promise<{ readonly pglite: PGlite; release(): Promise<void> }> {
+): Promise<{ readonly pglite: EmbeddedPostgres; release(): Promise<void> }> {
   await mkdir(directory, { recursive: true });
   const folder = await realpath(directory);
   await closing.get(folder);

@@ -1,20 +1,19 @@
-import type { PGlite } from '@electric-sql/pglite';
 import { type Logger, MelangeError } from '@melange/core';
-import type pg from 'pg';
+import type { ClientPool, EmbeddedPostgres } from './libraries.ts';
 
 /** Where the database is: exactly one of `url`, `pool`, `directory` and `pglite`. */
 export interface PostgresOptions {
   /** Address of a server: `postgres://user:password@host:5432/database`. */
   readonly url?: string;
   /** A pool of `pg`, for what the address does not say: TLS, passwords that change. It stays the caller's to end. */
-  readonly pool?: pg.Pool;
+  readonly pool?: ClientPool;
   /**
    * Folder of a PGlite, a Postgres inside of this process: made if it is missing. One process at a time opens it; all that one process
    * opens there share it. Needs the package `@electric-sql/pglite`.
    */
   readonly directory?: string;
   /** A PGlite, for what the folder does not say. It stays the caller's to close. */
-  readonly pglite?: PGlite;
+  readonly pglite?: EmbeddedPostgres;
   /** Schema of Melange's tables. Default: `melange`. */
   readonly schema?: string;
   /** Most connections to the server at `url`, besides the one that listens. Default: 10. */

@@ -30,7 +30,7 @@ export function openServer(options: PostgresOptions): PostgresConnection {
   const logger = unfailingLogger(options.logger ?? warningLogger);
   const { maxConnections = 10, connectTimeoutMs = 10_000, statementTimeoutMs = 30_000 } = options;
   const pool =
-    options.pool ??
+    (options.pool as pg.Pool | undefined) ??
     new pg.Pool({
       connectionString: options.url as string,
       max: maxConnections,

@@ -1,3 +1,5 @@
+import { PGlite } from '@electric-sql/pglite';
+import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { migrate, openPostgres, type PostgresConnection, reasonUnavailable } from '../src/index.ts';
 import { ownFolder, ownName, serverUrl } from './support/databases.ts';
@@ -178,3 +180,29 @@ test.each([
 ])('options %j are refused', (options) => {
   expect(() => openPostgres(options)).toThrow(expect.objectContaining({ code: 'CONFIGURATION' }));
 });
+
+test('a PGlite of the caller is used, and stays open', async () => {
+  await using given = await ownFolder();
+  const pglite = await PGlite.create(given.path);
+  const connection = openPostgres({ pglite });
+  await connection.execute('create table t (n integer)', []);
+  await connection.close();
+  expect((await pglite.query('select count(*)::integer as n from t')).rows).toEqual([{ n: 0 }]);
+  await pglite.close();
+});
+
+test.skipIf(serverUrl === undefined)(
+  'a pool of the caller is used, and stays open (skipped without a server)',
+  async () => {
+    const pool = new pg.Pool({ connectionString: serverUrl as string, max: 1 });
+    const connection = openPostgres({ pool });
+    const heard: string[] = [];
+    const channel = ownName();
+    await connection.listen(channel, (payload) => heard.push(payload));
+    await connection.execute('select pg_notify($1, $2)', [channel, 'one']);
+    await vi.waitFor(() => expect(heard).toContain('one'));
+    await connection.close();
+    expect((await pool.query('select 1 as one')).rows).toEqual([{ one: 1 }]);
+    await pool.end();
+  },
+);
