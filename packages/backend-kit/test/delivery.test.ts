@@ -1,3 +1,4 @@
+import type { Delivery } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
 import { consuming, idsIn } from './support/consuming.ts';
@@ -68,21 +69,43 @@ describe('a delivery', () => {
     expect(script.released).toHaveLength(1);
   });
 
-  it('whose dead-letter queue is gone stays open, and health says so', async () => {
-    const { delivery, script, backend } = await one();
-    const settlement = watched(delivery.deadLetter({ reason: 'test' }));
+  it('whose dead-letter queue is gone stays open, and health says so until a dead-lettering works', async () => {
+    const { deliveries, script, backend } = await consuming();
+    last(script.takes).resolve({ taken: script.messages(2) });
+    await settled();
+    const [first, second] = deliveries as [Delivery, Delivery];
+    const settlement = watched(first.deadLetter({ reason: 'test' }));
     await settled();
     last(script.deadLettered).reject(new Missing());
     await settled();
     expect(settlement.outcome).toMatchObject({ code: 'CONFIGURATION' });
-    expect(await backend.health()).toMatchObject({
+    const trouble = {
       status: 'degraded',
-      detail: expect.stringMatching(/settling .* its dead-letter queue "dead" does not exist/),
-    });
-    void delivery.retry();
+      detail: expect.stringMatching(
+        /settling messages of queue "q" as dead letters .* its dead-letter queue "dead" does not exist/,
+      ),
+    };
+    expect(await backend.health()).toMatchObject(trouble);
+    void first.retry();
     await settled();
     last(script.retried).resolve();
     await settled();
+    expect(await backend.health()).toMatchObject(trouble);
+    void second.deadLetter({ reason: 'test' });
+    await settled();
+    last(script.deadLettered).resolve();
+    await settled();
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
+  it('whose dead-lettering failed shows in health for a minute where none is tried again', async () => {
+    const { delivery, script, backend } = await one();
+    delivery.deadLetter({ reason: 'test' }).catch(() => undefined);
+    await settled();
+    last(script.deadLettered).reject(new Missing());
+    await pass(script, 59_000);
+    expect((await backend.health()).status).toBe('unhealthy');
+    await pass(script, 1_000);
     expect(await backend.health()).toEqual({ status: 'healthy' });
   });
 

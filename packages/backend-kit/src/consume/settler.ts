@@ -34,6 +34,8 @@ export interface SettlerSettings {
 const maxGiveBackMs = 2_000;
 /** A message whose settlement failed goes back after so many ms, so that it does not spin. */
 const pauseAfterFailureMs = 1_000;
+/** A dead-lettering that failed shows in health for as long, in ms, unless another one fails or works: perhaps none is tried again. */
+const deadLetterTroubleMs = 60_000;
 
 /**
  * Carries out what becomes of the deliveries of one open intake. A settlement that fails for now is repeated while the message
@@ -45,6 +47,8 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
   readonly #acknowledgements: SharedRequests<Taken>;
   readonly #onOver: (delivery: TakenDelivery<Taken>) => void;
   readonly #subject: string;
+  /** A trouble of its own, which other settlements that work do not end. */
+  readonly #deadLetterSubject: string;
 
   /**
    * @param onOver called once for each delivery, when the broker has answered its settlement.
@@ -66,6 +70,7 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
       inHand,
     });
     this.#subject = `settling messages of queue "${settings.queue}"`;
+    this.#deadLetterSubject = `${this.#subject} as dead letters`;
   }
 
   acknowledge(delivery: TakenDelivery<Taken>): MaybePromise<void> {
@@ -134,18 +139,19 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
     answered.abort();
   }
 
-  /** @param onMissing the error when the broker says that something does not exist; the delivery stays open. */
+  /** @param onMissing of a dead-lettering: the error when the broker says that something does not exist; the delivery stays open. */
   async #settle(
     delivery: TakenDelivery<Taken>,
     send: () => MaybePromise<void>,
     onMissing?: () => MelangeError,
   ): Promise<void> {
     const { clock, troubles, random, settleTimeoutMs } = this.#settings;
+    const subject = onMissing === undefined ? this.#subject : this.#deadLetterSubject;
     const until = clock.monotonicNow() + settleTimeoutMs;
     for (let attempt = 1; ; attempt += 1) {
       try {
         await send();
-        troubles.end(this.#subject);
+        troubles.end(subject);
         this.#onOver(delivery);
         return;
       } catch (error) {
@@ -153,7 +159,8 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
         if (delivery.isAborted) return;
         const fault = this.#settings.explain(error);
         const reason = this.#reasonOf(fault, error, onMissing !== undefined);
-        troubles.begin(this.#subject, reason);
+        troubles.begin(subject, reason);
+        if (subject === this.#deadLetterSubject) troubles.rest(subject, deadLetterTroubleMs);
         if (fault.kind === 'missing' && onMissing !== undefined) {
           delivery.reopen();
           throw onMissing();
