@@ -2,7 +2,6 @@ import type { Socket } from 'node:net';
 import type { ConnectionOptions } from 'node:tls';
 import { type Logger, MelangeError, type QueueOptions } from '@melange/core';
 import { checkWholeNumber } from '@melange/core/adapter';
-import { type BrokerAddress, parseAddress } from './client/address.ts';
 
 /** What makes the socket to one broker. */
 export interface KafkaSocketOptions {
@@ -101,16 +100,23 @@ export interface KafkaQueueOptions extends QueueOptions {
   readonly topicSettings?: Readonly<Record<string, string>>;
 }
 
+/** Options that have no default. */
+type Optional = 'ssl' | 'sasl' | 'socketFactory' | 'replicationFactor';
+
 /** Settings with their defaults. */
-export type KafkaSettings = Required<
-  Omit<KafkaBackendOptions, 'brokers' | 'ssl' | 'sasl' | 'socketFactory' | 'replicationFactor' | 'logger'>
-> & { readonly brokers: readonly BrokerAddress[] };
+export type KafkaSettings = Required<Omit<KafkaBackendOptions, Optional | 'logger'>> &
+  Pick<KafkaBackendOptions, Optional>;
 
 /** @throws MelangeError `CONFIGURATION` when a value makes no sense. */
 export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
   const sessionTimeoutMs = options.sessionTimeoutMs ?? 30_000;
+  const { ssl, sasl, socketFactory, replicationFactor } = options;
   const settings: KafkaSettings = {
-    brokers: options.brokers.map(parseAddress),
+    ...(ssl === undefined ? {} : { ssl }),
+    ...(sasl === undefined ? {} : { sasl }),
+    ...(socketFactory === undefined ? {} : { socketFactory }),
+    ...(replicationFactor === undefined ? {} : { replicationFactor }),
+    brokers: options.brokers,
     clientId: options.clientId ?? 'melange',
     connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 15_000,
@@ -142,8 +148,7 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
     'stalledAfterMs',
   ] as const)
     checkWholeNumber(name, settings[name], 1);
-  if (options.replicationFactor !== undefined)
-    checkWholeNumber('replicationFactor', options.replicationFactor, 1);
+  if (replicationFactor !== undefined) checkWholeNumber('replicationFactor', replicationFactor, 1);
   if (settings.revocationDeadlineMs >= sessionTimeoutMs)
     throw new MelangeError('CONFIGURATION', 'revocationDeadlineMs must be below sessionTimeoutMs.');
   if (settings.heartbeatIntervalMs >= sessionTimeoutMs)

@@ -15,7 +15,7 @@ afterEach(() => {
 });
 
 const nothing = async (): Promise<void> => undefined;
-const copies: Copies = { retry: nothing, deadLetter: nothing, postpone: nothing };
+const copies: Pick<Copies, 'postpone'> = { postpone: nothing };
 
 /** Two partitions, and as many records of the first one at hand, each of so many bytes. */
 function scene(atHand: number, size = 1) {
@@ -151,7 +151,7 @@ test('what waits for long in the retry topic makes way when its copy is confirme
   const backpressure = new Backpressure(
     'orders',
     4,
-    { ...copies, postpone },
+    { postpone },
     () => member as unknown as GroupMember,
     () => undefined,
   );

@@ -109,7 +109,7 @@ describe.skipIf(url === '')(`time${url === '' ? ` (${noBroker})` : ''}`, () => {
     vi.spyOn(performance, 'now').mockImplementation(() => now() + 46_000);
     expect(await backend.health()).toMatchObject({
       status: 'unhealthy',
-      detail: expect.stringContaining(`publishing to topic "${queue}"`),
+      detail: expect.stringContaining(`publishing to queue "${queue}"`),
     });
     vi.restoreAllMocks();
     gate.set(queue, 'pass');

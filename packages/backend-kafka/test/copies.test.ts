@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { silentLogger } from '@melange/core';
 import { Kafka, type KafkaMessage, logLevel, Partitioners } from 'kafkajs';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { KafkaClient } from '../src/client/index.ts';
+import { KafkajsClient } from '../src/client/kafkajs/client.ts';
 import { settingsOf } from '../src/options.ts';
 import { address, arrived, backendFor, inbox, noBroker, queueName, soon, url } from './support/scene.ts';
 
@@ -26,17 +26,13 @@ describe.skipIf(url === '')(`copies of foreign records${url === '' ? ` (${noBrok
     const backend = backendFor({ partitions: 1 });
     const [queue, dead] = [queueName(backend), queueName(backend)];
     await backend.declareQueue(queue, { deadLetterQueue: dead });
-    const options = { brokers: [address] };
-    const client = new KafkaClient(options, settingsOf(options), silentLogger);
-    const producer = await client.openProducer();
-    onTestFinished(async () => {
-      await producer.close();
-      await client.close();
-    });
+    const watch = { logger: silentLogger, onSlow: () => undefined };
+    const client = new KafkajsClient(settingsOf({ brokers: [address] }), watch);
+    onTestFinished(() => client.close());
     const bytes = Buffer.of(0xff, 0, 0xc3);
     const headers = { none: null, twice: [Buffer.from('1'), null, bytes], message_id: Buffer.alloc(0) };
     const record = { key: Buffer.from('k'), value: Buffer.from('1'), headers };
-    await producer.send(queue, [{ record, spread: 0, partition: undefined }]);
+    await client.send({ topic: queue, partition: 0, items: [{ record }], isCompressed: false });
     const received = inbox();
     await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
     await arrived(received.deliveries, 1);

@@ -1,6 +1,6 @@
 import type { Cluster } from 'kafkajs';
 import { expect, test } from 'vitest';
-import { RecordsAsMessage, readFetches } from '../src/client/kafkajs/fetch-response.ts';
+import { RecordsAsMessage, readFetches } from '../src/client/kafkajs/internals.ts';
 import { batchOf, decodeByKafkajs, newEncoder, olderFormat } from './support/encoding.ts';
 
 interface Decoded {
@@ -15,7 +15,7 @@ async function decodeHere(version: number, payload: Buffer): Promise<Decoded> {
   const protocol = { request: { apiVersion: version }, response };
   const broker = { lookupRequest: (_apiKey: number) => (_options: object) => protocol };
   const cluster = { findBroker: async (_node: { nodeId: string }) => broker };
-  readFetches(cluster as unknown as Cluster);
+  readFetches(cluster as unknown as Cluster, (reason) => expect.unreachable(reason));
   const { lookupRequest } = await cluster.findBroker({ nodeId: '1' });
   // Found again, it is not taught again.
   expect((await cluster.findBroker({ nodeId: '1' })).lookupRequest).toBe(lookupRequest);

@@ -72,17 +72,22 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
     const failures: unknown[] = [];
     const received = inbox((delivery) => {
       if (delivery.message.content === 'good') return delivery.acknowledge();
-      return delivery.deadLetter({ reason: 'test' }).catch((error: unknown) => failures.push(error));
+      return delivery.deadLetter({ reason: 'test' }).catch((error: unknown) => {
+        failures.push(error);
+        return delivery.retry({ delayMs: 100, because: 'not-run' });
+      });
     });
     await backend.subscribe(queue, { maxInFlight: 5 }, received.receive);
     await vi.waitFor(() => expect(failures.length).toBeGreaterThan(1), soon);
     expect(received.contents()).toContain('good');
     expect(await backend.health()).toMatchObject({
       status: 'degraded',
-      detail: expect.stringContaining('not confirmed'),
+      detail: expect.stringContaining(`settling messages of queue "${queue}" as dead letters`),
     });
-    expect(logger.lines).toContain('A dead-letter copy was not confirmed; the message comes again');
-    expect((await backendFor().describeQueue(queue)).depth).toBe(1);
+    expect(failures[0]).toMatchObject({ code: 'CONFIGURATION', message: expect.stringContaining(dead) });
+    expect(logger.lines).toContain(`trouble settling messages of queue "${queue}" as dead letters`);
+    // With a copy whose original is not committed yet it may be counted twice.
+    expect((await backendFor().describeQueue(queue)).depth).toBeGreaterThan(0);
 
     await backendFor().declareQueue(dead);
     const copies = inbox((delivery) => delivery.acknowledge());
@@ -90,7 +95,7 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
     await arrived(copies.deliveries, 1);
     expect(copies.deliveries[0]?.message.headers[DeadLetterHeader.sourceQueue]).toBe(queue);
     await vi.waitFor(async () => expect((await backend.describeQueue(queue)).depth).toBe(0), soon);
-    expect((await backend.health()).status).toBe('healthy');
+    await vi.waitFor(async () => expect((await backend.health()).status).toBe('healthy'), soon);
   });
 
   test('health tells a consumer without progress from an idle one', async () => {
@@ -109,7 +114,7 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
     await vi.waitFor(async () => {
       const health = await backend.health();
       expect(health.status).toBe('degraded');
-      expect(health.detail).toMatch(`queue "${busy}": no message finished`);
+      expect(health.detail).toMatch(`trouble finishing messages of queue "${busy}"`);
       expect(health.detail).toMatch('lag of 2');
     }, soon);
     await stuck.deliveries[0]?.acknowledge();
@@ -136,7 +141,7 @@ describe.skipIf(url === '')(`Kafka${url === '' ? ` (${noBroker})` : ''}`, () => 
     await direct.publishToQueue(queue, [message('before')]);
     await arrived(received.deliveries, 1);
     await proxy.refuse();
-    await vi.waitFor(() => expect(logger.lines).toContain('Stopped receiving; joining the group again'), {
+    await vi.waitFor(() => expect(logger.lines).toContain(`trouble receiving from queue "${queue}"`), {
       timeout: 40_000,
     });
     expect((await backend.health()).status).not.toBe('healthy');

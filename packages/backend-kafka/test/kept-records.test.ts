@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
 import { Assignment } from '../src/consume/assignment.ts';
-import type { KafkaDelivery } from '../src/consume/delivery.ts';
 import type { Entry } from '../src/consume/entry.ts';
 import { PartitionTracker } from '../src/consume/partition-tracker.ts';
+import type { TakenRecord } from '../src/consume/taken-record.ts';
 import type { FetchedRecord } from '../src/wire/fetched-record.ts';
 import { fromRecord, type IncomingRecord } from '../src/wire/message.ts';
-import { readRecordBatches } from '../src/wire/record-batch.ts';
+import { readRecordBatches } from '../src/wire/read-batch.ts';
 import { batchOf } from './support/encoding.ts';
 
 /** Records as they were fetched, of which each holds all of the fetch. */
@@ -70,7 +70,7 @@ test('what waits for its key, is in a handler, or not handed over, holds its own
   const records = await fetched(100);
   const assignment = holding(records);
   const inHandlers = [assignment.take(), assignment.take(), assignment.take()] as Entry[];
-  for (const entry of inHandlers) assignment.busy.add({ entry, slot: -1 } as unknown as KafkaDelivery);
+  for (const entry of inHandlers) assignment.busy.add({ entry, slot: -1 } as unknown as TakenRecord);
   const finished = inHandlers[1] as Entry;
   assignment.putBack(inHandlers[2] as Entry);
   assignment.detachOld();

@@ -89,7 +89,7 @@ test('what is lost while it is read again is given to nobody', async () => {
     assignment.take();
     assignment.finish(entry);
   }
-  assignment.lose('partition-revoked', 'test');
+  assignment.drop();
   await new Promise((resolve) => setImmediate(resolve));
   expect([assignment.take(), assignment.bufferedBytes]).toEqual([undefined, 0]);
 });

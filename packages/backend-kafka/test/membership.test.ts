@@ -1,3 +1,4 @@
+import { Troubles } from '@melange/backend-kit';
 import { silentLogger } from '@melange/core';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { GroupListener, GroupMember } from '../src/client/index.ts';
@@ -16,7 +17,8 @@ afterEach(() => {
 function scene(commit: () => Promise<void> = async () => undefined) {
   const settings = settingsOf({ brokers: ['localhost:9092'], sessionTimeoutMs: 6_000 });
   const layout = { deadLetterQueue: undefined, bindings: new Map(), topics: ['orders'] };
-  const progress = new Progress('orders', settings);
+  const troubles = new Troubles({ logger: silentLogger });
+  const progress = new Progress('orders', settings, troubles);
   const listeners: GroupListener[] = [];
   const topics: string[][] = [];
   const running = new Set<GroupMember>();
@@ -60,11 +62,11 @@ function scene(commit: () => Promise<void> = async () => undefined) {
       told.lost += 1;
     },
   } as unknown as MembershipContext);
-  return { membership, progress, listeners, topics, layout, told, running };
+  return { membership, troubles, listeners, topics, layout, told, running };
 }
 
 test('a client that says nothing any more, neither works nor fails, is left for another one', async () => {
-  const { membership, progress, listeners, told } = scene();
+  const { membership, troubles, listeners, told } = scene();
   membership.start();
   for (let beat = 0; beat < 30; beat += 1) {
     await vi.advanceTimersByTimeAsync(1_000);
@@ -72,11 +74,13 @@ test('a client that says nothing any more, neither works nor fails, is left for 
   }
   expect(listeners).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(10_000);
-  expect(progress.health(0)).toMatchObject({ status: 'unhealthy' });
+  expect(troubles.health()).toMatchObject({
+    detail: expect.stringContaining('reaching the group of queue "orders"'),
+  });
   await vi.advanceTimersByTimeAsync(4_000);
   expect(listeners).toHaveLength(2);
   expect(told.stopped).toBe(1);
-  expect(progress.health(0)).toMatchObject({ detail: expect.stringContaining('no sign of life') });
+  expect(troubles.has('receiving from queue "orders"')).toBe(true);
   await membership.leave();
 });
 

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import { TcpProxy } from '@melange/conformance';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { partitionOfKey } from '../src/wire/partition.ts';
 import { produceGate } from './support/produce-gate.ts';
 import {
   address,
@@ -45,7 +46,7 @@ describe.skipIf(url === '')(`neighbours of a topic in trouble${url === '' ? ` ($
         if (round === 20) {
           const { status, detail } = await backend.health();
           expect(status).toBe('degraded');
-          expect(detail).toContain(`publishing to topic "${sick}"`);
+          expect(detail).toContain(`publishing to queue "${sick}"`);
           expect(detail).not.toContain(well);
         }
       }
@@ -55,10 +56,49 @@ describe.skipIf(url === '')(`neighbours of a topic in trouble${url === '' ? ` ($
       expect(await failed).toMatchObject({ code: 'PUBLISH_FAILED', failures: { length: 20 } });
       expect(await recordsIn(sick)).toBe(0);
       expect(logger.lines.filter((line) => line.includes('publishing'))).toEqual([
-        `trouble publishing to topic "${sick}"`,
+        `trouble publishing to queue "${sick}"`,
       ]);
     },
   );
+
+  test('are the partitions of its own topic, too', async () => {
+    const gate = await produceGate();
+    const backend = backendFor({ partitions: 4, socketFactory: gate.socketFactory });
+    const queue = queueName(backend);
+    await backend.declareQueue(queue);
+    gate.set(`${queue}/${partitionOfKey(Buffer.from('sick'), 4)}`, 'refuse');
+    const sick = backend.publishToQueue(queue, [message('first', { key: 'sick' })], { deadlineMs: 6_000 });
+    const failed = sick.catch((error: unknown) => error);
+    await vi.waitFor(async () => expect((await backend.health()).status).toBe('degraded'), soon);
+    // Those of the sick partition wait, and fail by their deadline; all others are there.
+    const all = many(200);
+    const isSick = ({ key = '' }: { readonly key: string | undefined }) =>
+      partitionOfKey(Buffer.from(key), 4) === partitionOfKey(Buffer.from('sick'), 4);
+    const sickOnes = all.filter(isSick);
+    const startedAt = performance.now();
+    await backend.publishToQueue(
+      queue,
+      all.filter((one) => !isSick(one)),
+    );
+    expect(performance.now() - startedAt).toBeLessThan(2_000);
+    expect(await recordsIn(queue)).toBe(all.length - sickOnes.length);
+    await expect(backend.publishToQueue(queue, all, { deadlineMs: 2_000 })).rejects.toMatchObject({
+      failures: { length: sickOnes.length },
+    });
+    expect(await recordsIn(queue)).toBe(2 * (all.length - sickOnes.length));
+    expect(await failed).toMatchObject({ failures: [{ error: { code: 'PUBLISH_TIMEOUT' } }] });
+  });
+
+  test('share one request with it while all is well', async () => {
+    const gate = await produceGate();
+    const backend = backendFor({ partitions: 6, socketFactory: gate.socketFactory });
+    const queue = queueName(backend);
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, many(1));
+    const before = gate.requests(queue);
+    await backend.publishToQueue(queue, many(100));
+    expect(gate.requests(queue) - before).toBe(1);
+  });
 
   test('and when it confirms again, what waited for it is there once', async () => {
     const logger = recordingLogger();
@@ -74,7 +114,7 @@ describe.skipIf(url === '')(`neighbours of a topic in trouble${url === '' ? ` ($
     await publishing;
     expect(await recordsIn(sick)).toBe(500);
     expect(await backend.health()).toEqual({ status: 'healthy' });
-    expect(logger.lines.at(-1)).toBe(`recovered from trouble publishing to topic "${sick}"`);
+    expect(logger.lines.at(-1)).toBe(`recovered from trouble publishing to queue "${sick}"`);
   });
 
   test('an answer that was lost is asked for again: the broker drops what it has already', async () => {
@@ -97,6 +137,28 @@ describe.skipIf(url === '')(`neighbours of a topic in trouble${url === '' ? ` ($
     proxy.resume();
     await publishing;
     expect(await recordsIn(queue)).toBe(60);
+  });
+
+  test('what is published after a message whose answer was lost is not taken for its repetition', async () => {
+    const [host = '', port] = address.split(':');
+    const proxy = await TcpProxy.start({ host, port: Number(port) });
+    onTestFinished(() => proxy[Symbol.asyncDispose]());
+    const backend = backendFor({
+      partitions: 1,
+      requestTimeoutMs: 1_500,
+      socketFactory: ({ onConnect }) => connect({ ...proxy.address, noDelay: true }, onConnect),
+    });
+    const queue = queueName(backend);
+    await backend.declareQueue(queue);
+    await backend.publishToQueue(queue, many(1));
+    proxy.stall('to-client');
+    const lost = backend.publishToQueue(queue, many(3), { deadlineMs: 500 });
+    await expect(lost).rejects.toMatchObject({ code: 'PUBLISH_FAILED' });
+    await vi.waitFor(async () => expect(await recordsIn(queue)).toBe(4), soon);
+    proxy.cut();
+    proxy.resume();
+    await backend.publishToQueue(queue, many(2));
+    expect(await recordsIn(queue)).toBe(6);
   });
 
   test('a topic that takes less than the brokers refuses as too large, at once and not as an outage', async () => {

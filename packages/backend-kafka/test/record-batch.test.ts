@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { fromRecord, type IncomingRecord, keyOf } from '../src/wire/message.ts';
-import { type AbortedTransaction, type FetchedRecords, readRecordBatches } from '../src/wire/record-batch.ts';
+import { type AbortedTransaction, type FetchedRecords, readRecordBatches } from '../src/wire/read-batch.ts';
 import { batchOf, type EncodableRecord, markerOf, olderFormat } from './support/encoding.ts';
 
 const text = (value: string): Buffer => Buffer.from(value);

@@ -8,7 +8,8 @@ import {
   keptForm,
   wireMessages,
 } from '../../conformance/test/support/wire-fixtures.ts';
-import { KafkaClient } from '../src/client/index.ts';
+import type { KafkaClient } from '../src/client/index.ts';
+import { KafkajsClient } from '../src/client/kafkajs/client.ts';
 import { settingsOf } from '../src/options.ts';
 import { fromRecord, type OutgoingRecord, toRecord } from '../src/wire/message.ts';
 import { backendFor, noBroker, queueName, unique, url } from './support/scene.ts';
@@ -62,8 +63,8 @@ test('a header that a newer version adds is carried', () => {
 describe.skipIf(url === '')(`on a real Kafka${url === '' ? ` (${noBroker})` : ''}`, () => {
   /** Reads what a partition holds, without a group. */
   function reader(): KafkaClient {
-    const options = { brokers: [url] };
-    const client = new KafkaClient(options, settingsOf(options), silentLogger);
+    const watch = { logger: silentLogger, onSlow: () => undefined };
+    const client = new KafkajsClient(settingsOf({ brokers: [url] }), watch);
     onTestFinished(() => client.close());
     return client;
   }

@@ -1,10 +1,25 @@
+import type { Logger } from '@melange/core';
+import type { KafkaSettings } from '../options.ts';
+import type { KafkaClient } from './contract.ts';
+
 export type {
   Commit,
   GroupListener,
   GroupMember,
-  KafkaProducer,
-  OutgoingItem,
+  IncomingRecord,
+  KafkaClient,
+  OutgoingBatch,
+  OutgoingRecord,
   PartitionRange,
 } from './contract.ts';
-export { typeOf } from './errors.ts';
-export { KafkaClient } from './kafkajs/client.ts';
+
+/** What a client may tell. */
+export interface ClientWatch {
+  /** Never throws. */
+  readonly logger: Logger;
+  /** The library is not as the client knows it: it works, but slower, for this reason. */
+  onSlow(reason: string): void;
+}
+
+/** Makes a client. Must not connect. */
+export type MakeKafkaClient = (settings: KafkaSettings, watch: ClientWatch) => KafkaClient;

@@ -1,13 +1,12 @@
-import type { AbortReason } from '@melange/core';
 import { Slots } from '@melange/core/adapter';
 import type { IncomingRecord } from '../wire/message.ts';
 import { BusyKeys, type StandingKey } from './busy-keys.ts';
 import { DelayedEntries } from './delayed-entries.ts';
-import type { KafkaDelivery } from './delivery.ts';
 import { Entry } from './entry.ts';
 import { EntryQueue } from './entry-queue.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 import { Suspects } from './suspects.ts';
+import type { TakenRecord } from './taken-record.ts';
 
 /** How much may be at hand. */
 export interface Limit {
@@ -25,7 +24,7 @@ export type ReadAgain = (assignment: Assignment, entry: Entry) => Promise<readon
 export class Assignment {
   readonly trackers: ReadonlyMap<string, PartitionTracker>;
   /** Handed over and not settled, or settled and the copy of it still under way. */
-  readonly busy: Slots<KafkaDelivery> = new Slots();
+  readonly busy: Slots<TakenRecord> = new Slots();
   /** At hand as well, to run one at a time. */
   readonly suspects: Suspects = new Suspects();
   readonly #onReady: () => void;
@@ -173,8 +172,8 @@ export class Assignment {
   }
 
   /** The delivery needs nothing of this process any more. */
-  leaveBusy(delivery: KafkaDelivery): void {
-    this.busy.delete(delivery);
+  leaveBusy(taken: TakenRecord): void {
+    this.busy.delete(taken);
     this.#lookIfIdle();
   }
 
@@ -219,16 +218,6 @@ export class Assignment {
   /** What is not finished is about to be given back: it did not end this process. To be committed after that. */
   leaveInOrder(): void {
     for (const tracker of this.trackers.values()) if (tracker.crashes.leave()) tracker.markDirty();
-  }
-
-  /** The partitions are gone: what is busy is aborted, and comes again to whoever has them. */
-  lose(reason: AbortReason, why: string): void {
-    this.drop();
-    for (const delivery of this.busy.all()) {
-      this.busy.delete(delivery);
-      delivery.lose(reason, why);
-    }
-    this.#lookIfIdle();
   }
 
   /** Forgets what was not handed over: it is still at the broker. */

@@ -25,7 +25,7 @@ interface Round {
 export class Backpressure {
   readonly #retryTopic: string;
   readonly #maxTrackedOffsets: number;
-  readonly #copies: Copies;
+  readonly #copies: Pick<Copies, 'postpone'>;
   readonly #member: () => GroupMember | undefined;
   readonly #onFinished: () => void;
   readonly #rounds = new WeakMap<PartitionTracker, Round>();
@@ -34,7 +34,7 @@ export class Backpressure {
   constructor(
     queue: string,
     maxTrackedOffsets: number,
-    copies: Copies,
+    copies: Pick<Copies, 'postpone'>,
     member: () => GroupMember | undefined,
     onFinished: () => void,
   ) {
@@ -105,7 +105,7 @@ export class Backpressure {
     const postponing = postponed.map((entry) =>
       assignment.working(async () => {
         try {
-          await this.#copies.postpone(entry);
+          await this.#copies.postpone(entry.record);
           tracker.finish(entry.offset);
         } catch {
           hasFailed = true;

@@ -1,13 +1,5 @@
 import type { IncomingRecord } from '../wire/message.ts';
-import type { Entry } from './entry.ts';
-
-/** A key in flight: entries of it that came later wait here, in their order, and must not pass. */
-export interface KeyLane {
-  /** Time of `performance.now()` at which the entry that holds the key got it. */
-  heldSince: number;
-  first: Entry | undefined;
-  last: Entry | undefined;
-}
+import type { Entry, KeyLane } from './entry.ts';
 
 /** A key that stands still. */
 export interface StandingKey {

@@ -1,5 +1,6 @@
-import { type Commit, typeOf } from '../client/index.ts';
-import { longestMetadata } from '../wire/finished-offsets.ts';
+import type { Commit } from '../client/index.ts';
+import { typeOf } from '../errors.ts';
+import { maxMetadataBytes } from '../wire/finished-offsets.ts';
 import type { Assignment } from './assignment.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 
@@ -24,7 +25,7 @@ export class CommitLoop {
   #assignment: Assignment | undefined;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> = Promise.resolve();
-  #longestMetadata = longestMetadata;
+  #maxMetadataBytes = maxMetadataBytes;
 
   constructor(intervalMs: number, committing: Committing) {
     this.#intervalMs = intervalMs;
@@ -36,8 +37,8 @@ export class CommitLoop {
     this.#assignment = assignment;
   }
 
-  /** Something was finished. */
-  isDirty(): void {
+  /** Something was finished: commits soon. */
+  markDirty(): void {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       void this.flush();
@@ -91,7 +92,7 @@ export class CommitLoop {
   async #commit(trackers: readonly PartitionTracker[]): Promise<'topic-is-gone' | undefined> {
     const assignment = this.#assignment;
     try {
-      await this.#committing.commit(trackers.map((tracker) => tracker.commit(this.#longestMetadata)));
+      await this.#committing.commit(trackers.map((tracker) => tracker.commit(this.#maxMetadataBytes)));
       this.#committing.onCommitted();
       return undefined;
     } catch (error) {
@@ -104,9 +105,10 @@ export class CommitLoop {
         return undefined;
       }
       // Brokers may be set to take less of it. What does not fit is only delivered again after a rebalance.
-      if (type === 'OFFSET_METADATA_TOO_LARGE') this.#longestMetadata = Math.floor(this.#longestMetadata / 4);
+      if (type === 'OFFSET_METADATA_TOO_LARGE')
+        this.#maxMetadataBytes = Math.floor(this.#maxMetadataBytes / 4);
       else if (type !== 'REBALANCE_IN_PROGRESS') this.#committing.onFailed(error);
-      if (assignment?.isLost === false) this.isDirty();
+      if (assignment?.isLost === false) this.markDirty();
       return undefined;
     }
   }

@@ -1,57 +1,62 @@
-import { MelangeError, type RetryOptions } from '@melange/core';
-import { deadLetterCopy } from '@melange/core/adapter';
-import type { KafkaPublisher } from '../publish/publisher.ts';
-import { type QueueLayout, retryTopicOf } from '../topology/topology.ts';
+import type { Again } from '@melange/backend-kit';
+import { BrokerUnavailableError, MelangeError, type Message } from '@melange/core';
+import { retryTopicOf } from '../topology/topology.ts';
 import { toCopy, toDeadLetter, toRetry } from '../wire/copies.ts';
-import type { KafkaDelivery, Settlements } from './delivery.ts';
-import type { Entry } from './entry.ts';
+import type { IncomingRecord, OutgoingRecord } from '../wire/message.ts';
+
+/**
+ * Publishes the copy of a record to a topic; resolves when it is confirmed.
+ *
+ * @param original its partition is the copy's where the record has no key.
+ * @param mayCompress a copy that is too large for a batch is compressed.
+ */
+export type PublishCopy = (
+  topic: string,
+  copy: OutgoingRecord,
+  original: IncomingRecord,
+  mayCompress: boolean,
+) => Promise<void>;
 
 /** Copies of a queue's records in other topics, confirmed when their promise resolves. */
-export interface Copies {
-  /** In the retry topic. */
-  retry(delivery: KafkaDelivery, options: RetryOptions): Promise<void>;
-  /** In the dead-letter queue. */
-  deadLetter: Settlements['deadLetter'];
-  /** The same record once more, at the end of the retry topic. */
-  postpone(entry: Entry): Promise<void>;
-}
+export class Copies {
+  readonly #retryTopic: string;
+  readonly #publish: PublishCopy;
 
-/** @param layout asked at each copy: a queue may learn of its dead-letter queue later. */
-export function copiesOf(
-  queue: string,
-  layout: () => QueueLayout,
-  publisher: KafkaPublisher,
-  publishTimeoutMs: number,
-): Copies {
-  const retryTopic = retryTopicOf(queue);
-  return {
-    retry: ({ entry: { record }, attempt, redeliveries }, { delayMs = 0, because = 'failed' }) => {
-      const copy = toRetry(record, {
-        attemptsMade: because === 'failed' ? attempt : attempt - 1,
-        redeliveries: because === 'not-run' ? redeliveries : 0,
-        notBefore: delayMs > 0 ? Date.now() + delayMs : 0,
-      });
-      return publisher.publish(retryTopic, copy, publishTimeoutMs, record.partition, 'compressed');
-    },
-    deadLetter: async ({ entry: { record }, message, attempt }, options) => {
-      const copy = deadLetterCopy(message, options, { queue, attempts: attempt, at: Date.now() });
-      const target = layout().deadLetterQueue as string;
-      const { partition } = record;
-      try {
-        await publisher.publish(
-          target,
-          toDeadLetter(record, copy),
-          publishTimeoutMs,
-          partition,
-          'compressed',
-        );
-      } catch (error) {
-        if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
-        // It fills what the broker takes: rather without its reason than to stop the queue.
-        await publisher.publish(target, toCopy(record), publishTimeoutMs, partition, 'as it came');
-      }
-    },
-    postpone: ({ record }) =>
-      publisher.publish(retryTopic, toCopy(record), publishTimeoutMs, record.partition, 'compressed'),
-  };
+  constructor(queue: string, publish: PublishCopy) {
+    this.#retryTopic = retryTopicOf(queue);
+    this.#publish = publish;
+  }
+
+  /** In the retry topic. @throws MelangeError `MESSAGE_TOO_LARGE` where a record leaves no room for what the copy says besides. */
+  retry(record: IncomingRecord, { delayMs, attempt, redeliveries }: Again): Promise<void> {
+    const notBefore = delayMs > 0 ? Date.now() + delayMs : 0;
+    return this.#again(record, toRetry(record, { attemptsMade: attempt - 1, redeliveries, notBefore }));
+  }
+
+  /** The same record once more, at the end of the retry topic. */
+  postpone(record: IncomingRecord): Promise<void> {
+    return this.#again(record, toCopy(record));
+  }
+
+  /** In the dead-letter queue. */
+  async deadLetter(record: IncomingRecord, deadLetterQueue: string, copy: Message): Promise<void> {
+    try {
+      await this.#publish(deadLetterQueue, toDeadLetter(record, copy), record, true);
+    } catch (error) {
+      if (!MelangeError.is(error, 'MESSAGE_TOO_LARGE')) throw error;
+      // The record is as large as the broker takes: rather without the reason than to stop the queue.
+      await this.#publish(deadLetterQueue, toCopy(record), record, false);
+    }
+  }
+
+  async #again(record: IncomingRecord, copy: OutgoingRecord): Promise<void> {
+    try {
+      await this.#publish(this.#retryTopic, copy, record, true);
+    } catch (error) {
+      // It is made again when the layout of the queue is read next.
+      if (MelangeError.is(error, 'QUEUE_NOT_FOUND'))
+        throw new BrokerUnavailableError(`The topic "${this.#retryTopic}" does not exist.`);
+      throw error;
+    }
+  }
 }

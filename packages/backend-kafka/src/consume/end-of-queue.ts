@@ -1,40 +1,39 @@
 import { QueueNotFoundError } from '@melange/core';
 import type { KafkaClient } from '../client/index.ts';
 import type { Assignment } from './assignment.ts';
-import type { KafkaSubscription } from './subscription.ts';
+import type { QueueIntake } from './queue-intake.ts';
 
 const lookEveryMs = 50;
 
-/** Ends the subscriptions that want to go no further than what there is now. */
+/** Ends the intakes that are to end when their queue is empty. */
 export class EndOfQueue {
   readonly #queue: string;
   readonly #client: KafkaClient;
-  readonly #subscriptions: readonly KafkaSubscription[];
+  readonly #intakes: readonly QueueIntake[];
   readonly #assignment: () => Assignment | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  /** @param subscriptions those of the queue, now and later. */
+  /** @param intakes those of the queue, now and later. */
   constructor(
     queue: string,
     client: KafkaClient,
-    subscriptions: readonly KafkaSubscription[],
+    intakes: readonly QueueIntake[],
     assignment: () => Assignment | undefined,
   ) {
     this.#queue = queue;
     this.#client = client;
-    this.#subscriptions = subscriptions;
+    this.#intakes = intakes;
     this.#assignment = assignment;
   }
 
-  /** Looks, again and again, until no subscription wants to know. */
+  /** Looks, again and again, until no such intake is open. */
   look(): void {
     this.#timer ??= setTimeout(async () => {
       const isEmpty = await this.#isEmpty().catch((error: unknown) => error as Error);
       this.#timer = undefined;
-      const enders = this.#subscriptions.filter(({ untilEmpty, isOpen }) => untilEmpty && isOpen);
-      if (isEmpty === true) for (const subscription of enders) subscription.end();
-      else if (isEmpty instanceof QueueNotFoundError)
-        for (const subscription of enders) subscription.end(isEmpty);
+      const enders = this.#intakes.filter(({ untilEmpty, isOpen }) => untilEmpty && isOpen);
+      if (isEmpty === true) for (const intake of enders) intake.empty();
+      else if (isEmpty instanceof QueueNotFoundError) for (const intake of enders) intake.gone(isEmpty);
       else if (enders.length > 0) this.look();
     }, lookEveryMs);
   }

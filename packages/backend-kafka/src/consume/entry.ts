@@ -1,11 +1,18 @@
 import { type IncomingRecord, keyOf, notBeforeOf } from '../wire/message.ts';
-import type { KeyLane } from './busy-keys.ts';
 import type { PartitionTracker } from './partition-tracker.ts';
 
 /** Attempts and redeliveries of a record that waits here instead of in the retry topic. */
 export interface Again {
   readonly attempt: number;
   readonly redeliveries: number;
+}
+
+/** A key in flight: entries of it that came later wait here, in their order, and must not pass. */
+export interface KeyLane {
+  /** Time of `performance.now()` at which the entry that holds the key got it. */
+  heldSince: number;
+  first: Entry | undefined;
+  last: Entry | undefined;
 }
 
 /** A record at hand; or its place alone, where it waits for long and there are many. */

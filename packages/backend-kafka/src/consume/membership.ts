@@ -3,7 +3,7 @@ import { reconnectDelayMs } from '@melange/backend-kit';
 import { type Logger, MelangeError } from '@melange/core';
 import type { GroupListener, GroupMember, KafkaClient } from '../client/index.ts';
 import type { KafkaSettings } from '../options.ts';
-import { isWanted, type KafkaTopology, type QueueLayout } from '../topology/topology.ts';
+import { isWanted, type QueueLayout, type Topology } from '../topology/topology.ts';
 import type { IncomingRecord } from '../wire/message.ts';
 import { Assignment, type ReadAgain } from './assignment.ts';
 import { CommitLoop } from './commit-loop.ts';
@@ -11,11 +11,14 @@ import { MissingRecords } from './missing-records.ts';
 import { type PartitionTracker, trackerFrom } from './partition-tracker.ts';
 import type { Progress } from './progress.ts';
 
+/** Why deliveries are aborted with their partitions. */
+export type LossReason = 'partition-revoked' | 'connection-lost';
+
 /** What a membership works with. */
 export interface MembershipContext {
   readonly queue: string;
   readonly client: KafkaClient;
-  readonly topology: KafkaTopology;
+  readonly topology: Pick<Topology, 'layoutOf'>;
   readonly settings: KafkaSettings;
   readonly progress: Progress;
   readonly logger: Logger;
@@ -29,11 +32,11 @@ export interface MembershipContext {
   /** The queue was not there when the group was to be joined. */
   readonly onGone: (error: MelangeError) => void;
   /** The partitions of an assignment are somebody else's now. */
-  readonly onLost: (assignment: Assignment) => void;
+  readonly onLost: (assignment: Assignment, reason: LossReason, why: string) => void;
 }
 
-const longestWaitForCopiesMs = 5_000;
-const longestWaitForCommitMs = 2_000;
+const maxWaitForCopiesMs = 5_000;
+const maxWaitForCommitMs = 2_000;
 const watchEveryMs = 1_000;
 /** By which this process knows what it has written itself. */
 const thisProcess = randomBytes(4).toString('hex');
@@ -68,11 +71,8 @@ export class Membership implements GroupListener {
     this.#missing = new MissingRecords(queue, client, progress, logger);
     this.#commits = new CommitLoop(settings.commitIntervalMs, {
       commit: (commits) => this.#member?.commit(commits) ?? Promise.resolve(),
-      onCommitted: () => progress.worked('commit'),
-      onFailed: (error) => {
-        const isFirst = progress.failed('commit', error);
-        if (isFirst) logger.warn('Offsets were not committed; they are committed again', { queue, error });
-      },
+      onCommitted: () => progress.committed(),
+      onFailed: (error) => progress.commitFailed(error),
       onFenced: (assignment) =>
         this.#lose(assignment, 'partition-revoked', 'The group went on without this process.'),
     });
@@ -98,8 +98,8 @@ export class Membership implements GroupListener {
   }
 
   /** Something was finished: it is committed soon. */
-  isDirty(): void {
-    this.#commits.isDirty();
+  markDirty(): void {
+    this.#commits.markDirty();
   }
 
   /** Commits now. */
@@ -110,7 +110,7 @@ export class Membership implements GroupListener {
   /** Commits a partition before something begins that may end the process. Waits for a broker that takes no commit, but not for ever. */
   commitBefore(tracker: PartitionTracker): Promise<void> {
     tracker.markDirty();
-    return this.#commits.untilCommitted(tracker, longestWaitForCommitMs);
+    return this.#commits.untilCommitted(tracker, maxWaitForCommitMs);
   }
 
   /** Reads the topics of the queue as they are now. */
@@ -144,11 +144,12 @@ export class Membership implements GroupListener {
     if (assignment !== undefined) {
       assignment.drop();
       // Copies of settled deliveries are under way: what they stand for is finished when they are confirmed.
-      await assignment.idle(longestWaitForCopiesMs);
+      await assignment.idle(maxWaitForCopiesMs);
       assignment.leaveInOrder();
-      await this.#commits.settle(longestWaitForCommitMs);
+      await this.#commits.settle(maxWaitForCommitMs);
     }
     await this.#commits.close();
+    this.#context.progress.forget();
     await this.#inTurn(async () => {
       const member = this.#member;
       this.#member = undefined;
@@ -161,7 +162,7 @@ export class Membership implements GroupListener {
   /** Drains: what is not finished by the deadline is aborted, and comes again to whoever gets the partition. */
   async beforeJoin(): Promise<void> {
     const { progress, settings } = this.#context;
-    progress.isAlive();
+    progress.markAlive();
     // While it drains and joins nothing is handed over, and no heartbeat is sent.
     this.#heardAt = Number.POSITIVE_INFINITY;
     const assignment = this.#assignment;
@@ -172,21 +173,19 @@ export class Membership implements GroupListener {
     await this.#commits.flush();
     await assignment.idle(revocationDeadlineMs);
     assignment.leaveInOrder();
-    await this.#commits.settle(
-      Math.min(longestWaitForCommitMs, (sessionTimeoutMs - revocationDeadlineMs) / 2),
-    );
+    await this.#commits.settle(Math.min(maxWaitForCommitMs, (sessionTimeoutMs - revocationDeadlineMs) / 2));
     this.#lose(
       assignment,
       'partition-revoked',
       `Not finished within ${revocationDeadlineMs} ms of a rebalance.`,
     );
-    progress.isAlive();
+    progress.markAlive();
   }
 
   onAssigned(assignment: Readonly<Record<string, readonly number[]>>): void {
     this.#assignedAt = performance.now();
     this.#heardAt = performance.now();
-    this.#context.progress.isAlive();
+    this.#context.progress.markAlive();
     if (this.#isLeaving) return;
     this.#loading = this.#load(assignment);
     // Whoever needs it awaits it; nobody may be there yet.
@@ -209,7 +208,7 @@ export class Membership implements GroupListener {
     if (assignment.isLost) return;
     const since = this.#layout.bindings.get(topic)?.from[partition] ?? 0;
     this.#missing.check(tracker, records[0]?.offset ?? lastOffset + 1, highWatermark, since);
-    if (assignment.lag === 0) this.#context.progress.made();
+    if (assignment.lag === 0) this.#context.progress.markProgress();
     tracker.highWatermark = highWatermark;
     if (records.length > 0 && tracker.crashes.begin(lastOffset + 1)) await this.commitBefore(tracker);
     if (assignment.isLost) return;
@@ -219,7 +218,7 @@ export class Membership implements GroupListener {
       else tracker.finish(record.offset);
     }
     tracker.passOver(lastOffset);
-    this.#commits.isDirty();
+    this.#commits.markDirty();
     this.#context.onArrived(assignment);
   }
 
@@ -250,8 +249,7 @@ export class Membership implements GroupListener {
       this.#lose(this.#assignment, 'connection-lost', 'The connection to Kafka was lost.');
     if (this.#isLeaving) return;
     const reason = error instanceof Error ? error.message : String(error);
-    if (progress.failed('receive', reason))
-      logger.warn('Stopped receiving; joining the group again', { queue, reason });
+    progress.failed('receive', reason);
     if (MelangeError.is(error, 'QUEUE_NOT_FOUND')) this.#context.onGone(error);
     this.#failures += 1;
     const delayMs = reconnectDelayMs(this.#failures);
@@ -262,10 +260,8 @@ export class Membership implements GroupListener {
 
   /** To be joined is not enough: what it crashes of may come with the first fetch. */
   #works(): void {
-    this.#context.progress.isAlive();
-    const { progress, logger, queue } = this.#context;
-    if (this.#assignedAt <= performance.now() && progress.worked('receive'))
-      logger.info('Receives again', { queue });
+    this.#context.progress.markAlive();
+    if (this.#assignedAt <= performance.now()) this.#context.progress.worked('receive');
   }
 
   // ---- the member and its partitions
@@ -293,7 +289,7 @@ export class Membership implements GroupListener {
     });
     this.#assignedAt = Number.POSITIVE_INFINITY;
     this.#member = member;
-    progress.isAlive();
+    progress.markAlive();
     // It may take long, and fail in the middle: the next one must not have to wait for it.
     member.start().catch((error) => isCurrent() && this.onCrash(error));
   }
@@ -339,9 +335,9 @@ export class Membership implements GroupListener {
     onReady();
   }
 
-  #lose(assignment: Assignment, reason: 'partition-revoked' | 'connection-lost', why: string): void {
-    assignment.lose(reason, why);
-    this.#context.onLost(assignment);
+  #lose(assignment: Assignment, reason: LossReason, why: string): void {
+    assignment.drop();
+    this.#context.onLost(assignment, reason, why);
     if (this.#assignment !== assignment) return;
     this.#assignment = undefined;
     this.#commits.follow(undefined);
@@ -352,6 +348,7 @@ export class Membership implements GroupListener {
     if (!this.isTrusted()) return;
     this.#assignment?.detachOld();
     const { progress, settings, logger } = this.#context;
+    progress.look(this.#assignment);
     const { silentMs } = progress;
     if (this.#member !== undefined && silentMs > settings.sessionTimeoutMs * 2)
       this.onCrash(new Error(`no sign of life of the consumer for ${Math.round(silentMs / 1_000)} s`));

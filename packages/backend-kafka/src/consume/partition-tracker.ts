@@ -1,6 +1,11 @@
 import type { Commit } from '../client/index.ts';
 import { crashesIn } from '../wire/crash-marks.ts';
-import { describeFinished, finishedBeyond, finishedMark, longestMetadata } from '../wire/finished-offsets.ts';
+import {
+  describeFinished,
+  finishedBeyond,
+  finishedMark,
+  maxMetadataBytes,
+} from '../wire/finished-offsets.ts';
 import { CrashAccount } from './crash-account.ts';
 
 /** What is finished of one partition, while it is ours. */
@@ -119,7 +124,7 @@ export class PartitionTracker {
   }
 
   /** What to commit now, with so many bytes of metadata. Counts as committed until `commitFailed`. */
-  commit(longest: number = longestMetadata): Commit {
+  commit(longest: number = maxMetadataBytes): Commit {
     this.#isDirty = false;
     const { topic, partition, prefix } = this;
     this.crashes.progress(prefix);

@@ -1,42 +1,42 @@
-import type { Health } from '@melange/core';
+import type { Troubles } from '@melange/backend-kit';
 import type { KafkaSettings } from '../options.ts';
-
-/** What does not work for longer than this needs attention, in ms. */
-const failingTooLongMs = 30_000;
+import type { Assignment } from './assignment.ts';
+import { standingOf } from './standing.ts';
 
 /** A commit may fail for a moment, as in a rebalance, in ms. */
-const commitMayFailForMs = 5_000;
-/** How long a loss shows, in ms. */
-const lossShowsForMs = 600_000;
+const maxCommitFailureMs = 5_000;
+/** How long a loss is shown, in ms. */
+const lossShownForMs = 600_000;
 
-/** Something that does not work. */
-interface Failing {
-  readonly because: string;
-  readonly since: number;
-}
+/** What the consumer of a queue may fail at. */
+const works = {
+  receive: 'receiving from queue',
+  reach: 'reaching the group of queue',
+  commit: 'committing offsets of queue',
+  'read again': 'reading records again of queue',
+  finish: 'finishing messages of queue',
+  keys: 'going on with a key of queue',
+  partitions: 'going on with a partition of queue',
+  keep: 'keeping records of queue',
+} as const;
 
-/** What of its work a consumer may fail at. */
-type Work = 'receive' | 'copy' | 'commit' | 'read again';
+type Work = keyof typeof works;
 
-/** What of a queue stands still, while the rest of it may go on. */
-export interface Standing {
-  readonly kind: 'key' | 'partition';
-  readonly detail: string;
-  readonly forMs: number;
-}
-
-/** Signs of life and of work of one queue's consumer. */
+/** Signs of life and of progress of one queue's consumer, and what does not work of it. */
 export class Progress {
   readonly #queue: string;
   readonly #settings: KafkaSettings;
-  readonly #failing = new Map<Work, Failing>();
+  readonly #troubles: Troubles;
   #aliveAt = performance.now();
   #progressAt = performance.now();
-  #lost: { readonly what: string; readonly at: number } | undefined;
+  #isStalled = false;
+  #commitsFailSince: number | undefined;
+  #commitsFailBecause = '';
 
-  constructor(queue: string, settings: KafkaSettings) {
+  constructor(queue: string, settings: KafkaSettings, troubles: Troubles) {
     this.#queue = queue;
     this.#settings = settings;
+    this.#troubles = troubles;
   }
 
   /** Since the last sign of life, in ms. */
@@ -44,76 +44,90 @@ export class Progress {
     return performance.now() - this.#aliveAt;
   }
 
-  isAlive(): void {
+  /** The group has answered, or is about to be asked. */
+  markAlive(): void {
     this.#aliveAt = performance.now();
   }
 
   /** A message was finished, or the first one came after a time of nothing to do. */
-  made(): void {
+  markProgress(): void {
     this.#progressAt = performance.now();
+    if (this.#isStalled) this.#worked('finish');
+    this.#isStalled = false;
   }
 
-  /** Whether it is the first failure since it worked. */
-  failed(work: Work, error: unknown): boolean {
-    const known = this.#failing.get(work);
-    const because = error instanceof Error ? error.message : String(error);
-    this.#failing.set(work, { because, since: known?.since ?? performance.now() });
-    return known === undefined;
+  failed(work: 'receive' | 'read again', error: unknown): void {
+    this.#failed(work, reasonOf(error));
   }
 
-  /** Whether it had failed. */
-  worked(work: Work): boolean {
-    return this.#failing.delete(work);
+  worked(work: 'receive' | 'read again'): void {
+    this.#worked(work);
   }
 
-  /** The broker deleted what was not consumed. */
-  lost(what: string): void {
-    this.#lost = { what, at: performance.now() };
+  commitFailed(error: unknown): void {
+    this.#commitsFailSince ??= performance.now();
+    this.#commitsFailBecause = reasonOf(error);
   }
 
-  /** @param standing the key or partition that stands still for longer than `stalledAfterMs`. */
-  health(lag: number, standing?: Standing | undefined): Health {
-    const { sessionTimeoutMs, heartbeatIntervalMs, stalledAfterMs } = this.#settings;
+  committed(): void {
+    this.#commitsFailSince = undefined;
+    this.#worked('commit');
+  }
+
+  /** The broker deleted records that were not consumed. */
+  lost(records: string): void {
+    this.#failed('keep', `deleted before it was consumed: ${records}`, true);
+    this.#troubles.rest(this.#subject('keep'), lossShownForMs);
+  }
+
+  /** Looks for whatever lasts too long. To be called about once a second. */
+  look(assignment: Assignment | undefined): void {
+    const { heartbeatIntervalMs, stalledAfterMs, maxTrackedOffsets } = this.#settings;
+    const now = performance.now();
     const { silentMs } = this;
-    const receive = this.#failing.get('receive');
-    if (receive !== undefined) return this.#told(receive.since, `not receiving: ${receive.because}`);
-    const silence = `no answer of Kafka for ${seconds(silentMs)} s`;
-    if (silentMs > sessionTimeoutMs) return this.#says('unhealthy', silence);
-    if (silentMs > heartbeatIntervalMs * 2 + 1_000) return this.#says('degraded', silence);
-    const copy = this.#failing.get('copy');
-    if (copy !== undefined) return this.#told(copy.since, `a copy was not confirmed: ${copy.because}`);
-    const commit = this.#failing.get('commit');
-    if (commit !== undefined && performance.now() - commit.since > commitMayFailForMs)
-      return this.#told(commit.since, `offsets not committed: ${commit.because}`);
-    const again = this.#failing.get('read again');
-    if (again !== undefined)
-      return this.#told(again.since, `records that waited for their key not read again: ${again.because}`);
-    if (lag === 0) this.made();
-    const idleMs = performance.now() - this.#progressAt;
-    if (idleMs > stalledAfterMs)
-      return this.#told(
-        this.#progressAt + stalledAfterMs,
-        `no message finished for ${seconds(idleMs)} s with a lag of ${lag}${standing === undefined ? '' : `: ${standing.detail}`}`,
-      );
-    // Of a key, a restart would help nothing, and stop the others.
-    if (standing?.kind === 'key') return this.#says('degraded', standing.detail);
-    if (standing !== undefined)
-      return this.#told(performance.now() - standing.forMs + stalledAfterMs, standing.detail);
-    if (this.#lost !== undefined && performance.now() - this.#lost.at < lossShowsForMs)
-      return this.#says('degraded', `deleted before it was consumed: ${this.#lost.what}`);
-    return { status: 'healthy' };
+    this.#tell('reach', silentMs > heartbeatIntervalMs * 2 + 1_000 && `no answer for ${seconds(silentMs)} s`);
+    const failingMs = now - (this.#commitsFailSince ?? now);
+    if (failingMs > maxCommitFailureMs) this.#failed('commit', this.#commitsFailBecause);
+    const lag = assignment?.lag ?? 0;
+    if (lag === 0) this.markProgress();
+    const standing = assignment && standingOf(assignment, stalledAfterMs, maxTrackedOffsets);
+    this.#tell('keys', standing?.kind === 'key' && standing.detail, true);
+    this.#tell('partitions', standing?.kind === 'partition' && standing.detail);
+    const idleMs = now - this.#progressAt;
+    if (idleMs <= stalledAfterMs) return;
+    this.#isStalled = true;
+    const because = standing === undefined ? '' : `: ${standing.detail}`;
+    this.#failed('finish', `no message finished for ${seconds(idleMs)} s with a lag of ${lag}${because}`);
   }
 
-  /** Of a trouble that began at that time of `performance.now()`. */
-  #told(since: number, detail: string): Health {
-    return this.#says(performance.now() - since > failingTooLongMs ? 'unhealthy' : 'degraded', detail);
+  /** Nobody consumes the queue here any more. */
+  forget(): void {
+    for (const work of Object.keys(works) as Work[]) this.#troubles.forget(this.#subject(work));
   }
 
-  #says(status: Health['status'], detail: string): Health {
-    return { status, detail: `queue "${this.#queue}": ${detail}` };
+  #tell(work: Work, reason: string | false | undefined, isMinor = false): void {
+    if (typeof reason === 'string') this.#failed(work, reason, isMinor);
+    else this.#worked(work);
+  }
+
+  /** A minor trouble is one that a restart would not help: the rest of the queue goes on. */
+  #failed(work: Work, reason: string, isMinor = false): void {
+    this.#troubles.begin(this.#subject(work), reason, isMinor);
+  }
+
+  #worked(work: Work): void {
+    this.#troubles.end(this.#subject(work));
+  }
+
+  #subject(work: Work): string {
+    return `${works[work]} "${this.#queue}"`;
   }
 }
 
 function seconds(milliseconds: number): number {
   return Math.round(milliseconds / 1_000);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

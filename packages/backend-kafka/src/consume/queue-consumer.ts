@@ -1,59 +1,54 @@
-import {
-  type Delivery,
-  type Health,
-  type Logger,
-  type MelangeError,
-  QueueNotFoundError,
-} from '@melange/core';
+import type { Intake, SubscriptionContext, Troubles } from '@melange/backend-kit';
+import { type Logger, type MelangeError, QueueNotFoundError } from '@melange/core';
 import type { KafkaClient } from '../client/index.ts';
 import type { KafkaSettings } from '../options.ts';
-import type { KafkaTopology, QueueLayout } from '../topology/topology.ts';
+import type { QueueLayout, Topology } from '../topology/topology.ts';
 import type { Assignment } from './assignment.ts';
 import { Backpressure } from './backpressure.ts';
-import type { Copies } from './copies.ts';
-import { KafkaDelivery } from './delivery.ts';
+import { Copies, type PublishCopy } from './copies.ts';
 import { EndOfQueue } from './end-of-queue.ts';
-import { Membership } from './membership.ts';
+import { type LossReason, Membership } from './membership.ts';
 import { Progress } from './progress.ts';
+import { QueueIntake, type QueueRecord } from './queue-intake.ts';
 import { ReadAgain } from './read-again.ts';
-import { pauseAfterFailureMs, Settling } from './settling.ts';
-import { standingOf } from './standing.ts';
-import type { KafkaSubscription } from './subscription.ts';
 
-/** What a queue consumer works with. */
-export interface QueueConsumerContext {
+/** What the consumers of queues work with. */
+export interface ConsumerContext {
   readonly client: KafkaClient;
-  readonly topology: KafkaTopology;
+  readonly topology: Topology;
   readonly settings: KafkaSettings;
-  readonly copies: (layout: () => QueueLayout) => Copies;
   readonly logger: Logger;
-  /** Called when the consumer has left its group for good. */
-  readonly onClosed: (consumer: QueueConsumer) => void;
+  readonly troubles: Troubles;
+  readonly publishCopy: PublishCopy;
 }
 
-/** After so many deliveries the rest of the process has its turn. */
-const deliveriesPerTurn = 256;
+/** After so many records the rest of the process has its turn. */
+const recordsPerTurn = 256;
 
-/** The one member that this process is of a queue's group, and the subscriptions that it serves. */
+/** The one member that this process is of a queue's group, and the intakes that it serves: within a process they compete without a rebalance. */
 export class QueueConsumer {
   readonly queue: string;
-  readonly #context: QueueConsumerContext;
-  readonly #settling: Settling;
+  readonly #copies: Copies;
+  readonly #logger: Logger;
   readonly #progress: Progress;
   readonly #membership: Membership;
   readonly #backpressure: Backpressure;
-  readonly #subscriptions: KafkaSubscription[] = [];
+  readonly #intakes: QueueIntake[] = [];
   readonly #end: EndOfQueue;
-  #pumpIsDue = false;
+  #isPumpDue = false;
   /** Since the last turn. */
   #hasFinished = false;
   #closing: Promise<void> | undefined;
+  readonly #onLeft: () => void;
 
-  constructor(queue: string, layout: QueueLayout, context: QueueConsumerContext) {
+  /** @param onLeft called when it has left its group for good. */
+  constructor(queue: string, layout: QueueLayout, context: ConsumerContext, onLeft: () => void) {
     this.queue = queue;
-    this.#context = context;
-    const { client, topology, settings, logger } = context;
-    this.#progress = new Progress(queue, settings);
+    this.#onLeft = onLeft;
+    const { client, topology, settings, logger, troubles, publishCopy } = context;
+    this.#logger = logger;
+    this.#copies = new Copies(queue, publishCopy);
+    this.#progress = new Progress(queue, settings, troubles);
     const again = new ReadAgain(queue, client, this.#progress, logger);
     this.#membership = new Membership(layout, {
       queue,
@@ -62,38 +57,29 @@ export class QueueConsumer {
       settings,
       logger,
       progress: this.#progress,
-      onReady: () => this.#schedulePump(),
+      onReady: () => this.#pumpSoon(),
       readAgain: async (assignment, entry) => {
         const records = await again.read(assignment, entry);
-        // One that is there no more is finished.
-        if (records.length === 0) this.#membership.isDirty();
+        // A record that was deleted is finished.
+        if (records.length === 0) this.#membership.markDirty();
         return records;
       },
       room: (assignment, tracker) => this.#backpressure.room(assignment, tracker),
-      onArrived: (assignment) => this.#madeRoom(assignment),
-      onGone: (error) => this.#endThoseUntilEmpty(error),
-      onLost: (assignment) => this.#backpressure.release(assignment),
-    });
-    const copies = context.copies(() => this.#membership.layout);
-    this.#settling = new Settling(queue, copies, this.#progress, logger, {
-      deadLetterQueue: () => this.#membership.layout.deadLetterQueue,
-      onFinished: () => {
-        this.#hasFinished = true;
-        this.#membership.isDirty();
-      },
-      onRoom: () => this.#schedulePump(),
+      onArrived: (assignment) => this.#arrived(assignment),
+      onGone: (error) => this.#onGone(error),
+      onLost: (assignment, reason, why) => this.#onLost(assignment, reason, why),
     });
     this.#backpressure = new Backpressure(
       queue,
       settings.maxTrackedOffsets,
-      copies,
+      this.#copies,
       () => this.#membership.member,
-      () => this.#membership.isDirty(),
+      () => this.#membership.markDirty(),
     );
-    this.#end = new EndOfQueue(queue, client, this.#subscriptions, () => this.#membership.assignment);
+    this.#end = new EndOfQueue(queue, client, this.#intakes, () => this.#membership.assignment);
   }
 
-  /** Whether it takes no more subscriptions. */
+  /** Set when it takes no more intakes; resolves when it has left its group. */
   get closing(): Promise<void> | undefined {
     return this.#closing;
   }
@@ -104,14 +90,7 @@ export class QueueConsumer {
   }
 
   get unsettled(): number {
-    return this.#subscriptions.reduce((sum, { unsettled }) => sum + unsettled, 0);
-  }
-
-  health(): Health {
-    const { assignment } = this.#membership;
-    const { stalledAfterMs, maxTrackedOffsets } = this.#context.settings;
-    const standing = assignment && standingOf(assignment, stalledAfterMs, maxTrackedOffsets);
-    return this.#progress.health(assignment?.lag ?? 0, standing);
+    return this.#intakes.reduce((sum, { unsettled }) => sum + unsettled, 0);
   }
 
   /** Joins the group, in the background. */
@@ -119,20 +98,27 @@ export class QueueConsumer {
     this.#membership.start();
   }
 
-  add(subscription: KafkaSubscription): void {
-    this.#subscriptions.push(subscription);
-    if (subscription.untilEmpty) this.#end.look();
-    this.#schedulePump();
-  }
-
-  /** A subscription takes no more, or has room again. */
-  onChange(subscription: KafkaSubscription): void {
-    if (!subscription.isOpen && subscription.unsettled === 0) {
-      const index = this.#subscriptions.indexOf(subscription);
-      if (index >= 0) this.#subscriptions.splice(index, 1);
-      if (this.#subscriptions.length === 0) void this.close();
-    }
-    this.#schedulePump();
+  open(context: SubscriptionContext, intake: Intake<QueueRecord>): QueueIntake {
+    const opened = new QueueIntake(context, intake, {
+      copies: this.#copies,
+      onFinished: () => {
+        this.#hasFinished = true;
+        this.#membership.markDirty();
+      },
+      onRoom: () => this.#pumpSoon(),
+      // Others may hand over what it would have been handed.
+      onStopped: () => this.#pumpSoon(),
+      onClosed: (closed) => this.#onClosed(closed),
+      onKept: (messageId) =>
+        this.#logger.warn('a message is too large for a copy in the retry topic; it waits in this process', {
+          queue: this.queue,
+          messageId,
+        }),
+    });
+    this.#intakes.push(opened);
+    if (opened.untilEmpty) this.#end.look();
+    this.#pumpSoon();
+    return opened;
   }
 
   /** Reads the topics of the queue as they are now. */
@@ -140,56 +126,66 @@ export class QueueConsumer {
     return this.#membership.reread();
   }
 
+  /** Commits what is finished. */
   flush(): Promise<void> {
     return this.#membership.flush();
   }
 
-  /** Leaves the group when everything handed over is finished. What was not handed over is still at the broker. */
+  /** Deletes the queue. Intakes wait for it to be declared again, but for those that end when it is empty. */
+  async whileGone(deletion: () => Promise<void>): Promise<void> {
+    await this.#membership.standDown();
+    try {
+      await deletion();
+    } finally {
+      this.#membership.onCrash(new QueueNotFoundError(this.queue));
+    }
+  }
+
+  /** Leaves the group when everything handed over is finished. Records that were not handed over are still at the broker. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
-  /** Deletes the queue. Subscriptions wait for it to be declared again, but for those that end when it is empty. */
-  async whileGone(deletion: () => Promise<void>): Promise<void> {
-    await this.#membership.standDown();
-    const error = new QueueNotFoundError(this.queue);
-    try {
-      await deletion();
-    } finally {
-      this.#membership.onCrash(error);
+  async #close(): Promise<void> {
+    this.#end.stop();
+    await this.#membership.leave();
+    this.#onLeft();
+  }
+
+  async #onClosed(intake: QueueIntake): Promise<void> {
+    const place = this.#intakes.indexOf(intake);
+    if (place >= 0) this.#intakes.splice(place, 1);
+    if (this.#intakes.length === 0) await this.close();
+  }
+
+  #onGone(error: MelangeError): void {
+    for (const intake of [...this.#intakes]) if (intake.untilEmpty && intake.isOpen) intake.gone(error);
+  }
+
+  #onLost(assignment: Assignment, reason: LossReason, why: string): void {
+    this.#backpressure.release(assignment);
+    const lost = new Map<QueueIntake, QueueRecord[]>();
+    for (const taken of assignment.busy.all() as Iterable<QueueRecord>) {
+      const ofIntake = lost.get(taken.intake);
+      if (ofIntake === undefined) lost.set(taken.intake, [taken]);
+      else ofIntake.push(taken);
     }
+    for (const [intake, taken] of lost) intake.takenBack(taken, why, reason);
   }
 
-  #endThoseUntilEmpty(error: MelangeError): void {
-    for (const subscription of [...this.#subscriptions]) if (subscription.untilEmpty) subscription.end(error);
-  }
-
-  /** As `close`, without waiting for handlers; ends the subscriptions. */
-  async abandon(): Promise<void> {
-    const { assignment } = this.#membership;
-    const subscriptions = [...this.#subscriptions];
-    const closed = this.close();
-    for (const subscription of subscriptions) subscription.end();
-    for (const delivery of assignment?.busy.all() ?? [])
-      if (delivery.lose('shutdown', 'The backend was closed.')) this.#settling.leaveBusy(delivery);
-    await closed;
-  }
-
-  #madeRoom(assignment: Assignment): void {
+  #arrived(assignment: Assignment): void {
     this.#backpressure.apply(assignment);
-    this.#schedulePump();
+    this.#pumpSoon();
   }
 
-  // ---- handing over
-
-  #schedulePump(): void {
-    if (this.#pumpIsDue) return;
-    this.#pumpIsDue = true;
-    // Not in this turn: whoever gives everything back must not have the event loop to itself.
+  #pumpSoon(): void {
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    // Not in this turn: a receiver that gives everything back must not keep the event loop to itself.
     setImmediate(() => {
-      this.#pumpIsDue = false;
-      if (this.#hasFinished) this.#progress.made();
+      this.#isPumpDue = false;
+      if (this.#hasFinished) this.#progress.markProgress();
       this.#hasFinished = false;
       this.#pump();
     });
@@ -198,28 +194,25 @@ export class QueueConsumer {
   #pump(): void {
     const { assignment } = this.#membership;
     if (assignment === undefined || assignment.isLost || !this.#membership.isTrusted()) return;
-    // Once for all that were finished since.
+    // Once for all records that were finished since.
     this.#backpressure.apply(assignment);
     void this.#readySuspect(assignment);
-    for (let handedOver = 0; handedOver < deliveriesPerTurn; handedOver += 1) {
-      const subscription = this.#subscriptions.find(({ hasRoom }) => hasRoom);
-      if (subscription === undefined) return;
+    for (let handedOver = 0; handedOver < recordsPerTurn; handedOver += 1) {
+      const intake = this.#intakes.find(({ hasRoom }) => hasRoom);
+      if (intake === undefined) return;
       const entry = assignment.take();
       if (entry === undefined) {
         void this.#readySuspect(assignment);
         return;
       }
-      this.#servedNow(subscription);
-      const delivery = new KafkaDelivery(entry, assignment, this.#settling, subscription);
-      assignment.busy.add(delivery);
-      subscription.delivering();
-      this.#handOver(subscription, delivery);
+      this.#servedNow(intake);
+      intake.handOver(entry, assignment);
       if (assignment.isLost) return;
     }
-    this.#schedulePump();
+    this.#pumpSoon();
   }
 
-  /** What ran before is committed together with what runs next, so that a process that ends says which one it was. */
+  /** What ran before is committed together with what runs next, so that a process that ends says which record it was. */
   async #readySuspect(assignment: Assignment): Promise<void> {
     const entry = assignment.chooseSuspect();
     if (entry === undefined) return;
@@ -227,30 +220,13 @@ export class QueueConsumer {
     await this.#membership.commitBefore(entry.tracker);
     if (assignment.isLost) return;
     assignment.suspects.ready(entry);
-    this.#schedulePump();
+    this.#pumpSoon();
   }
 
-  /** Behind the other subscriptions, so that none takes everything. */
-  #servedNow(subscription: KafkaSubscription): void {
-    if (this.#subscriptions.length === 1) return;
-    this.#subscriptions.splice(this.#subscriptions.indexOf(subscription), 1);
-    this.#subscriptions.push(subscription);
-  }
-
-  #handOver(subscription: KafkaSubscription, delivery: Delivery): void {
-    try {
-      subscription.receive(delivery);
-    } catch (error) {
-      const facts = { queue: this.queue, messageId: delivery.message.id, error };
-      this.#context.logger.error('A receiver threw; its message comes again', facts);
-      // It may have settled the delivery before it threw: then that counts.
-      delivery.retry({ delayMs: pauseAfterFailureMs, because: 'not-run' }).catch(() => undefined);
-    }
-  }
-
-  async #close(): Promise<void> {
-    this.#end.stop();
-    await this.#membership.leave();
-    this.#context.onClosed(this);
+  /** Behind the other intakes, so that none takes everything. */
+  #servedNow(intake: QueueIntake): void {
+    if (this.#intakes.length === 1) return;
+    this.#intakes.splice(this.#intakes.indexOf(intake), 1);
+    this.#intakes.push(intake);
   }
 }

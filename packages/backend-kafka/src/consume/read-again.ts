@@ -1,6 +1,7 @@
 import { reconnectDelayMs } from '@melange/backend-kit';
 import type { Logger } from '@melange/core';
-import { type KafkaClient, typeOf } from '../client/index.ts';
+import type { KafkaClient } from '../client/index.ts';
+import { typeOf } from '../errors.ts';
 import type { IncomingRecord } from '../wire/message.ts';
 import type { Assignment } from './assignment.ts';
 import type { Entry } from './entry.ts';
@@ -30,7 +31,7 @@ export class ReadAgain {
     for (let failures = 0; !assignment.isLost; ) {
       try {
         const records = await this.#records(topic, partition, offset);
-        if (this.#progress.worked('read again')) this.#logger.info('Records are read again', facts);
+        this.#progress.worked('read again');
         if (records !== undefined || assignment.isLost) return records ?? [];
         this.#progress.lost(`1 record of ${topic}/${partition} at offset ${offset}`);
         const text = 'Kafka deleted a record that waited for its key: raise the retention';
@@ -38,8 +39,7 @@ export class ReadAgain {
         return [];
       } catch (error) {
         failures += 1;
-        if (this.#progress.failed('read again', error) && !assignment.isLost)
-          this.#logger.warn('Records that waited for their key could not be read again', { ...facts, error });
+        if (!assignment.isLost) this.#progress.failed('read again', error);
         await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(failures)));
       }
     }

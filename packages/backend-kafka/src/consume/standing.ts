@@ -1,7 +1,13 @@
 import type { Assignment } from './assignment.ts';
-import type { Standing } from './progress.ts';
 
-/** What stands still for longer than that: a partition of which no more is read, else a key that others wait for. */
+/** A key or a partition of a queue that stands still, while others may go on. */
+export interface Standing {
+  readonly kind: 'key' | 'partition';
+  readonly detail: string;
+  readonly forMs: number;
+}
+
+/** The partition that is full and has not moved for longer than `minMs`, else the key that others have waited for as long. */
 export function standingOf(
   assignment: Assignment,
   minMs: number,

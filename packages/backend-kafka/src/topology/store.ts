@@ -10,34 +10,30 @@ export interface Binding {
   readonly from: Readonly<Record<string, number>>;
 }
 
-/** Publishes records to a topic; resolves when all replicas have them. */
-export type PublishRecords = (topic: string, records: readonly OutgoingRecord[]) => Promise<void>;
+/** What a store works with. */
+export interface StoreContext {
+  /** Copies of its topic. */
+  readonly replicas: () => Promise<number>;
+  /** Publishes a record to a topic; resolves when all in-sync replicas have it. */
+  readonly publish: (topic: string, record: OutgoingRecord) => Promise<void>;
+  readonly logger: Logger;
+}
 
 /** Which queue is bound to which topic and has which dead-letter queue, in a compacted topic that every process reads. */
 export class TopologyStore {
   readonly #client: KafkaClient;
   readonly #topic: string;
-  readonly #replicas: () => Promise<number>;
-  readonly #publish: PublishRecords;
-  readonly #logger: Logger;
+  readonly #context: StoreContext;
   readonly #deadLetterQueues = new Map<string, string | null>();
   readonly #bindings = new Map<string, Map<string, Binding>>();
   #position = 0;
   #storeExists = false;
   #refreshing: Promise<void> | undefined;
 
-  constructor(
-    client: KafkaClient,
-    topic: string,
-    replicas: () => Promise<number>,
-    publish: PublishRecords,
-    logger: Logger,
-  ) {
+  constructor(client: KafkaClient, topic: string, context: StoreContext) {
     this.#client = client;
     this.#topic = topic;
-    this.#replicas = replicas;
-    this.#publish = publish;
-    this.#logger = logger;
+    this.#context = context;
   }
 
   /** By queue; `null` for one that was declared without. */
@@ -86,7 +82,10 @@ export class TopologyStore {
         if (bindings.size === 0) this.#bindings.delete(queue);
       }
     } catch (error) {
-      this.#logger.warn('The topology topic holds what is not ours; it is passed over', { key, error });
+      this.#context.logger.warn('The topology topic holds what is not ours; it is passed over', {
+        key,
+        error,
+      });
     }
   }
 
@@ -95,14 +94,14 @@ export class TopologyStore {
     if (facts.length === 0) return;
     if (!this.#storeExists && (await this.#client.partitionsOf(this.#topic)) === undefined) {
       const config = { 'cleanup.policy': 'compact' };
-      await this.#client.createTopic(this.#topic, 1, await this.#replicas(), config);
+      await this.#client.createTopic(this.#topic, 1, await this.#context.replicas(), config);
     }
     const records = facts.map(([key, fact]) => ({
       key: Buffer.from(key),
       value: fact === null ? null : Buffer.from(JSON.stringify(fact)),
       headers: {},
     }));
-    await this.#publish(this.#topic, records);
+    await Promise.all(records.map((record) => this.#context.publish(this.#topic, record)));
     await this.#refreshing;
     await this.refresh();
   }

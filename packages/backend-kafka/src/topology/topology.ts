@@ -1,15 +1,10 @@
-import {
-  type Logger,
-  MelangeError,
-  type QueueDescription,
-  QueueNotFoundError,
-  TopologyConflictError,
-} from '@melange/core';
+import { type Logger, type QueueDescription, QueueNotFoundError, TopologyConflictError } from '@melange/core';
 import type { Commit, KafkaClient } from '../client/index.ts';
-import type { KafkaBackendOptions, KafkaQueueOptions, KafkaSettings } from '../options.ts';
+import type { KafkaQueueOptions } from '../options.ts';
 import { finishedBeyond } from '../wire/finished-offsets.ts';
 import { type IncomingRecord, manifestOf } from '../wire/message.ts';
-import { type Binding, bindingKey, type PublishRecords, queueKey, TopologyStore } from './store.ts';
+import { type Binding, bindingKey, queueKey, type TopologyStore } from './store.ts';
+import type { Topics } from './topics.ts';
 
 /** A queue as it is carried by topics. */
 export interface QueueLayout {
@@ -33,42 +28,27 @@ export function isWanted({ bindings }: QueueLayout, queue: string, record: Incom
   return binding.filter === null || binding.filter.includes(manifestOf(record));
 }
 
-/** Topics, queues and what belongs together. Kafka knows topics only: the rest is in the store. */
-export class KafkaTopology {
+/** Queues and their bindings. Kafka knows topics only: the rest is in the store. */
+export class Topology {
   readonly #client: KafkaClient;
-  readonly #settings: KafkaSettings;
-  readonly #replicationFactor: number | undefined;
+  readonly #topics: Topics;
   readonly #store: TopologyStore;
   readonly #logger: Logger;
-  readonly #knownTopics = new Set<string>();
   /** Declarations one after the other: each one reads, compares and writes. */
   #declaring: Promise<unknown> = Promise.resolve();
 
-  constructor(
-    client: KafkaClient,
-    options: KafkaBackendOptions,
-    settings: KafkaSettings,
-    publish: PublishRecords,
-    logger: Logger,
-  ) {
+  constructor(client: KafkaClient, topics: Topics, store: TopologyStore, logger: Logger) {
     this.#client = client;
-    this.#settings = settings;
-    this.#replicationFactor = options.replicationFactor;
-    this.#store = new TopologyStore(
-      client,
-      settings.topologyTopic,
-      () => this.#replicas(undefined),
-      publish,
-      logger,
-    );
+    this.#topics = topics;
+    this.#store = store;
     this.#logger = logger;
   }
 
   async declareTopic(name: string): Promise<void> {
-    await this.#make(name, {});
+    await this.#topics.make(name, {});
   }
 
-  /** Answers whether the queue reads other topics than before, or others of their records. */
+  /** Resolves with whether the queue reads other topics than before, or others of their records. */
   declareQueue(name: string, options: KafkaQueueOptions): Promise<boolean> {
     const declaring = this.#declaring.then(() => this.#declareQueue(name, options));
     this.#declaring = declaring.catch(() => undefined);
@@ -80,8 +60,8 @@ export class KafkaTopology {
     const [partitions] = await Promise.all([this.#client.partitionsOf(queue), this.#store.refresh()]);
     if (partitions === undefined) throw new QueueNotFoundError(queue);
     // Made by somebody else, the queue may lack the topic of its retries.
-    this.#knownTopics.delete(retryTopicOf(queue));
-    await this.#make(retryTopicOf(queue), { partitions });
+    this.#topics.forget(retryTopicOf(queue));
+    await this.#topics.make(retryTopicOf(queue), { partitions });
     const layout = this.#layout(queue);
     const topics: string[] = [];
     for (const topic of layout.topics) {
@@ -89,24 +69,6 @@ export class KafkaTopology {
       else this.#logger.warn('A topic that a queue is bound to does not exist', { queue, topic });
     }
     return { ...layout, topics };
-  }
-
-  /** Whether there was such a topic when the brokers were asked last. */
-  isKnown(topic: string): boolean {
-    return this.#knownTopics.has(topic);
-  }
-
-  /** Whether there is such a topic. */
-  async exists(topic: string): Promise<boolean> {
-    if (this.#knownTopics.has(topic)) return true;
-    if ((await this.#client.partitionsOf(topic)) === undefined) return false;
-    this.#knownTopics.add(topic);
-    return true;
-  }
-
-  /** It turned out not to be there. */
-  forget(name: string): void {
-    this.#knownTopics.delete(name);
   }
 
   async describeQueue(name: string): Promise<QueueDescription> {
@@ -126,8 +88,8 @@ export class KafkaTopology {
     await this.#store.refresh();
     await this.#client.deleteTopic(name);
     await this.#client.deleteTopic(retryTopicOf(name));
-    this.#knownTopics.delete(name);
-    this.#knownTopics.delete(retryTopicOf(name));
+    this.#topics.forget(name);
+    this.#topics.forget(retryTopicOf(name));
     await this.#client.deleteGroup(name);
     const bound = [...(this.#store.bindings.get(name)?.keys() ?? [])];
     const keys = bound.map((topic) => bindingKey(name, topic));
@@ -138,7 +100,7 @@ export class KafkaTopology {
   async deleteTopic(name: string): Promise<void> {
     await this.#store.refresh();
     await this.#client.deleteTopic(name);
-    this.#knownTopics.delete(name);
+    this.#topics.forget(name);
     const queues = [...this.#store.bindings]
       .filter(([, bindings]) => bindings.has(name))
       .map(([queue]) => queue);
@@ -147,8 +109,6 @@ export class KafkaTopology {
 
   async #declareQueue(name: string, options: KafkaQueueOptions): Promise<boolean> {
     const { topics = [], filter, removeTopics = [], deadLetterQueue } = options;
-    if (deadLetterQueue === name)
-      throw new MelangeError('CONFIGURATION', `Queue "${name}" cannot dead-letter to itself.`);
     const [existing] = await Promise.all([this.#client.partitionsOf(name), this.#store.refresh()]);
     const { deadLetterQueue: declared, bindings } = this.#layout(name);
     if (existing !== undefined && declared !== deadLetterQueue && this.#store.deadLetterQueues.has(name)) {
@@ -156,9 +116,9 @@ export class KafkaTopology {
         `Queue "${name}" exists with the dead-letter queue ${declared ?? '(none)'}, not ${deadLetterQueue ?? '(none)'}.`,
       );
     }
-    if (deadLetterQueue !== undefined) await this.#make(deadLetterQueue, options);
-    await this.#make(name, options);
-    await this.#make(retryTopicOf(name), { ...options, partitions: existing ?? options.partitions });
+    if (deadLetterQueue !== undefined) await this.#topics.make(deadLetterQueue, options);
+    await this.#topics.make(name, options);
+    await this.#topics.make(retryTopicOf(name), { ...options, partitions: existing ?? options.partitions });
     const facts: [string, unknown][] = [];
     if (!this.#store.deadLetterQueues.has(name))
       facts.push([queueKey(name), { deadLetterQueue: deadLetterQueue ?? null }]);
@@ -184,32 +144,9 @@ export class KafkaTopology {
 
   /** What is in a topic already is not for a queue that is bound to it now. */
   async #endOf(topic: string): Promise<Readonly<Record<string, number>>> {
-    await this.#make(topic, {});
+    await this.#topics.make(topic, {});
     const ranges = (await this.#client.rangesOf(topic)) ?? new Map();
     return Object.fromEntries([...ranges].map(([partition, { high }]) => [partition, high]));
-  }
-
-  async #make(
-    topic: string,
-    options: Partial<Record<'partitions' | 'replicationFactor', number | undefined>> &
-      Pick<KafkaQueueOptions, 'topicSettings'>,
-  ): Promise<void> {
-    if (this.#knownTopics.has(topic)) return;
-    if ((await this.#client.partitionsOf(topic)) === undefined) {
-      const partitions = options.partitions ?? this.#settings.partitions;
-      const replicas = await this.#replicas(options.replicationFactor);
-      await this.#client.createTopic(topic, partitions, replicas, {
-        // One replica alone could still be lost with all that it has confirmed.
-        ...(replicas > 2 && { 'min.insync.replicas': '2' }),
-        ...this.#settings.topicSettings,
-        ...options.topicSettings,
-      });
-    }
-    this.#knownTopics.add(topic);
-  }
-
-  async #replicas(wanted: number | undefined): Promise<number> {
-    return wanted ?? this.#replicationFactor ?? Math.min(3, await this.#client.brokerCount());
   }
 
   #layout(queue: string): QueueLayout {

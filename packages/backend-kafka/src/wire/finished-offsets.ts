@@ -12,7 +12,7 @@ const runForm = /^[0-9a-z]{1,9}\.[0-9a-z]{1,4}$/;
 const longestRun = 36 ** 4 - 1;
 
 /** The broker takes 4,096 bytes by default (`offset.metadata.max.bytes`). What does not fit may be delivered again. */
-export const longestMetadata = 4_000;
+export const maxMetadataBytes = 4_000;
 
 /**
  * @param finished ascending, each at least `offset`.
@@ -21,7 +21,7 @@ export const longestMetadata = 4_000;
 export function describeFinished(
   offset: number,
   finished: Iterable<number>,
-  longest: number = longestMetadata,
+  longest: number = maxMetadataBytes,
 ): string {
   const runs: { gap: number; length: number }[] = [];
   let next = offset;

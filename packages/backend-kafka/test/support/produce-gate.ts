@@ -7,13 +7,14 @@ import { address } from './scene.ts';
 const produce = 0;
 const notEnoughReplicas = 19;
 
-/** What happens to produce requests to a topic: `refuse` answers as a broker with too few replicas, `hold` never answers. */
+/** What happens to produce requests to a topic, or to a partition of it: `refuse` answers as a broker with too few replicas, `hold` never answers. */
 export type GateMode = 'pass' | 'refuse' | 'hold';
 
 /** Stands before the broker, and lets produce requests pass, or not, by their topic. */
 export interface ProduceGate {
   readonly socketFactory: (options: KafkaSocketOptions) => Socket;
-  readonly set: (topic: string, mode: GateMode) => void;
+  /** @param place `topic`, or `topic/partition`. */
+  readonly set: (place: string, mode: GateMode) => void;
   /** Produce requests to the topic that came here. */
   readonly requests: (topic: string) => number;
 }
@@ -44,7 +45,11 @@ export async function produceGate(): Promise<ProduceGate> {
         const request = frame.readInt16BE(4) === produce ? parse(frame) : undefined;
         const topics = request?.topics.map(({ topic }) => topic) ?? [];
         for (const topic of topics) seen.set(topic, (seen.get(topic) ?? 0) + 1);
-        const mode = topics.map((topic) => modes.get(topic)).find((one) => one !== undefined) ?? 'pass';
+        const places = request?.topics.flatMap(({ topic, partitions }) => [
+          topic,
+          ...partitions.map((partition) => `${topic}/${partition}`),
+        ]);
+        const mode = places?.map((place) => modes.get(place)).find((one) => one !== undefined) ?? 'pass';
         if (mode === 'pass') target.write(frame);
         else if (mode === 'refuse' && request !== undefined) client.write(refusal(request));
       }
@@ -58,7 +63,7 @@ export async function produceGate(): Promise<ProduceGate> {
   const { port: ours } = server.address() as { port: number };
   return {
     socketFactory: ({ onConnect }) => connect({ host: '127.0.0.1', port: ours, noDelay: true }, onConnect),
-    set: (topic, mode) => void modes.set(topic, mode),
+    set: (place, mode) => void modes.set(place, mode),
     requests: (topic) => seen.get(topic) ?? 0,
   };
 }

@@ -1,14 +1,14 @@
 import type { Consumer, Kafka, PartitionAssigner } from 'kafkajs';
 import type { KafkaSettings } from '../../options.ts';
 import type { Commit, GroupListener, GroupMember } from '../contract.ts';
-import { asMelangeError, bounded } from '../errors.ts';
 import { coPartitioned } from './assigner.ts';
-import { readFetches } from './fetch-response.ts';
+import { asMelangeError, bounded } from './errors.ts';
+import { HeartbeatInterval } from './heartbeat-interval.ts';
 import { type CommitRequest, recordsOf, requestOf } from './records.ts';
 import { retry } from './retry.ts';
 
 /** Bounds how long a fetch waits at the broker, and with it how soon a resumed partition is read. */
-const longestFetchMs = 200;
+const maxFetchMs = 200;
 
 /** A consumer of kafkajs that commits by itself never, and drains before it joins again. */
 export class Member implements GroupMember {
@@ -29,12 +29,13 @@ export class Member implements GroupMember {
   ) {
     this.#topics = topics;
     this.#listener = listener;
+    const interval = new HeartbeatInterval(settings.heartbeatIntervalMs);
     this.#consumer = kafka.consumer({
       groupId,
       sessionTimeout: settings.sessionTimeoutMs,
       rebalanceTimeout: settings.sessionTimeoutMs + settings.revocationDeadlineMs,
-      heartbeatInterval: settings.heartbeatIntervalMs,
-      maxWaitTimeInMs: longestFetchMs,
+      heartbeatInterval: interval as unknown as number,
+      maxWaitTimeInMs: maxFetchMs,
       metadataMaxAge: settings.metadataMaxAgeMs,
       allowAutoTopicCreation: false,
       partitionAssigners: [this.#assigner()],
@@ -52,7 +53,10 @@ export class Member implements GroupMember {
     this.#consumer.on(REQUEST, ({ payload: { apiName, sentAt } }) => {
       if (apiName === 'Heartbeat') answeredAfterMs = Math.max(0, Date.now() - sentAt);
     });
-    this.#consumer.on(HEARTBEAT, () => listener.onHeartbeat(answeredAfterMs));
+    this.#consumer.on(HEARTBEAT, () => {
+      interval.sent();
+      listener.onHeartbeat(answeredAfterMs);
+    });
     this.#consumer.on(START_BATCH_PROCESS, ({ payload }) => {
       // What kafkajs hands to nobody.
       const { topic, partition, batchSize, lastOffset, highWatermark } = payload;
@@ -132,7 +136,6 @@ export class Member implements GroupMember {
   #assigner(): PartitionAssigner {
     return (config) => {
       const { cluster } = config;
-      readFetches(cluster);
       const find = cluster.findGroupCoordinator.bind(cluster);
       cluster.findGroupCoordinator = async (group) => {
         if (!this.#isOver) await this.#listener.beforeJoin();

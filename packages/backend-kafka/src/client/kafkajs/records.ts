@@ -1,7 +1,7 @@
 import type { KafkaMessage } from 'kafkajs';
 import type { IncomingRecord, RecordHeader } from '../../wire/message.ts';
 import type { Commit } from '../contract.ts';
-import { RecordsAsMessage } from './fetch-response.ts';
+import { RecordsAsMessage } from './internals.ts';
 
 /** Offsets as kafkajs commits them. */
 export interface CommitRequest {

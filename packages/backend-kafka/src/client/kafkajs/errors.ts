@@ -1,6 +1,7 @@
 import { BrokerUnavailableError, MelangeError } from '@melange/core';
+import { typeOf } from '../../errors.ts';
 
-const longestStopMs = 3_000;
+const maxStopMs = 3_000;
 const settling: ReadonlySet<string> = new Set([
   'LEADER_NOT_AVAILABLE',
   'KAFKA_STORAGE_ERROR',
@@ -9,28 +10,13 @@ const settling: ReadonlySet<string> = new Set([
   'GROUP_LOAD_IN_PROGRESS',
 ]);
 
-/** Answers that say what was asked for wrongly: no broker will ever answer otherwise. */
+/** The request itself is wrong: no broker will ever answer otherwise. */
 const refused =
   /^(INVALID_(TOPIC_EXCEPTION|PARTITIONS|REPLICATION_FACTOR|REPLICA_ASSIGNMENT|CONFIG)|POLICY_VIOLATION)$/;
 
-/** Name of a protocol error, such as `UNKNOWN_TOPIC_OR_PARTITION`, wherever in the chain of causes. */
-export function typeOf(error: unknown): string | undefined {
-  for (
-    let at = error as ErrorLike | undefined;
-    at !== undefined && at !== null;
-    at = at.cause ?? at.originalError ?? at.errors?.[0]
-  )
-    if (typeof at.type === 'string') return at.type;
-  return undefined;
-}
-
 interface ErrorLike {
   readonly errors?: readonly ErrorLike[];
-  readonly name?: string;
   readonly message?: string;
-  readonly type?: string;
-  readonly cause?: ErrorLike;
-  readonly originalError?: ErrorLike;
 }
 
 /** A topic that was made a moment ago, or a leader or coordinator that moves: soon the answer is another one. */
@@ -41,10 +27,12 @@ export function isSettling(error: unknown): boolean {
   return type.startsWith('NOT_LEADER') || settling.has(type);
 }
 
+/** Whether there was no answer at all. */
 export function isConnectionProblem(error: unknown): boolean {
   return typeOf(error) === undefined;
 }
 
+/** What callers of the client see. */
 export function asMelangeError(error: unknown): MelangeError {
   if (MelangeError.is(error)) return error;
   const { errors, ...only } = (error ?? {}) as ErrorLike;
@@ -59,11 +47,11 @@ export function asMelangeError(error: unknown): MelangeError {
   return new BrokerUnavailableError(`Kafka does not answer as it should: ${message}`, { cause: error });
 }
 
-/** kafkajs waits for what may never come: connections that are gone, a coordinator that is down. */
+/** Waits for no longer than 3 s: kafkajs waits for connections that are gone and for a coordinator that is down. */
 export async function bounded(work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, longestStopMs);
+    timer = setTimeout(resolve, maxStopMs);
   });
   await Promise.race([work.catch(() => undefined), timeout]);
   clearTimeout(timer);
