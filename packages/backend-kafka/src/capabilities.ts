@@ -5,6 +5,7 @@ export const kafkaCapabilities: {
   readonly ordered: true;
   readonly brokerSideFilters: false;
   readonly replay: true;
+  readonly browse: false;
   readonly queuesKeepTopicMessages: false;
   readonly tombstones: true;
   readonly durable: true;
@@ -20,6 +21,7 @@ export const kafkaCapabilities: {
   ordered: true,
   brokerSideFilters: false,
   replay: true,
+  browse: false,
   queuesKeepTopicMessages: false,
   tombstones: true,
   durable: true,

@@ -1,15 +1,27 @@
-import type { Capabilities, MessagingBackend, QueueOptions } from '@melange/core';
+import type {
+  BrowsableBackend,
+  BrowseCapabilities,
+  Capabilities,
+  MessagingBackend,
+  QueueOptions,
+} from '@melange/core';
 import type { BackendDefinition, BackendOptions } from './definition.ts';
 import type { Driver, Received } from './driver.ts';
 import { DriverBackend } from './driver-backend.ts';
+
+/** What a backend of such capabilities has besides `MessagingBackend`. */
+export type Browsing<Features extends Capabilities> = Features extends BrowseCapabilities
+  ? Pick<BrowsableBackend<Features>, 'browseQueue'>
+  : unknown;
 
 /** A backend whose queues take options of their own. */
 export type Backend<
   Features extends Capabilities,
   Options extends QueueOptions,
-> = MessagingBackend<Features> & {
-  declareQueue(name: string, options?: Options): Promise<void>;
-};
+> = MessagingBackend<Features> &
+  Browsing<Features> & {
+    declareQueue(name: string, options?: Options): Promise<void>;
+  };
 
 /** The class that an adapter exports. Its options may be left out where none is required. */
 export type BackendClass<

@@ -1,4 +1,6 @@
 import {
+  type BrowseOptions,
+  type BrowsePage,
   type Capabilities,
   type Clock,
   type Delivery,
@@ -17,6 +19,7 @@ import {
   systemClock,
 } from '@melange/core';
 import { unfailingLogger } from '@melange/core/adapter';
+import { checkedBrowseOptions } from './browsing.ts';
 import { checkExistingName, checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
 import { Connection, pause } from './connection.ts';
 import { PullInflow } from './consume/pull-inflow.ts';
@@ -213,6 +216,17 @@ export class DriverBackend<
     const missing = { exists: false, depth: 0, deadLetterQueue: undefined };
     const answer = this.#requests.ask(name, async () => this.driver.topology.describeQueue(name));
     return unlessNotFound(answer, missing);
+  }
+
+  /** See `BrowsableBackend`: seen by the compiler where the capabilities say `browse`. */
+  async browseQueue(queue: string, options: BrowseOptions = {}): Promise<BrowsePage> {
+    this.#assertOpen();
+    checkExistingName('queue', queue, this.driver.names);
+    const checked = checkedBrowseOptions(options);
+    const { browsing } = this.driver;
+    if (browsing === undefined)
+      throw new MelangeError('UNSUPPORTED', `The ${this.name} backend cannot browse queues.`);
+    return this.#requests.ask(queue, async () => browsing.browse(queue, checked));
   }
 
   async deleteQueue(name: string): Promise<void> {

@@ -10,6 +10,7 @@ import type {
   QueueDescription,
   QueueOptions,
 } from '@melange/core';
+import type { BrowseDriver } from './browsing.ts';
 import type { NameRules } from './checks.ts';
 import type { Troubles } from './health/troubles.ts';
 
@@ -35,6 +36,8 @@ export interface Driver<Options extends QueueOptions, Encoded, Taken extends Rec
   readonly publishing: PublishDriver<Encoded> | DirectPublishDriver;
   /** Receiving and settling. */
   readonly consuming: PullDriver<Taken> | PushDriver<Taken>;
+  /** Looking into queues. Present where `capabilities.browse` is true. */
+  readonly browsing?: BrowseDriver;
   /** What an error of the client library means. Pure; never throws. */
   explain(error: unknown): Fault;
   /** Frees what the driver opened. Nothing of it is called afterwards. Waited for up to 5 s. */

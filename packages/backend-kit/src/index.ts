@@ -1,4 +1,5 @@
-export { type Backend, type BackendClass, defineBackend } from './backend.ts';
+export { type Backend, type BackendClass, type Browsing, defineBackend } from './backend.ts';
+export { type BrowseDriver, type BrowseDriverOptions, badCursor } from './browsing.ts';
 export { checkContentBytes, checkName, checkSubscribeOptions, type NameRules } from './checks.ts';
 export { type Leased, type LeaseSettings, Leases } from './consume/leases.ts';
 export type { BackendDefinition, BackendOptions } from './definition.ts';

@@ -22,6 +22,7 @@ function direct(put: DirectPublishDriver['put']) {
       ordered: true,
       brokerSideFilters: true,
       replay: false,
+      browse: false,
       queuesKeepTopicMessages: true,
       tombstones: true,
       durable: false,

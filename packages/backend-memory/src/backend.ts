@@ -1,6 +1,7 @@
 import { type Backend, type BackendClass, type DriverContext, defineBackend } from '@melange/backend-kit';
 import type { QueueOptions } from '@melange/core';
 import { checkDelayMs, checkWholeNumber } from '@melange/core/adapter';
+import { browsing } from './browse.ts';
 import { memoryCapabilities } from './capabilities.ts';
 import { Broker } from './client/broker.ts';
 import { consuming } from './consume.ts';
@@ -44,6 +45,7 @@ export const MemoryBackend: BackendClass<
       // As long and as strange as they like, but not empty.
       names: { maxBytes: Number.MAX_SAFE_INTEGER },
       topology: topology(broker, logger),
+      browsing: browsing(broker),
       publishing: publishing(broker),
       consuming: consuming(
         broker,

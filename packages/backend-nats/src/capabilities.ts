@@ -6,6 +6,7 @@ export const natsCapabilities = {
   // The publisher applies them, by the bindings that it reads from the broker.
   brokerSideFilters: false,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: true,

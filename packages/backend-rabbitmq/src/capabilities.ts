@@ -5,6 +5,7 @@ export const rabbitMqCapabilities: {
   readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly browse: false;
   readonly queuesKeepTopicMessages: true;
   readonly tombstones: false;
   readonly durable: true;
@@ -20,6 +21,7 @@ export const rabbitMqCapabilities: {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: false,
   durable: true,

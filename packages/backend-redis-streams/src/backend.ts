@@ -1,5 +1,6 @@
 import { type BackendClass, type Driver, type DriverContext, defineBackend } from '@melange/backend-kit';
 import type { QueueOptions } from '@melange/core';
+import { browsing } from './browse.ts';
 import { redisStreamsCapabilities } from './capabilities.ts';
 import { RedisClient } from './client.ts';
 import { type TakenEntry, takingEntries } from './consume/source.ts';
@@ -25,6 +26,7 @@ function driver(
     names: { maxBytes: 1_024 },
     connection: client,
     topology: topology(client, context.logger),
+    browsing: browsing(client),
     publishing: publishing(client, redisStreamsCapabilities.maxMessageBytes),
     consuming: takingEntries(client, settings, context.clock),
     explain,

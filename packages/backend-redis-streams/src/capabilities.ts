@@ -5,6 +5,7 @@ export const redisStreamsCapabilities = {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: true,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: true,

@@ -5,6 +5,7 @@ export const sqsCapabilities: {
   readonly ordered: false;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly browse: false;
   readonly queuesKeepTopicMessages: true;
   readonly tombstones: false;
   readonly durable: true;
@@ -20,6 +21,7 @@ export const sqsCapabilities: {
   ordered: false,
   brokerSideFilters: true,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: false,
   durable: true,

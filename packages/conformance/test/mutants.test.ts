@@ -8,6 +8,7 @@ import type { BehaviourResult } from '../src/behaviour.ts';
 import { checkDeduplicationCache } from '../src/cache/check-deduplication-cache.ts';
 import { checkSerializer } from '../src/serializer/describe-serializer.ts';
 import { mutantBackends } from './support/mutant-backends.ts';
+import { mutantBrowsing } from './support/mutant-browsing.ts';
 import { type CacheDefects, NaiveCache } from './support/naive-cache.ts';
 
 const failed = (results: readonly BehaviourResult[]) =>
@@ -53,7 +54,7 @@ function serializerResults(changes: Partial<Serializer>, only?: string[]): Promi
 }
 
 describe('the suite finds defective backends', () => {
-  for (const { defect, caughtBy, alter } of mutantBackends) {
+  for (const { defect, caughtBy, alter } of [...mutantBackends, ...mutantBrowsing]) {
     it(defect, async () => {
       expect(failed(await backendResults(alter, [caughtBy]))).toEqual([caughtBy]);
     });

@@ -17,6 +17,13 @@ export {
 } from './contract/backend.ts';
 export { BackendManager } from './contract/backend-manager.ts';
 export {
+  type BrowsableBackend,
+  type BrowseCapabilities,
+  type BrowseOptions,
+  type BrowsePage,
+  isBrowsable,
+} from './contract/browse.ts';
+export {
   type Claim,
   type ClaimToken,
   type DeduplicationCache,

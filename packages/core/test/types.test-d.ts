@@ -1,10 +1,12 @@
 import { MemoryBackend } from '@melange/backend-memory';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import {
+  type BrowsableBackend,
   type Capabilities,
   type ConsumeContext,
   consumer,
   defineMessage,
+  isBrowsable,
   isReplayable,
   lift,
   limitPublisher,
@@ -84,6 +86,16 @@ export async function replay(replayable: ReplayableBackend, any: MessagingBacken
   await new MemoryBackend().rewindQueue('orders', { to: 'earliest' });
   // @ts-expect-error nor be taken for one that can
   new MemoryBackend() satisfies ReplayableBackend;
+}
+
+export async function browse(browsable: BrowsableBackend, any: MessagingBackend): Promise<void> {
+  await browsable.browseQueue('orders', { limit: 10, after: 'next' });
+  await new MemoryBackend().browseQueue('orders');
+  if (isBrowsable(any)) await any.browseQueue('orders');
+  // @ts-expect-error nobody asked whether this broker can be browsed
+  await any.browseQueue('orders');
+  // @ts-expect-error this broker cannot be browsed
+  await new RabbitMqBackend({ url: 'amqp://localhost' }).browseQueue('orders');
 }
 
 // Fields follow from the schema of any library, what it makes of them included.

@@ -1,6 +1,5 @@
 import {
   type Clock,
-  type Delivery,
   type Logger,
   MelangeError,
   type Message,
@@ -10,9 +9,10 @@ import {
 } from '@melange/core';
 import { type DeadLetterFilter, matcherOf } from './filter.ts';
 import { type DeadLetter, letterOf } from './letter.ts';
+import { look } from './look.ts';
 import { lineOf, messageOf } from './ndjson.ts';
 import { type RedriveOptions, type RedriveResult, redrive } from './redrive.ts';
-import { type ScanResult, scan, type Verdict } from './scan.ts';
+import { type ScanResult, scan } from './scan.ts';
 import { Groups, type Summary } from './summary.ts';
 
 /** What dead letters are looked at with. */
@@ -63,8 +63,9 @@ export interface LookResult {
 }
 
 /**
- * The work with dead letters, over any backend. Looking changes nothing: letters are received, held and given back, in
- * their old place where the broker can. While somebody looks, the letters are out of sight for others.
+ * The work with dead letters, over any backend. Looking changes nothing. Where the broker can be browsed, nobody notices it, and any
+ * number of letters is looked at; elsewhere letters are received, held and given back, in their old place where the broker can,
+ * and are out of sight for others while somebody looks.
  *
  * Every method rejects with QueueNotFoundError when the queue does not exist, with BrokerUnavailableError when the broker
  * cannot be reached, and with `CONFIGURATION` for an option that makes no sense.
@@ -150,14 +151,26 @@ export class DeadLetters {
   async discard(queue: string, options: LookOptions = {}): Promise<LookResult> {
     let count = 0;
     const failures: unknown[] = [];
-    const { isComplete } = await this.#look(queue, options, async (_, delivery) => {
-      try {
-        await delivery.acknowledge();
-        count += 1;
-      } catch (error) {
-        failures.push(error);
-      }
-    });
+    const { filter = {}, signal } = options;
+    const isMeant = matcherOf(filter);
+    const { isComplete } = await scan(
+      this.#backend,
+      queue,
+      { maxHeld: this.#maxHeld, signal },
+      (delivery) => {
+        if (!isMeant(letterOf(delivery.message))) return 'keep';
+        return Promise.resolve()
+          .then(() => delivery.acknowledge())
+          .then(
+            () => {
+              count += 1;
+            },
+            (error: unknown) => {
+              failures.push(error);
+            },
+          );
+      },
+    );
     if (failures.length > 0)
       throw new AggregateError(
         failures,
@@ -184,7 +197,8 @@ export class DeadLetters {
     let failure: { readonly error: unknown } | undefined;
     try {
       options.signal?.throwIfAborted();
-      const { isComplete } = await this.#look(queue, { ...options, signal: ending.signal }, (letter) => {
+      const looking = { ...options, signal: ending.signal, afterPage: () => written };
+      const { isComplete } = await this.#look(queue, looking, (letter) => {
         written = written
           .then(async () => {
             if (failure !== undefined) return;
@@ -232,13 +246,13 @@ export class DeadLetters {
 
   #look(
     queue: string,
-    { filter = {}, signal }: LookOptions,
-    visit: (letter: DeadLetter, delivery: Delivery) => Verdict,
+    { filter = {}, ...looking }: LookOptions & { readonly afterPage?: () => Promise<void> },
+    visit: (letter: DeadLetter) => 'keep' | 'stop',
   ): Promise<ScanResult> {
     const isMeant = matcherOf(filter);
-    return scan(this.#backend, queue, { maxHeld: this.#maxHeld, signal }, (delivery) => {
-      const letter = letterOf(delivery.message);
-      return isMeant(letter) ? visit(letter, delivery) : 'keep';
+    return look(this.#backend, queue, { maxHeld: this.#maxHeld, ...looking }, (message) => {
+      const letter = letterOf(message);
+      return isMeant(letter) ? visit(letter) : 'keep';
     });
   }
 }

@@ -1,5 +1,5 @@
 import type { Message, MessagingBackend } from '@melange/core';
-import { MelangeError } from '@melange/core';
+import { isBrowsable, MelangeError } from '@melange/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DeadLetters, redrivenHeader } from '../src/index.ts';
 import {
@@ -10,12 +10,20 @@ import {
   fail,
   memory,
   message,
+  next,
   ownHeaders,
   queues,
+  settledSubscriptions,
+  unbrowsable,
 } from './support/scene.ts';
 
 const shared = memory();
-const all: readonly Broker[] = [{ name: 'memory', missing: undefined, open: () => shared }, ...brokers];
+const sharedUnbrowsed = unbrowsable(memory());
+const all: readonly Broker[] = [
+  { name: 'memory', missing: undefined, open: () => shared },
+  { name: 'memory, not browsed', missing: undefined, open: () => sharedUnbrowsed },
+  ...brokers,
+];
 
 const ids = (messages: readonly Message[]): string[] => messages.map(({ id }) => id);
 
@@ -58,6 +66,21 @@ describe.each(all)('dead letters on $name', ({ name, missing, open }) => {
       });
       expect(letter?.message).toMatchObject({ id: '1', content: '{"order":"1"}', manifest: 'OrderPlaced' });
       expect(await letters.show(dead, '3')).toBeUndefined();
+    });
+
+    it('are looked at while others hold them, where the broker can be browsed', async ({ skip }) => {
+      if (!isBrowsable(backend)) return skip('the broker cannot be browsed');
+      const { queue, dead } = await queues(backend);
+      await fail(backend, queue, [{ id: '1' }, { id: '2' }, { id: '3' }]);
+      const held = await next(backend, dead);
+      const few = new DeadLetters({ backend, maxHeld: 1 });
+      expect(await few.list(dead)).toMatchObject({ scanned: 3, isComplete: true });
+      expect(await few.summarize(dead)).toMatchObject({ count: 3, isComplete: true });
+      const lines: string[] = [];
+      expect(await few.export(dead, (line) => void lines.push(line))).toEqual({ count: 3, isComplete: true });
+      expect(lines).toHaveLength(3);
+      await held.release();
+      await settledSubscriptions();
     });
 
     it('go back with their id, content and headers, those that are meant alone', async () => {
@@ -125,7 +148,7 @@ describe.each(all)('dead letters on $name', ({ name, missing, open }) => {
       goOn.resolve(true);
       expect(await first).toMatchObject({ moved: 2, stopped: undefined });
       expect(await new DeadLetters({ backend: other }).redrive(dead)).toMatchObject({ moved: 0 });
-      if (name !== 'memory') await other.close();
+      if (!name.startsWith('memory')) await other.close();
     });
 
     it('are discarded, or carried to another queue by a file', async () => {

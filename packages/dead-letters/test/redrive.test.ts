@@ -2,7 +2,7 @@ import type { MemoryBackend } from '@melange/backend-memory';
 import { type Clock, type MessagingBackend, silentLogger, systemClock } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { DeadLetters, type RedriveOptions } from '../src/index.ts';
-import { drain, fail, memory, message, queues } from './support/scene.ts';
+import { drain, fail, memory, message, queues, unbrowsable } from './support/scene.ts';
 
 async function scene(count: number): Promise<{
   backend: MemoryBackend;
@@ -159,7 +159,7 @@ describe('a redrive', () => {
 
   it('sees no further than it may hold, and says so', async () => {
     const { backend, dead } = await scene(30);
-    const letters = new DeadLetters({ backend, maxHeld: 10 });
+    const letters = new DeadLetters({ backend: unbrowsable(backend), maxHeld: 10 });
     expect(await letters.redrive(dead, { filter: { ids: ['29'] } })).toMatchObject({
       moved: 0,
       isComplete: false,

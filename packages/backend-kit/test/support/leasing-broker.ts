@@ -37,6 +37,7 @@ export const leasingCapabilities: {
   readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly browse: false;
   readonly queuesKeepTopicMessages: true;
   readonly tombstones: true;
   readonly durable: false;
@@ -52,6 +53,7 @@ export const leasingCapabilities: {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: false,

@@ -204,6 +204,7 @@ export const pushingCapabilities: {
   readonly ordered: true;
   readonly brokerSideFilters: true;
   readonly replay: false;
+  readonly browse: false;
   readonly queuesKeepTopicMessages: true;
   readonly tombstones: true;
   readonly durable: false;
@@ -219,6 +220,7 @@ export const pushingCapabilities: {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: false,

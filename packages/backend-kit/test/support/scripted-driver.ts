@@ -161,6 +161,7 @@ const capabilities: Capabilities & { readonly delayedDelivery: true } = {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: false,

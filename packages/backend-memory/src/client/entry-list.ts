@@ -50,6 +50,30 @@ export class EntryList {
     return first;
   }
 
+  /** The earliest entries after a place, in their order, which stay; of those that came back, and of the others, at most `limit` each. */
+  *after(sequence: number, limit: number): Generator<Entry> {
+    let left = limit;
+    for (let index = this.#returned.length - 1; index >= 0 && left > 0; index -= 1) {
+      const entry = this.#returned[index] as Entry;
+      if (entry.sequence <= sequence) continue;
+      left -= 1;
+      yield entry;
+    }
+    const start = this.#placeAfter(sequence);
+    yield* this.#tail.slice(start, start + limit) as Entry[];
+  }
+
+  /** Index in `#tail` of the first entry after a place. */
+  #placeAfter(sequence: number): number {
+    let [low, high] = [this.#head, this.#tail.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#tail[middle] as Entry).sequence > sequence) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
   #return(entry: Entry): void {
     let [low, high] = [0, this.#returned.length];
     while (low < high) {

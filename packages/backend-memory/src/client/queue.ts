@@ -49,8 +49,9 @@ export class Queue {
   readonly #delays = new Set<() => void>();
   /** The one to be served next comes first. */
   readonly #consumers: Consumer[] = [];
+  /** Entries handed over and not settled. */
+  readonly #held = new Set<Entry>();
   #size = 0;
-  #inFlight = 0;
   #sequence = 0;
   #isPumpDue = false;
   /** Actions that wait for the next turn of the event loop. */
@@ -66,12 +67,20 @@ export class Queue {
 
   /** Messages that wait to be delivered. */
   get depth(): number {
-    return this.#size - this.#inFlight - this.#delays.size;
+    return this.#size - this.#held.size - this.#delays.size;
   }
 
   /** Messages handed over and not settled. */
   get inFlight(): number {
-    return this.#inFlight;
+    return this.#held.size;
+  }
+
+  /** The earliest entries after a place, those in flight included, in their order; at most `limit` of them. */
+  after(sequence: number, limit: number): Entry[] {
+    const entries = [...this.#ready.after(sequence, limit)];
+    for (const parked of this.#parked.values()) entries.push(...parked.after(sequence, limit));
+    for (const entry of this.#held) if (entry.sequence > sequence) entries.push(entry);
+    return entries.sort((one, other) => one.sequence - other.sequence).slice(0, limit);
   }
 
   /** Whether it hands over nothing more until somebody publishes, settles or subscribes, or a delay ends. */
@@ -118,7 +127,7 @@ export class Queue {
 
   /** The entry is gone for good. */
   finish(entry: Entry, consumer: Consumer): void {
-    this.#settled(consumer);
+    this.#settled(entry, consumer);
     if (this.#size === this.#settings.maxMessages) this.#settings.troubles.end(this.#subject);
     this.#size -= 1;
     this.#freeKey(entry);
@@ -127,14 +136,14 @@ export class Queue {
 
   /** Comes again in its old place. */
   putBack(entry: Entry, consumer: Consumer): void {
-    this.#settled(consumer);
+    this.#settled(entry, consumer);
     this.#return(entry);
     this.#pumpNextTurn();
   }
 
   /** Comes again after the delay: with a key in its old place, the key waiting for it; else behind the others. */
   comeAgain(entry: Entry, consumer: Consumer, delayMs: number): void {
-    this.#settled(consumer);
+    this.#settled(entry, consumer);
     const enter = (): void => {
       if (entry.message.key === undefined) this.#append(entry);
       else this.#return(entry);
@@ -161,9 +170,9 @@ export class Queue {
     return `publishing to queue "${this.name}"`;
   }
 
-  #settled(consumer: Consumer): void {
+  #settled(entry: Entry, consumer: Consumer): void {
     consumer.inFlight -= 1;
-    this.#inFlight -= 1;
+    this.#held.delete(entry);
   }
 
   #append(entry: Entry): void {
@@ -242,7 +251,7 @@ export class Queue {
     }
     if (this.#deliveriesThisTurn >= maxDeliveriesPerTurn) this.#pumpSoon();
     // Parked entries become deliverable when those in flight are settled, but not when only a delay frees them.
-    const isEmpty = this.#ready.size === 0 && (this.#parked.size === 0 || this.#inFlight === 0);
+    const isEmpty = this.#ready.size === 0 && (this.#parked.size === 0 || this.#held.size === 0);
     if (!isEmpty) return;
     for (const consumer of this.#consumers)
       if (consumer.untilEmpty && consumer.state === 'open') consumer.empty();
@@ -257,7 +266,7 @@ export class Queue {
     const { key } = entry.message;
     if (key !== undefined) this.#busyKeys.add(key);
     consumer.inFlight += 1;
-    this.#inFlight += 1;
+    this.#held.add(entry);
     consumer.deliver(entry);
   }
 

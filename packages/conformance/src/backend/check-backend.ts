@@ -5,6 +5,7 @@ import {
   checkBehaviours,
 } from '../behaviour.ts';
 import { type BackendBehaviour, BackendContext } from './backend-context.ts';
+import { browse } from './browse.ts';
 import { concurrencyAndBackpressure } from './concurrency-and-backpressure.ts';
 import { deadLetter } from './dead-letter.ts';
 import { dispatcher } from './dispatcher.ts';
@@ -41,6 +42,7 @@ export const backendBehaviours: readonly BackendBehaviour[] = [
   ...deadLetter,
   ...retry,
   ...replay,
+  ...browse,
   ...leases,
   ...shutdown,
   ...faults,

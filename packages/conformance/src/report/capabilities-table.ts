@@ -8,6 +8,7 @@ const meanings: Readonly<Record<keyof Capabilities, string>> = {
   orderingByKey: 'competing subscribers keep the order of a key',
   brokerSideFilters: 'filters topics at the broker',
   replay: 'reads a queue again from an earlier position',
+  browse: 'looks into a queue without taking its messages',
   queuesKeepTopicMessages: 'keeps what came through a topic that is deleted',
   tombstones: 'carries messages without content',
   durable: 'outlives a restart of the broker',

@@ -31,6 +31,7 @@ export const leasingCapabilities: Capabilities & { readonly delayedDelivery: tru
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: true,

@@ -100,6 +100,8 @@ export interface Capabilities {
   readonly brokerSideFilters: boolean;
   /** A queue can be read again from an earlier position: the backend is a `ReplayableBackend`. */
   readonly replay: boolean;
+  /** A queue can be looked into without taking its messages: the backend is a `BrowsableBackend`. */
+  readonly browse: boolean;
   /** What a queue received through a topic stays when the topic is deleted. */
   readonly queuesKeepTopicMessages: boolean;
   /** Messages without content can be carried. */

@@ -65,6 +65,17 @@ export function memory(): MemoryBackend {
   return new MemoryBackend();
 }
 
+/** The same backend as one that cannot be browsed: looks receive, hold and give back. */
+export function unbrowsable(backend: MessagingBackend): MessagingBackend {
+  return new Proxy(backend, {
+    get(target, name) {
+      if (name === 'capabilities') return { ...target.capabilities, browse: false };
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
 /** A queue and its dead-letter queue, with names of their own. */
 export async function queues(backend: MessagingBackend): Promise<{ queue: string; dead: string }> {
   const queue = `orders-${randomUUID()}`;
