@@ -12,9 +12,20 @@ const core: Arrows = {
 
 /** An adapter: its wire is pure and knows nobody, its client alone knows the client library. */
 const backend: Arrows = {
-  backend: ['publish', 'consume', 'topology', 'wire', 'client', 'options', 'capabilities', 'errors'],
+  backend: [
+    'publish',
+    'consume',
+    'browse',
+    'topology',
+    'wire',
+    'client',
+    'options',
+    'capabilities',
+    'errors',
+  ],
   publish: ['topology', 'wire', 'client', 'options', 'capabilities', 'errors'],
   consume: ['topology', 'wire', 'client', 'options', 'errors'],
+  browse: ['topology', 'wire', 'client', 'options', 'errors'],
   topology: ['wire', 'client', 'options', 'errors'],
   wire: ['errors', 'options'],
   // Kafka's client reads and writes records, which are the wire's.
@@ -31,6 +42,7 @@ const kit: Arrows = {
     'definition',
     'publish',
     'consume',
+    'browsing',
     'connection',
     'requests',
     'declared',
@@ -47,7 +59,8 @@ const kit: Arrows = {
   connection: ['driver', 'health', 'explain', 'reconnect-delay'],
   declared: ['driver', 'explain'],
   explain: ['driver'],
-  driver: ['checks', 'health'],
+  driver: ['browsing', 'checks', 'health'],
+  browsing: [],
   'send-each': ['driver'],
   filters: [],
   health: [],
