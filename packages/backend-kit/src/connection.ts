@@ -1,4 +1,5 @@
 import { BrokerUnavailableError, type Clock, type Logger, MelangeError } from '@melange/core';
+import { publishReconnect } from '@melange/core/adapter';
 import type { ConnectionDriver, Fault } from './driver.ts';
 import { reasonOf } from './explain.ts';
 import type { Troubles } from './health/troubles.ts';
@@ -96,6 +97,7 @@ export class Connection {
         await this.#connect();
         await onReconnected();
         this.#connected();
+        publishReconnect({ backend: this.#settings.name });
         return;
       } catch (error) {
         if (this.#closing.signal.aborted) throw this.#closedError();

@@ -1,3 +1,4 @@
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { MelangeError } from '@melange/core';
 import { describe, expect, it } from 'vitest';
 import { settled } from '../../core/test/support/manual-clock.ts';
@@ -53,6 +54,21 @@ describe('a connection', () => {
     const declare = watched(backend.declareTopic('t'));
     await pass(script, 5_000);
     expect(declare.outcome).toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+  });
+
+  it('that is there again is told to the channel of reconnects, and the first one is not', async () => {
+    const told: unknown[] = [];
+    const tell = (event: unknown): void => void told.push(event);
+    subscribe('melange.reconnect', tell);
+    const { script } = await connected();
+    expect(told).toEqual([]);
+    script.context?.connectionLost('reset');
+    await pass(script, 100);
+    expect(told).toEqual([]);
+    last(script.connects).resolve();
+    await settled();
+    expect(told).toEqual([{ backend: 'scripted' }]);
+    unsubscribe('melange.reconnect', tell);
   });
 
   it('that was lost is made again with growing pauses, one log line at each end', async () => {

@@ -1,6 +1,7 @@
 export { deduplicationKey } from './contract/cache.ts';
 export { checkDelayMs, checkWholeNumber } from './contract/check-number.ts';
 export { deadLetterCopy } from './contract/dead-letter.ts';
+export { publishReconnect } from './contract/instrumentation.ts';
 export { unfailingLogger } from './contract/logger.ts';
 export { isPromise } from './contract/maybe-promise.ts';
 export { isReservedHeader, wireNumber } from './contract/message.ts';

@@ -41,6 +41,7 @@ export type {
   ProcessTrace,
   PublishTrace,
   ReceiveTrace,
+  ReconnectEvent,
   SettleTrace,
   Surroundable,
 } from './contract/instrumentation.ts';

@@ -1,3 +1,5 @@
+import type { DeduplicationCache } from '@melange/core';
+
 /** How `MelangeInstrumentation` records. */
 export interface MelangeInstrumentationConfig {
   /** Whether it records from the beginning. `registerInstrumentations` enables it in any case. Default: true. */
@@ -19,6 +21,12 @@ export interface MelangeInstrumentationConfig {
   readonly settleSpans?: boolean;
   /** Whether metrics are recorded, once there is a `MeterProvider`. Default: true. */
   readonly metrics?: boolean;
+  /**
+   * Lets one process of a fleet ask for the depth of a queue at a time: who takes the lease of a queue there asks the
+   * broker, for as long as `queueDepthIntervalMs`. A cache of `@melange/dedup-redis`, for example. Default: none, so that every
+   * process asks.
+   */
+  readonly queueDepthLease?: DeduplicationCache;
   /**
    * The broker is asked for the depth of each consumed queue at most once in this time, in ms, and only when metrics are
    * exported. Infinity: never. Default: 30,000.

@@ -3,7 +3,7 @@
  *
  * @packageDocumentation
  */
+
+export { semanticConventionsVersion } from '@melange/metrics/instruments';
 export type { MelangeInstrumentationConfig } from './config.ts';
 export { MelangeInstrumentation } from './instrumentation.ts';
-export { Metric } from './metrics/instruments.ts';
-export { semanticConventionsVersion } from './names.ts';

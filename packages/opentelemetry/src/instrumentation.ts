@@ -1,4 +1,12 @@
 import { readFileSync } from 'node:fs';
+import {
+  ConsumedQueues,
+  MessageMetrics,
+  measure,
+  onEvent,
+  onTrace,
+  QueueDepths,
+} from '@melange/metrics/instruments';
 import type { MeterProvider } from '@opentelemetry/api';
 import {
   InstrumentationBase,
@@ -6,10 +14,8 @@ import {
   semconvStabilityFromStr,
 } from '@opentelemetry/instrumentation';
 import type { MelangeInstrumentationConfig } from './config.ts';
-import { instrumentsOf } from './metrics/instruments.ts';
-import { MessageMetrics } from './metrics/message-metrics.ts';
-import { QueueGauges } from './metrics/queue-gauges.ts';
-import { onEvent, onTrace } from './subscribe.ts';
+import { instrumentsOf } from './instruments.ts';
+import { observe } from './queue-gauges.ts';
 import { DeliverySpans } from './traces/delivery-spans.ts';
 import { PublishSpans } from './traces/publish-spans.ts';
 
@@ -83,20 +89,16 @@ export class MelangeInstrumentation extends InstrumentationBase<MelangeInstrumen
   }
 
   #measure(): readonly (() => void)[] {
-    const { metrics = true, queueDepthIntervalMs = 30_000 } = this.getConfig();
+    const { metrics = true, queueDepthIntervalMs = 30_000, queueDepthLease } = this.getConfig();
     if (!metrics || this.#meterProvider === undefined) return [];
     const instruments = instrumentsOf(this.meter);
     const messages = new MessageMetrics(instruments);
-    const queues = new QueueGauges(instruments, queueDepthIntervalMs);
-    return [
-      onTrace('publish', messages.publish),
-      onTrace('receive', messages.receive),
-      onTrace('process', messages.process),
-      onEvent('duplicate', messages.duplicate),
-      onEvent('error', messages.error),
-      onTrace('consume', queues.consume),
-      queues.observe(),
-    ];
+    const depths = new QueueDepths({
+      depthIntervalMs: queueDepthIntervalMs,
+      ...(queueDepthLease && { depthLease: queueDepthLease }),
+    });
+    const queues = new ConsumedQueues(depths, (system, queue) => messages.begin(system, queue));
+    return [measure(messages, queues), observe(instruments, queues)];
   }
 }
 

@@ -1,9 +1,4 @@
-import { MelangeError } from '@melange/core';
-
-/** Version of OpenTelemetry's semantic conventions that spans and metrics follow. */
-export const semanticConventionsVersion = '1.45.0';
-
-/** Names of attributes. Those of `messaging.` are the conventions', those of `melange.` Melange's own. */
+/** Names of attributes of spans. Those of `messaging.` are the conventions', those of `melange.` Melange's own. */
 export const Attribute = {
   system: 'messaging.system',
   operationName: 'messaging.operation.name',
@@ -26,26 +21,4 @@ export const Attribute = {
   deadLetterReason: 'melange.dead_letter.reason',
   retryDelay: 'melange.retry.delay_ms',
   deduplicated: 'melange.deduplicated',
-  leaseOf: 'melange.lease.of',
 } as const;
-
-const systems: Readonly<Record<string, string>> = {
-  rabbitmq: 'rabbitmq',
-  kafka: 'kafka',
-  sqs: 'aws_sqs',
-  'redis-streams': 'redis',
-  nats: 'nats',
-  postgres: 'postgresql',
-  memory: 'melange_memory',
-};
-
-/** The conventions' name of a backend's technology; that of the backend where they have none. */
-export function systemOf(backend: string, kind: 'queue' | 'topic' = 'queue'): string {
-  return backend === 'sqs' && kind === 'topic' ? 'aws.sns' : (systems[backend] ?? backend);
-}
-
-/** A low number of values: the code of an error of Melange, else the name of its class. */
-export function errorTypeOf(error: unknown): string {
-  if (MelangeError.is(error)) return error.code;
-  return error instanceof Error ? error.name : typeof error;
-}

@@ -118,6 +118,10 @@ class DefinedService implements AnyService {
     return this.#instance.health();
   }
 
+  get dispatchers(): Readonly<Record<string, MessageDispatcher>> {
+    return this.#instance.dispatchers;
+  }
+
   counters(): Readonly<Record<string, DispatcherCounters>> {
     return this.#instance.counters();
   }

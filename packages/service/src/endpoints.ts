@@ -1,6 +1,8 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
-import { prometheusContentType, prometheusText } from './prometheus-text.ts';
+import { metricsContentType, metricsText, queueLoads, recordMetrics } from '@melange/metrics';
 import type { AnyService, Metrics } from './service.ts';
+
+const paths: readonly string[] = ['/live', '/ready', '/metrics', '/queues'];
 
 /** The endpoints of a service, listening. */
 export interface Endpoints {
@@ -12,7 +14,7 @@ export interface Endpoints {
 
 /**
  * `GET /live`: 200 while the process runs. `GET /ready`: 200, or 503 while the service is unhealthy; before it has started and
- * while it stops it is. `GET /metrics`: text for Prometheus.
+ * while it stops it is. `GET /metrics`: text for Prometheus. `GET /queues`: what waits and what is in flight, by queue, for autoscalers.
  *
  * @param port 0 takes a free one.
  * @throws what Node says when it cannot listen.
@@ -21,8 +23,9 @@ export async function serveEndpoints(
   service: AnyService,
   port: number,
   host: string | undefined,
-  metrics: Metrics = prometheusText,
+  metrics: Metrics = metricsText,
 ): Promise<Endpoints> {
+  if (metrics === metricsText) recordMetrics();
   const server = createServer((request, response) => {
     const path = request.url?.split('?', 1)[0];
     answer(service, path, request.method, metrics, response).catch((error: unknown) => {
@@ -48,12 +51,13 @@ async function answer(
   metrics: Metrics,
   response: ServerResponse,
 ): Promise<void> {
-  const known = path === '/live' || path === '/ready' || path === '/metrics';
-  if (!known) return respond(response, 404, 'text/plain; charset=utf-8', 'not found');
+  if (path === undefined || !paths.includes(path))
+    return respond(response, 404, 'text/plain; charset=utf-8', 'not found');
   if (method !== 'GET' && method !== 'HEAD')
     return respond(response, 405, 'text/plain; charset=utf-8', 'GET only');
   if (path === '/live') return respondJson(response, 200, { status: 'alive' });
-  if (path === '/metrics') return respond(response, 200, prometheusContentType, await metrics(service));
+  if (path === '/metrics') return respond(response, 200, metricsContentType, await metrics(service));
+  if (path === '/queues') return respondJson(response, 200, { queues: await queueLoads(service) });
   const health = await service.health();
   respondJson(response, health.status === 'unhealthy' ? 503 : 200, health);
 }

@@ -12,7 +12,6 @@ export type {
 } from './declaration.ts';
 export { defineService } from './define-service.ts';
 export { type Endpoints, serveEndpoints } from './endpoints.ts';
-export { prometheusContentType, prometheusText } from './prometheus-text.ts';
 export type {
   AnyService,
   HandlerContext,

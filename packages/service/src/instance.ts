@@ -68,6 +68,10 @@ export class ServiceInstance {
     return running;
   }
 
+  get dispatchers(): Readonly<Record<string, MessageDispatcher>> {
+    return Object.fromEntries(this.#dispatchers);
+  }
+
   counters(): Readonly<Record<string, DispatcherCounters>> {
     return Object.fromEntries(
       [...this.#dispatchers].map(([queue, { counters }]) => [queue, { ...counters }]),

@@ -21,7 +21,7 @@ export async function runUntilStopped(
     logger.info(summary(service.plan, service.backends));
     if (options.port !== undefined) {
       endpoints = await serveEndpoints(service, options.port, options.host, options.metrics);
-      logger.info(`GET /live /ready /metrics on port ${endpoints.port}`);
+      logger.info(`GET /live /ready /metrics /queues on port ${endpoints.port}`);
     }
     await started(service, options, stop.signal);
     if (!stop.signal.aborted) {

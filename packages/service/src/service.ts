@@ -53,14 +53,17 @@ export interface AnyService {
   readonly ended: Promise<void>;
 
   /**
-   * The main program of a service: `start`, and `stop` at SIGTERM or SIGINT; serves `GET /live /ready /metrics` where a port
-   * is given. Resolves when all is closed, with `process.exitCode` set: 0 after a signal, 1 after a failure, which is
+   * The main program of a service: `start`, and `stop` at SIGTERM or SIGINT; serves `GET /live /ready /metrics /queues` where
+   * a port is given. Resolves when all is closed, with `process.exitCode` set: 0 after a signal, 1 after a failure, which is
    * logged. A second signal ends the process at once.
    */
   run(options?: RunOptions): Promise<void>;
 
   /** The worst of its queues and backends: unhealthy before it has started, and while it stops. Never throws. */
   health(): Promise<ServiceHealth>;
+
+  /** What consumes its queues, by queue, once it has started. */
+  readonly dispatchers: Readonly<Record<string, MessageDispatcher>>;
 
   /** What was done so far, by queue. */
   counters(): Readonly<Record<string, DispatcherCounters>>;
@@ -218,16 +221,16 @@ export interface ServiceHealth extends Health {
   readonly backends: Readonly<Record<string, Health>>;
 }
 
-/** Text for `GET /metrics`. Default of what takes one: `prometheusText`. */
+/** Text for `GET /metrics`. Default of what takes one: `metricsText` of `@melange/metrics`. */
 export type Metrics = (service: AnyService) => MaybePromise<string>;
 
 /** How `run` runs a service. */
 export interface RunOptions extends StartOptions, StopOptions {
-  /** Serves `GET /live /ready /metrics` there; 0 takes a free port, which is logged. Default: nothing listens. */
+  /** Serves `GET /live /ready /metrics /queues` there; 0 takes a free port, which is logged. Default: nothing listens. */
   readonly port?: number;
   /** Address to listen at. Default: every one. */
   readonly host?: string;
-  /** Text for `GET /metrics`. Default: counters and health, as Prometheus reads them. */
+  /** Text for `GET /metrics`. Default: those of `@melange/metrics`, as Prometheus reads them. */
   readonly metrics?: Metrics;
   /** Stops the service as a signal of the process does. Default: none. */
   readonly signal?: AbortSignal;

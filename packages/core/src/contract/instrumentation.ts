@@ -94,6 +94,12 @@ export interface ErrorTrace {
   readonly consumer: string | undefined;
 }
 
+/** What subscribers of `melange.reconnect` see: a connection to a broker that was lost, and is there again. */
+export interface ReconnectEvent {
+  /** Name of the backend. */
+  readonly backend: string;
+}
+
 /**
  * Node's tracing channels, `tracing:<name>:start|end|asyncStart|asyncEnd|error`. A caller asks `hasSubscribers`
  * before it builds anything for each message.
@@ -133,4 +139,9 @@ export function publishDuplicate(trace: ProcessTrace): void {
 /** Tells of an error. */
 export function publishError(trace: ErrorTrace): void {
   errors.publish(trace);
+}
+
+/** Tells of a connection that was lost, and is there again. */
+export function publishReconnect(event: ReconnectEvent): void {
+  channel('melange.reconnect').publish(event);
 }

@@ -39,8 +39,9 @@ const longestTimerMs = 2_147_483_647;
 
 /** Consumes queues and gives each message to the consumers that accept it. */
 export class MessageDispatcher {
+  /** Where it consumes from. */
+  readonly backend: MessagingBackend;
   readonly #options: MessageDispatcherOptions;
-  readonly #backend: MessagingBackend;
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #claims: ClaimKeeper | undefined;
@@ -61,7 +62,7 @@ export class MessageDispatcher {
       checkWholeNumber('maxRedeliveries', options.maxRedeliveries, 0);
     if (options.handlerTimeoutMs !== undefined) checkDelayMs('handlerTimeoutMs', options.handlerTimeoutMs);
     this.#options = options;
-    this.#backend = options.backend ?? BackendManager.getDefaultBackend();
+    this.backend = options.backend ?? BackendManager.getDefaultBackend();
     this.#clock = clock;
     this.#logger = unfailingLogger(logger);
     this.#retry = checkRetryPolicy(options.retry ?? exponentialBackoff());
@@ -83,9 +84,7 @@ export class MessageDispatcher {
 
   /** Number of messages being processed now: decoded, handled or settled. */
   get running(): number {
-    let running = 0;
-    for (const loop of this.#loops.keys()) running += loop.running;
-    return running;
+    return [...this.#loops.keys()].reduce((sum, loop) => sum + loop.running, 0);
   }
 
   /**
@@ -154,7 +153,7 @@ export class MessageDispatcher {
     }));
     for (const [queue, failed] of this.#failed) loops.push({ queue, inFlight: 0, failed });
     const parts: readonly Health[] = await Promise.all([
-      this.#backend.health(),
+      this.backend.health(),
       this.#cacheHealth(),
       this.#claims?.health() ?? ({ status: 'healthy' } as const),
       ...this.#failures(),
@@ -199,7 +198,7 @@ export class MessageDispatcher {
     const stop = whicheverFirst(this.#closing.signal, options.signal);
     const loop = this.#loopOf(queue, options);
     this.#failed.delete(queue);
-    const trace = { queue, backend: this.#backend, dispatcher: this, inFlight: () => loop.inFlight };
+    const trace = { queue, backend: this.backend, dispatcher: this, inFlight: () => loop.inFlight };
     const running = traced(channels.consume, trace, () => loop.run(stop.signal, untilEmpty));
     this.#loops.set(loop, running);
     try {
@@ -233,7 +232,7 @@ export class MessageDispatcher {
     };
     let rules: ProcessingRules;
     return new ConsumeLoop(queue, {
-      backend: this.#backend,
+      backend: this.backend,
       clock: this.#clock,
       concurrency: ordering === 'queue' ? 1 : concurrency,
       ordering,
@@ -265,7 +264,7 @@ export class MessageDispatcher {
     told: Pick<ProcessingRules, 'report' | 'onUnclaimed'>,
   ): ProcessingRules {
     const { serializers, middleware = [], earlyAck = false, alwaysAck = false } = this.#options;
-    const countsHandingOut = !this.#backend.capabilities.releaseKeepsAttempt && deadLetterQueue !== undefined;
+    const countsHandingOut = !this.backend.capabilities.releaseKeepsAttempt && deadLetterQueue !== undefined;
     const maxRedeliveries = this.#options.maxRedeliveries ?? defaultMaxRedeliveries;
     const router = (): Router => this.#router;
     return {

@@ -7,6 +7,7 @@ import {
   type ReceiveTrace,
   type SettleTrace,
 } from '@melange/core';
+import { type Ended, hasFailed, systemOf, type TraceHandlers } from '@melange/metrics/instruments';
 import {
   type Attributes,
   context as activeContext,
@@ -17,8 +18,7 @@ import {
   type Tracer,
   trace as tracing,
 } from '@opentelemetry/api';
-import { Attribute, systemOf } from '../names.ts';
-import { type Ended, hasFailed, type TraceHandlers } from '../subscribe.ts';
+import { Attribute } from '../names.ts';
 import { contextOf, validSpanContext } from './creation-context.ts';
 import { attributesOfMessage } from './publish-spans.ts';
 import { setError } from './span-error.ts';

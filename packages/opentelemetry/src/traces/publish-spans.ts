@@ -1,4 +1,5 @@
 import { CorrelationHeader, type Message, type PublishTrace } from '@melange/core';
+import { type Ended, hasFailed, systemOf, type TraceHandlers } from '@melange/metrics/instruments';
 import {
   type Attributes,
   context as activeContext,
@@ -8,8 +9,7 @@ import {
   type Tracer,
   trace as tracing,
 } from '@opentelemetry/api';
-import { Attribute, systemOf } from '../names.ts';
-import { type Ended, hasFailed, type TraceHandlers } from '../subscribe.ts';
+import { Attribute } from '../names.ts';
 import { creationOf, withContext } from './creation-context.ts';
 import { setError } from './span-error.ts';
 

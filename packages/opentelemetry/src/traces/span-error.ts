@@ -1,5 +1,6 @@
+import { errorTypeOf } from '@melange/metrics/instruments';
 import { type Exception, type Span, SpanStatusCode } from '@opentelemetry/api';
-import { Attribute, errorTypeOf } from '../names.ts';
+import { Attribute } from '../names.ts';
 
 /** Says on the span that its work failed, and by what. */
 export function setError(span: Span, error: unknown, at?: number): void {

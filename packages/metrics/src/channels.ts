@@ -5,22 +5,32 @@ import type {
   ProcessTrace,
   PublishTrace,
   ReceiveTrace,
+  ReconnectEvent,
   SettleTrace,
 } from '@melange/core';
 
 /** What the core's tracing channels tell of. */
 export interface Traces {
+  /** A queue that is consumed, until it has ended. */
   readonly consume: ConsumeTrace;
+  /** Messages on their way to one destination. */
   readonly publish: PublishTrace;
+  /** A delivery, from arrival until it is settled. */
   readonly receive: ReceiveTrace;
+  /** A consumer's run. */
   readonly process: ProcessTrace;
+  /** How a delivery ends. */
   readonly settle: SettleTrace;
 }
 
 /** What the core's plain channels tell of. */
 export interface Events {
+  /** A run that was spared. */
   readonly duplicate: ProcessTrace;
+  /** An error that `onException` is told. */
   readonly error: ErrorTrace;
+  /** A connection that is there again. */
+  readonly reconnect: ReconnectEvent;
 }
 
 /** How work ended, as Node's tracing channels add it to a trace. */
@@ -33,6 +43,7 @@ export interface Ended {
 
 /** What is done when traced work starts and ends. */
 export interface TraceHandlers<Trace> {
+  /** Called before the work. */
   readonly start: (trace: Trace) => void;
   /** Called once, also for work that threw before it answered a promise. */
   readonly end: (trace: Trace & Ended) => void;
