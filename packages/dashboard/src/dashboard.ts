@@ -32,7 +32,7 @@ const maxPageOfLetters = 500;
 
 /** @throws MelangeError `CONFIGURATION` for options that make no sense. */
 export function createDashboard(options: DashboardOptions): Dashboard {
-  const { allowChanges = false, basePath = '', sampleEveryMs = 5_000, maxLetters = 100_000 } = options;
+  const { allowChanges = false, basePath = '', sampleEveryMs = 5_000, maxLetters = 50_000 } = options;
   const logger: Logger = options.logger ?? warningLogger;
   check('sampleEveryMs', sampleEveryMs);
   check('maxLetters', maxLetters);
@@ -86,8 +86,11 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   app.use(authorized);
 
   // The page names its files by relative addresses, which need the slash.
-  if (basePath !== '') app.get('', (c) => c.redirect(`${basePath}/`, 301));
-  app.get('/', () => files.response('index.html'));
+  for (const path of ['', '/']) {
+    app.get(path, async (c) =>
+      c.req.path.endsWith('/') ? files.response('index.html') : c.redirect(`${basePath}/`, 301),
+    );
+  }
   app.get('/page.js', () => files.response('page.js'));
 
   app.get('/api/overview', async (c) => {
