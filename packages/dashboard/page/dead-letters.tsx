@@ -168,7 +168,7 @@ function Groups({ groups, chosen, onChoose }: GroupsProps) {
               aria-pressed={group === chosen}
               onClick={() => onChoose(group === chosen ? undefined : group)}
             >
-              <span class="size">{count(size)}</span>
+              <span class="size">{count(size)}</span>{' '}
               <span class="what">
                 <strong>{harmless(errorName ?? reason ?? 'unknown')}</strong> {harmless(errorMessage ?? '')}
               </span>
