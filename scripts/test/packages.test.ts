@@ -51,7 +51,8 @@ describe('a packed package', () => {
     const root = `/node_modules/${manifest.name}`;
     const files = packed.listFiles().map((file) => file.slice(root.length + 1));
     expect(files).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE']));
-    const allowed = /^(package\.json|README\.md|LICENSE|dist\/.+\.(js|d\.ts)|fixtures\/wire\/.+)$/;
+    const allowed =
+      /^(package\.json|README\.md|LICENSE|dist\/page\/.+\.(html|css)|dist\/.+\.(js|d\.ts)|fixtures\/wire\/.+)$/;
     expect(files.filter((file) => !allowed.test(file))).toEqual([]);
 
     const published = JSON.parse(packed.readFile(`${root}/package.json`)) as Record<string, unknown>;

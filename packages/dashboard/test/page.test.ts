@@ -17,6 +17,9 @@ const why = await findBrowser();
 // Installing the browser may take a while on a new machine.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 300_000 });
 
+/** Where the pictures of the docs are made: `MELANGE_PICTURES=docs/pictures pnpm test packages/dashboard/test/page`. */
+const { MELANGE_PICTURES: pictures } = process.env;
+
 const hostile = '<img src=x onerror="window.stolen=1"><script>window.stolen=1</script>';
 
 describe.skipIf(isMissing || why !== undefined)(
@@ -31,13 +34,13 @@ describe.skipIf(isMissing || why !== undefined)(
       browser = await launchBrowser();
       rabbitmq = new RabbitMqBackend({ url: RABBITMQ_URL as string });
       redis = new RedisStreamsBackend({ url: REDIS_URL as string });
-      folder = process.env.MELANGE_SCREENSHOTS ?? (await mkdtemp(join(tmpdir(), 'melange-dashboard-')));
+      folder = pictures ?? (await mkdtemp(join(tmpdir(), 'melange-dashboard-')));
       await mkdir(folder, { recursive: true });
     });
     afterAll(async () => {
       await browser?.close();
       await Promise.all([rabbitmq?.close(), redis?.close()]);
-      if (process.env.MELANGE_SCREENSHOTS === undefined) await rm(folder, { recursive: true, force: true });
+      if (pictures === undefined) await rm(folder, { recursive: true, force: true });
     });
 
     /** A page of a dashboard over both brokers, and what went wrong in it. */
@@ -88,21 +91,20 @@ describe.skipIf(isMissing || why !== undefined)(
       await expect
         .poll(() => page.getByRole('listitem').filter({ hasText: 'redis' }).textContent())
         .toContain('healthy');
-      await page.screenshot({ path: join(folder, 'queues.png') });
 
       await page.getByRole('link', { name: `Dead letters of ${one.name}` }).click();
       const groups = page.getByRole('list', { name: 'Groups' }).getByRole('button');
       await expect.poll(() => groups.allTextContents()).toHaveLength(2);
       expect(await groups.first().textContent()).toMatch(/^20\s*Error the bank is down/);
       expect(await page.getByRole('img', { name: /30 letters dead-lettered from/ }).count()).toBe(1);
-      await page.screenshot({ path: join(folder, 'dead-letters.png') });
+      await page.screenshot({ path: join(folder, 'dashboard-dead-letters.png') });
       await groups.nth(1).click();
       const list = page.getByRole('listbox', { name: 'Dead letters: 10' });
       await list.getByRole('option').first().click();
       const dialog = page.getByRole('dialog', { name: 'Letter letter-0' });
       await expect.poll(() => dialog.textContent()).toMatch(/order 0 is unknown[\s\S]*"orderId": "17"/);
       expect(await dialog.textContent()).toMatch(/melange_source_queue\s*pay-/);
-      await page.screenshot({ path: join(folder, 'letter.png') });
+      await page.screenshot({ path: join(folder, 'dashboard-letter.png') });
       await page.keyboard.press('Escape');
       await dialog.waitFor({ state: 'hidden' });
       // Nothing was taken, and a page that only reads offers no change.
@@ -214,7 +216,7 @@ describe.skipIf(isMissing || why !== undefined)(
         const back = () => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
         await page.getByRole('table').waitFor();
         const shown = await back();
-        await page.screenshot({ path: join(folder, `queues-${colorScheme}.png`) });
+        await page.screenshot({ path: join(folder, `dashboard-queues-${colorScheme}.png`) });
         const other = colorScheme === 'light' ? 'dark' : 'light';
         await page.getByLabel('Theme').selectOption(other);
         await expect.poll(back).not.toBe(shown);
@@ -231,13 +233,12 @@ describe.skipIf(isMissing || why !== undefined)(
       const overflow = () => page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
       await page.getByRole('link', { name: `Dead letters of ${one.name}` }).waitFor();
       expect(await overflow()).toBeLessThanOrEqual(0);
-      await page.screenshot({ path: join(folder, 'queues-phone.png') });
       await page.getByRole('link', { name: `Dead letters of ${one.name}` }).click();
       await page.getByRole('listbox', { name: 'Dead letters' }).getByRole('option').first().click();
       await page.getByRole('dialog').locator('pre').waitFor();
       expect(await overflow()).toBeLessThanOrEqual(0);
       await page.keyboard.press('Escape');
-      await page.screenshot({ path: join(folder, 'dead-letters-phone.png') });
+      await page.screenshot({ path: join(folder, 'dashboard-dead-letters-phone.png') });
       expect(await overflow()).toBeLessThanOrEqual(0);
     });
 
