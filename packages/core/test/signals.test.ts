@@ -206,7 +206,7 @@ test('close() says after a second how many handlers it still waits for, and unti
   await scene.clock.advance(1);
   expect(lines).toEqual([
     [
-      expect.stringContaining('closing waits for handlers'),
+      expect.stringContaining('close() waits for handlers'),
       { queue: 'orders', running: 3, deadlineMs: 2_000, until },
     ],
   ]);

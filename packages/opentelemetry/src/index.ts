@@ -7,3 +7,4 @@
 export { semanticConventionsVersion } from '@melange/metrics/instruments';
 export type { MelangeInstrumentationConfig } from './config.ts';
 export { MelangeInstrumentation } from './instrumentation.ts';
+export { traceFacts } from './trace-facts.ts';

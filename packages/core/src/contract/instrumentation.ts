@@ -1,4 +1,4 @@
-import { type Channel, channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
+import { channel, type TracingChannel, tracingChannel } from 'node:diagnostics_channel';
 import type { Delivery, MessagingBackend } from './backend.ts';
 import type { Health } from './health.ts';
 import type { Message } from './message.ts';
@@ -128,17 +128,14 @@ export function traced<Trace extends Surroundable, Result>(
   return channel.tracePromise(() => (trace.around === undefined ? work() : trace.around(work)), trace);
 }
 
-const duplicates: Channel = channel('melange.duplicate');
-const errors: Channel = channel('melange.error');
-
 /** Tells of a run that was spared because the cache knew the consumer to be done with the message. */
 export function publishDuplicate(trace: ProcessTrace): void {
-  duplicates.publish(trace);
+  channel('melange.duplicate').publish(trace);
 }
 
 /** Tells of an error. */
 export function publishError(trace: ErrorTrace): void {
-  errors.publish(trace);
+  channel('melange.error').publish(trace);
 }
 
 /** Tells of a connection that was lost, and is there again. */

@@ -168,7 +168,7 @@ export class MessageDispatcher {
       if (running === 0) continue;
       const until = new Date(closedAt + deadlineMs).toISOString();
       const facts = { queue, running, until, deadlineMs };
-      this.#logger.warn('closing waits for handlers; one that awaits close() itself waits in vain', facts);
+      this.#logger.warn('close() waits for handlers; one that awaits close() waits in vain', facts);
     }
   }
 

@@ -22,9 +22,16 @@ export function logFailures(
     outcome === undefined
       ? 'message comes again: its broker could not be told what became of it'
       : outcomeText(outcome, circumstances);
-  const messageId = work.delivery.message.id;
+  const { id: messageId, headers } = work.delivery.message;
   for (const { error, consumer } of failures)
-    logger[levelOf(error, outcome, circumstances)](text, { queue, messageId, attempt, consumer, error });
+    logger[levelOf(error, outcome, circumstances)](text, {
+      queue,
+      messageId,
+      correlationId: headers.correlationId,
+      attempt,
+      consumer,
+      error,
+    });
 }
 
 /** `info` for a wait that a handler asked for, `warn` where Melange recovers by itself, `error` where a person has to look. */

@@ -19,6 +19,7 @@ import {
   trace as tracing,
 } from '@opentelemetry/api';
 import { Attribute } from '../names.ts';
+import { thrownIn } from '../trace-facts.ts';
 import { contextOf, validSpanContext } from './creation-context.ts';
 import { attributesOfMessage } from './publish-spans.ts';
 import { setError } from './span-error.ts';
@@ -110,6 +111,7 @@ export class DeliverySpans {
       const span = this.#runs.get(trace);
       if (span === undefined) return;
       this.#runs.delete(trace);
+      if (hasFailed(trace)) thrownIn(trace.error, span.spanContext());
       if (!span.isRecording()) return;
       const at = performance.now();
       if (hasFailed(trace) && !isNoFailure(trace.error)) setError(span, trace.error);
