@@ -24,16 +24,30 @@ const lowerDecorators: Plugin = {
   },
 };
 
-/** The longest, by name: begun last, one of them would run alone at the end. */
+/** The longest, by name, each of half a minute and more: begun last, one of them would run alone at the end. */
 const longest = [
   'backend-kafka/test/conformance',
-  'backend-kafka/test/kafka-backend',
-  'dedup-redis/test/conformance',
   'backend-sqs/test/conformance',
-  'backend-rabbitmq/test/conformance',
+  'backend-rabbitmq/test/crashes',
+  'conformance/test/broker-mutants',
+  'backend-kafka/test/killer-message',
+  'backend-sqs/test/killer-message',
+  'backend-kit/test/conformance',
   'backend-redis-streams/test/conformance',
+  'backend-rabbitmq/test/conformance',
   'backend-nats/test/conformance',
+  'backend-postgres/test/conformance',
+  'scripts/test/commonjs-and-jest',
+  'scripts/test/packages',
+  'order-saga/test/outage',
+  'dead-letters/test/backends',
+  'nestjs/test/stranger',
+  'backend-kafka/test/kafka-backend',
   'conformance/test/mutants',
+  'dashboard/test/page',
+  'dedup-redis/test/conformance',
+  'dedup-redis/test/cluster-and-sentinel',
+  'backend-kafka/test/rebalance',
 ];
 
 class LongestFirst extends BaseSequencer {
@@ -54,9 +68,9 @@ const config: ViteUserConfig = defineConfig({
     pool: 'forks',
     // What the SDK of AWS has to say about versions of Node, once for each process, hides what the tests say.
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
-    // Files share the brokers of the run, each with queues of its own, and mostly wait for them: one more than the two
-    // cores that are always there. What stops, restarts or fills up a broker starts one for itself.
-    maxWorkers: 3,
+    // Files share the brokers of the run, each with queues of its own, and mostly wait for them: more than the two cores
+    // that are always there. What stops, restarts or fills up a broker starts one for itself.
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     // Long, for a busy machine: what they end hangs.
     testTimeout: 60_000,
