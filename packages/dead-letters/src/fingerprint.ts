@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { DeadLetter } from './letter.ts';
 
 /** Longest text that a fingerprint looks at, in characters: a message of megabytes costs no more than a short one. */
@@ -29,13 +30,6 @@ export function fingerprintOf(letter: DeadLetter): string {
     letter.errorName ?? '',
     masked(letter.errorMessage ?? ''),
   ];
-  return hash(JSON.stringify(parts));
-}
-
-/** FNV-1a of 64 bits, as 12 hexadecimal digits: a name for people to copy, not a secret. */
-function hash(text: string): string {
-  let value = 0xcbf29ce484222325n;
-  for (const byte of new TextEncoder().encode(text))
-    value = BigInt.asUintN(64, (value ^ BigInt(byte)) * 0x100000001b3n);
-  return value.toString(16).padStart(16, '0').slice(0, 12);
+  // A name for people to copy, not a secret.
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 12);
 }
