@@ -3,6 +3,7 @@ export {
   type Delivery,
   isReplayable,
   type MessagingBackend,
+  type PublishingBackend,
   type PublishOptions,
   type PublishToQueueOptions,
   type QueueDescription,

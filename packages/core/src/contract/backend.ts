@@ -3,35 +3,12 @@ import type { Health } from './health.ts';
 import type { MaybePromise } from './maybe-promise.ts';
 import type { Message } from './message.ts';
 
-/**
- * The interface of a broker adapter. Applications do not call it: they use publishers and dispatchers.
- *
- * Every implementation may be used concurrently, connects on first use, reconnects by itself, and passes
- * `describeBackend` of `@melange/conformance` with the capabilities that it declares.
- */
-export interface MessagingBackend<Features extends Capabilities = Capabilities> {
+/** Where publishers put messages: a backend, or a place from which messages reach one later, such as an outbox. */
+export interface PublishingBackend<Features extends Capabilities = Capabilities> {
   /** Technology, for logs and tables: `memory`. */
   readonly name: string;
-  /** Address of the broker for people to read, without user and password. Default: none. */
-  readonly address?: string;
   /** What this broker can do. The type of the options follows from it. */
   readonly capabilities: Features;
-
-  /** Makes a topic that queues can be bound to. Idempotent. */
-  declareTopic(name: string): Promise<void>;
-
-  /**
-   * Makes a queue that receives what is published to it and to its topics. Idempotent. Topics and the dead-letter
-   * queue are made first if they are missing.
-   *
-   * Declaring again adds topics and never removes any, and widens a topic's filter and never narrows it: while a new
-   * version of a service is rolled out, both versions declare the queue in turns, and a topic or a manifest that one of
-   * them takes away is lost to the other. A declaration that asks for less logs one warning, which names what stays
-   * and the option that takes it away: `removeTopics`, `replaceFilter`.
-   *
-   * @throws TopologyConflictError when it exists with other settings; nothing is changed, nobody disturbed.
-   */
-  declareQueue(name: string, options?: QueueOptions): Promise<void>;
 
   /**
    * Resolves when the broker has safely taken every message; messages are sent in order, and concurrent
@@ -53,6 +30,34 @@ export interface MessagingBackend<Features extends Capabilities = Capabilities> 
    * @throws TopicNotFoundError when the topic does not exist.
    */
   publishToTopic(topic: string, messages: readonly Message[], options?: PublishOptions): Promise<void>;
+}
+
+/**
+ * The interface of a broker adapter. Applications do not call it: they use publishers and dispatchers.
+ *
+ * Every implementation may be used concurrently, connects on first use, reconnects by itself, and passes
+ * `describeBackend` of `@melange/conformance` with the capabilities that it declares.
+ */
+export interface MessagingBackend<Features extends Capabilities = Capabilities>
+  extends PublishingBackend<Features> {
+  /** Address of the broker for people to read, without user and password. Default: none. */
+  readonly address?: string;
+
+  /** Makes a topic that queues can be bound to. Idempotent. */
+  declareTopic(name: string): Promise<void>;
+
+  /**
+   * Makes a queue that receives what is published to it and to its topics. Idempotent. Topics and the dead-letter
+   * queue are made first if they are missing.
+   *
+   * Declaring again adds topics and never removes any, and widens a topic's filter and never narrows it: while a new
+   * version of a service is rolled out, both versions declare the queue in turns, and a topic or a manifest that one of
+   * them takes away is lost to the other. A declaration that asks for less logs one warning, which names what stays
+   * and the option that takes it away: `removeTopics`, `replaceFilter`.
+   *
+   * @throws TopologyConflictError when it exists with other settings; nothing is changed, nobody disturbed.
+   */
+  declareQueue(name: string, options?: QueueOptions): Promise<void>;
 
   /**
    * Calls `receive` for each message, never having more than `maxInFlight` deliveries unsettled. Survives

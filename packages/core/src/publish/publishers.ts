@@ -1,6 +1,7 @@
 import type {
   Capabilities,
   MessagingBackend,
+  PublishingBackend,
   PublishOptions,
   PublishToQueueOptions,
 } from '../contract/backend.ts';
@@ -27,7 +28,7 @@ export interface PublisherOptions<Features extends Capabilities> {
   /** Serializes the values. */
   readonly serializers: SerializerRegistry;
   /** Default: that of `BackendManager`. */
-  readonly backend?: MessagingBackend<Features>;
+  readonly backend?: PublishingBackend<Features>;
   /** Source of `publishedAt`. Default: the machine's clock. */
   readonly clock?: Clock;
   /** Makes message ids. Default: UUIDv7. */
@@ -39,7 +40,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities>
   implements MessagePublisher<PublishToQueueOptions<Features>>
 {
   readonly #envelopes: Envelopes;
-  readonly #backend: MessagingBackend<Features>;
+  readonly #backend: PublishingBackend<Features>;
 
   constructor(options: PublisherOptions<Features>) {
     this.#envelopes = new Envelopes(options);
@@ -95,7 +96,7 @@ export class QueuePublisher<Features extends Capabilities = Capabilities>
 /** Publishes to topics. */
 export class TopicPublisher<Features extends Capabilities = Capabilities> implements MessagePublisher {
   readonly #envelopes: Envelopes;
-  readonly #backend: MessagingBackend<Features>;
+  readonly #backend: PublishingBackend<Features>;
 
   constructor(options: PublisherOptions<Features>) {
     this.#envelopes = new Envelopes(options);
