@@ -1,0 +1,13 @@
+export { type OutboxCapabilities, outboxCapabilities } from './capabilities.ts';
+export { type DrizzleTag, type DrizzleTransaction, drizzleExecutor } from './executors/drizzle.ts';
+export { type KnexTransaction, knexExecutor } from './executors/knex.ts';
+export { type KyselyTransaction, kyselyExecutor } from './executors/kysely.ts';
+export { type PgClient, pgExecutor } from './executors/pg.ts';
+export { type PostgresJsTransaction, postgresJsExecutor } from './executors/postgres-js.ts';
+export { type PrismaTransaction, prismaExecutor } from './executors/prisma.ts';
+export { type TypeOrmManager, typeOrmExecutor } from './executors/typeorm.ts';
+export { Outbox, type OutboxOptions, type OutboxPublishers } from './outbox.ts';
+export { type RefusedMessage, RefusedMessages } from './refused.ts';
+export type { OutboxState } from './relay/measure.ts';
+export type { OutboxRelayCounters, OutboxRelayOptions } from './relay/options.ts';
+export { OutboxRelay } from './relay/relay.ts';
