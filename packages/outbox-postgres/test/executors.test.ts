@@ -1,4 +1,5 @@
 import 'reflect-metadata';
+import type { SqlExecutor } from '@melange/postgres';
 import { sql as drizzleSql } from 'drizzle-orm';
 import { drizzle as drizzleOnPg } from 'drizzle-orm/node-postgres';
 import { drizzle as drizzleOnPostgresJs } from 'drizzle-orm/postgres-js';
@@ -8,7 +9,6 @@ import pg from 'pg';
 import postgres from 'postgres';
 import { DataSource } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { SqlExecutor } from '@melange/postgres';
 import {
   drizzleExecutor,
   knexExecutor,
@@ -57,7 +57,8 @@ const libraries: readonly Library[] = [
       const sql = postgres(url, { max: 1 });
       return {
         close: () => sql.end(),
-        transaction: async (work) => void (await sql.begin((transaction) => work(postgresJsExecutor(transaction)))),
+        transaction: async (work) =>
+          void (await sql.begin((transaction) => work(postgresJsExecutor(transaction)))),
       };
     },
   },
@@ -80,7 +81,8 @@ const libraries: readonly Library[] = [
       const database = drizzleOnPg(pool);
       return {
         close: () => pool.end(),
-        transaction: (work) => database.transaction((transaction) => work(drizzleExecutor(transaction, drizzleSql))),
+        transaction: (work) =>
+          database.transaction((transaction) => work(drizzleExecutor(transaction, drizzleSql))),
       };
     },
   },
@@ -91,7 +93,8 @@ const libraries: readonly Library[] = [
       const database = drizzleOnPostgresJs(client);
       return {
         close: () => client.end(),
-        transaction: (work) => database.transaction((transaction) => work(drizzleExecutor(transaction, drizzleSql))),
+        transaction: (work) =>
+          database.transaction((transaction) => work(drizzleExecutor(transaction, drizzleSql))),
       };
     },
   },
@@ -126,7 +129,8 @@ const libraries: readonly Library[] = [
         async transaction(work) {
           const client = await pool.connect();
           const transaction = {
-            $queryRawUnsafe: async (sql: string, ...parameters: unknown[]) => (await client.query(sql, parameters)).rows,
+            $queryRawUnsafe: async (sql: string, ...parameters: unknown[]) =>
+              (await client.query(sql, parameters)).rows,
           };
           try {
             await client.query('begin');
@@ -144,46 +148,56 @@ const libraries: readonly Library[] = [
   },
 ];
 
-describe.skipIf(url === '').each(libraries)('a transaction of $name (skipped without POSTGRES_URL)', (library) => {
-  let opened: Awaited<ReturnType<Library['open']>>;
-  beforeAll(async () => {
-    opened = await library.open();
-  });
-  afterAll(() => opened.close());
+describe.skipIf(url === '').each(libraries)(
+  'a transaction of $name (skipped without POSTGRES_URL)',
+  (library) => {
+    let opened: Awaited<ReturnType<Library['open']>>;
+    beforeAll(async () => {
+      opened = await library.open();
+    });
+    afterAll(() => opened.close());
 
-  test('publishes what it commits, and nothing of what it rolls back', async () => {
-    const { backend, outbox, relay } = await openOutbox();
-    const orders = await received(backend);
-    await relay().start();
-    await expect(
-      opened.transaction(async (executor) => {
-        await outbox.within(executor).queues.publish('orders', { n: 0 });
-        throw new Error('rolled back');
-      }),
-    ).rejects.toThrow('rolled back');
-    await opened.transaction(async (executor) => {
-      const { queues } = outbox.within(executor);
-      await queues.publish('orders', { text: `?'"$1 :name ü😀` }, { id: 'one', key: "k'?", headers: { 'x-$2': '?' } });
-      await queues.publishBatch('orders', [{ value: { n: 2 }, id: 'two' }, { value: { n: 3 }, id: 'three' }]);
-      await queues.publish('orders', { n: 4 }, { id: 'four', delayMs: 1 });
+    test('publishes what it commits, and nothing of what it rolls back', async () => {
+      const { backend, outbox, relay } = await openOutbox();
+      const orders = await received(backend);
+      await relay().start();
+      await expect(
+        opened.transaction(async (executor) => {
+          await outbox.within(executor).queues.publish('orders', { n: 0 });
+          throw new Error('rolled back');
+        }),
+      ).rejects.toThrow('rolled back');
+      await opened.transaction(async (executor) => {
+        const { queues } = outbox.within(executor);
+        await queues.publish(
+          'orders',
+          { text: `?'"$1 :name ü😀` },
+          { id: 'one', key: "k'?", headers: { 'x-$2': '?' } },
+        );
+        await queues.publishBatch('orders', [
+          { value: { n: 2 }, id: 'two' },
+          { value: { n: 3 }, id: 'three' },
+        ]);
+        await queues.publish('orders', { n: 4 }, { id: 'four', delayMs: 1 });
+      });
+      await vi.waitFor(() => expect(orders).toHaveLength(4), { timeout: 20_000, interval: 10 });
+      expect(orders.map(({ id }) => id)).toEqual(['one', 'two', 'three', 'four']);
+      expect(orders[0]).toMatchObject({
+        content: JSON.stringify({ text: `?'"$1 :name ü😀` }),
+        key: "k'?",
+        headers: { 'x-$2': '?' },
+      });
     });
-    await vi.waitFor(() => expect(orders).toHaveLength(4), { timeout: 20_000, interval: 10 });
-    expect(orders.map(({ id }) => id)).toEqual(['one', 'two', 'three', 'four']);
-    expect(orders[0]).toMatchObject({
-      content: JSON.stringify({ text: `?'"$1 :name ü😀` }),
-      key: "k'?",
-      headers: { 'x-$2': '?' },
-    });
-  });
 
-  test('executes statements with several parameters, and answers their rows', async () => {
-    await opened.transaction(async (executor) => {
-      const { rows, rowCount } = await executor.execute(
-        'select $2::text as second, $1::integer as first, $2::text as again, null as nothing',
-        [1, "it's ?"],
-      );
-      expect(rows).toEqual([{ second: "it's ?", first: 1, again: "it's ?", nothing: null }]);
-      expect(rowCount).toBe(1);
+    test('executes statements with several parameters, and answers their rows', async () => {
+      await opened.transaction(async (executor) => {
+        const { rows, rowCount } = await executor.execute(
+          'select $2::text as second, $1::integer as first, $2::text as again, null as nothing',
+          [1, "it's ?"],
+        );
+        expect(rows).toEqual([{ second: "it's ?", first: 1, again: "it's ?", nothing: null }]);
+        expect(rowCount).toBe(1);
+      });
     });
-  });
-});
+  },
+);

@@ -9,7 +9,10 @@ const soon = { delayMs: () => 5 };
 
 const ids = (messages: readonly Message[]) => messages.map(({ id }) => id);
 
-function publish({ outbox, connection }: Fixture, all: readonly { readonly id: string; readonly key?: string }[]) {
+function publish(
+  { outbox, connection }: Fixture,
+  all: readonly { readonly id: string; readonly key?: string }[],
+) {
   return outbox.within(connection).queues.publishBatch(
     'orders',
     all.map((envelope) => ({ value: {}, ...envelope })),
@@ -23,7 +26,9 @@ describe.skipIf(url === '')('order and trouble (skipped without POSTGRES_URL)', 
     const orders = await received(backend);
     const keys = Array.from({ length: 12 }, (_, n) => `key-${n}`);
     const flaky = failingFor(backend, () => (Math.random() < 0.15 ? transient() : undefined));
-    const relays = Array.from({ length: 3 }, () => relay({ backend: flaky, retry: soon, batchSize: 20, maxInFlight: 60, pollMs: 20 }));
+    const relays = Array.from({ length: 3 }, () =>
+      relay({ backend: flaky, retry: soon, batchSize: 20, maxInFlight: 60, pollMs: 20 }),
+    );
     await Promise.all(relays.map((one) => one.start()));
     const perKey = 60;
     for (let n = 0; n < perKey; n += 5)
@@ -55,18 +60,37 @@ describe.skipIf(url === '')('order and trouble (skipped without POSTGRES_URL)', 
     let isBroken = true;
     const { lines, logger } = recordingLogger();
     const broken = failingFor(backend, ({ key }) => (isBroken && key === 'bad' ? transient() : undefined));
-    const running = relay({ backend: broken, retry: soon, batchSize: 10, maxInFlight: 10, maxAgeMs: 1, logger });
+    const running = relay({
+      backend: broken,
+      retry: soon,
+      batchSize: 10,
+      maxInFlight: 10,
+      maxAgeMs: 1,
+      logger,
+    });
     const bad = Array.from({ length: 300 }, (_, n) => ({ id: `bad/${n}`, key: 'bad' }));
     await publish(fixture, bad);
     await running.start();
-    await publish(fixture, Array.from({ length: 50 }, (_, n) => ({ id: `good/${n}`, key: `good-${n % 5}` })));
-    await publish(fixture, Array.from({ length: 50 }, (_, n) => ({ id: `without/${n}` })));
+    await publish(
+      fixture,
+      Array.from({ length: 50 }, (_, n) => ({ id: `good/${n}`, key: `good-${n % 5}` })),
+    );
+    await publish(
+      fixture,
+      Array.from({ length: 50 }, (_, n) => ({ id: `without/${n}` })),
+    );
     await vi.waitFor(() => expect(orders).toHaveLength(100), patience);
     await vi.waitFor(() => expect(lines.join()).toContain('cannot be published'), patience);
-    await vi.waitFor(async () => expect(await running.describe()).toMatchObject({ backlog: 300, refused: 0 }), patience);
+    await vi.waitFor(
+      async () => expect(await running.describe()).toMatchObject({ backlog: 300, refused: 0 }),
+      patience,
+    );
     expect(await count('outbox', "state = 'behind'")).toBeGreaterThan(200);
     expect((await running.describe()).oldestAgeMs).toBeGreaterThan(1);
-    await vi.waitFor(async () => expect(await running.health()).toMatchObject({ status: 'degraded' }), patience);
+    await vi.waitFor(
+      async () => expect(await running.health()).toMatchObject({ status: 'degraded' }),
+      patience,
+    );
     isBroken = false;
     await vi.waitFor(() => expect(orders).toHaveLength(400), patience);
     expect(ids(orders).slice(100)).toEqual(bad.map(({ id }) => id));
@@ -121,10 +145,19 @@ describe.skipIf(url === '')('order and trouble (skipped without POSTGRES_URL)', 
     const { lines, logger } = recordingLogger();
     const running = relay({ batchSize: 10, maxInFlight: 10, logger });
     const { queues } = outbox.within(connection);
-    await queues.publishBatch('missing', Array.from({ length: 200 }, (_, n) => ({ value: {}, id: `missing/${n}`, key: 'k' })));
-    await queues.publishBatch('missing', Array.from({ length: 200 }, (_, n) => ({ value: {}, id: `loose/${n}` })));
+    await queues.publishBatch(
+      'missing',
+      Array.from({ length: 200 }, (_, n) => ({ value: {}, id: `missing/${n}`, key: 'k' })),
+    );
+    await queues.publishBatch(
+      'missing',
+      Array.from({ length: 200 }, (_, n) => ({ value: {}, id: `loose/${n}` })),
+    );
     await running.start();
-    await publish(fixture, Array.from({ length: 200 }, (_, n) => ({ id: `order/${n}` })));
+    await publish(
+      fixture,
+      Array.from({ length: 200 }, (_, n) => ({ id: `order/${n}` })),
+    );
     await vi.waitFor(() => expect(orders).toHaveLength(200), patience);
     await vi.waitFor(
       async () =>
@@ -138,7 +171,9 @@ describe.skipIf(url === '')('order and trouble (skipped without POSTGRES_URL)', 
     await backend.declareQueue('missing');
     const late = await received(backend, 'missing');
     await vi.waitFor(() => expect(late).toHaveLength(400), patience);
-    expect(ids(late.filter(({ key }) => key === 'k'))).toEqual(Array.from({ length: 200 }, (_, n) => `missing/${n}`));
+    expect(ids(late.filter(({ key }) => key === 'k'))).toEqual(
+      Array.from({ length: 200 }, (_, n) => `missing/${n}`),
+    );
     await vi.waitFor(async () => expect(await count('outbox')).toBe(0), patience);
     expect(await running.health()).toEqual({ status: 'healthy' });
     expect(lines.filter((line) => line.includes('trouble publishing to queue'))).toHaveLength(2);
@@ -148,7 +183,10 @@ describe.skipIf(url === '')('order and trouble (skipped without POSTGRES_URL)', 
     const fixture = await openOutbox();
     const { backend, relay, connection, schema } = fixture;
     const orders = await received(backend);
-    await publish(fixture, ['a/1', 'a/2', 'b/1', 'b/2'].map((id) => ({ id, key: id.slice(0, 1) })));
+    await publish(
+      fixture,
+      ['a/1', 'a/2', 'b/1', 'b/2'].map((id) => ({ id, key: id.slice(0, 1) })),
+    );
     await connection.transaction(async (transaction) => {
       await transaction.execute(`select from "${schema}".outbox where message_id = 'a/1' for update`, []);
       await relay({ pollMs: 20 }).start();
@@ -163,7 +201,10 @@ describe.skipIf(url === '')('order and trouble (skipped without POSTGRES_URL)', 
     const orders = await received(backend);
     const broken = failingFor(backend, ({ id }) => (id === 'a/1' ? transient() : undefined));
     const running = relay({ backend: broken, retry: { delayMs: () => 600_000 } });
-    await publish(fixture, [{ id: 'a/1', key: 'a' }, { id: 'a/2', key: 'a' }]);
+    await publish(fixture, [
+      { id: 'a/1', key: 'a' },
+      { id: 'a/2', key: 'a' },
+    ]);
     await running.start();
     await vi.waitFor(async () => expect(await count('outbox', "state = 'behind'")).toBe(1), patience);
     expect(orders).toEqual([]);

@@ -1,7 +1,7 @@
-import { type Message, MelangeError, SerializerRegistry } from '@melange/core';
+import { MelangeError, type Message, SerializerRegistry } from '@melange/core';
 import { describe, expect, test, vi } from 'vitest';
 import { Outbox } from '../src/index.ts';
-import { openOutbox, received, serializers as jsonSerializers, url } from './support/outbox.ts';
+import { serializers as jsonSerializers, openOutbox, received, url } from './support/outbox.ts';
 
 const patience = { timeout: 20_000, interval: 10 };
 
@@ -61,7 +61,9 @@ describe.skipIf(url === '')('an outbox (skipped without POSTGRES_URL)', () => {
       contents.map((_, n) => ({ value: { n }, key: 'k' })),
     );
     await vi.waitFor(() => expect(orders).toHaveLength(contents.length), patience);
-    const arrived = orders.map(({ content }) => (typeof content === 'string' ? content : new Uint8Array(content ?? [])));
+    const arrived = orders.map(({ content }) =>
+      typeof content === 'string' ? content : new Uint8Array(content ?? []),
+    );
     expect(arrived).toEqual(contents);
   });
 
@@ -118,7 +120,10 @@ describe.skipIf(url === '')('an outbox (skipped without POSTGRES_URL)', () => {
     // The open transaction holds up nobody, though it may never end.
     await vi.waitFor(() => expect(orders.map(({ id }) => id)).toEqual(['late-1', 'late-2']), patience);
     commit();
-    await vi.waitFor(() => expect(orders.map(({ id }) => id)).toEqual(['late-1', 'late-2', 'early']), patience);
+    await vi.waitFor(
+      () => expect(orders.map(({ id }) => id)).toEqual(['late-1', 'late-2', 'early']),
+      patience,
+    );
   });
 
   test('wakes its relay when a transaction commits; without notifications it looks by itself', async () => {
@@ -144,7 +149,9 @@ describe.skipIf(url === '')('an outbox (skipped without POSTGRES_URL)', () => {
       void delivery.acknowledge();
     });
     // Of a process whose clock is an hour ahead.
-    const clock = vi.spyOn(Date, 'now').mockImplementation(() => performance.timeOrigin + performance.now() + 3_600_000);
+    const clock = vi
+      .spyOn(Date, 'now')
+      .mockImplementation(() => performance.timeOrigin + performance.now() + 3_600_000);
     try {
       await relay({ pollMs: 30_000, leaseMs: 90_000 }).start();
       const { queues } = outbox.within(connection);

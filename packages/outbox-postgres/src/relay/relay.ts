@@ -6,19 +6,19 @@ import { channelOf, defaultSchema } from '../database/names.ts';
 import { migrations } from '../database/tables.ts';
 import { Destinations } from './destinations.ts';
 import { type ClaimedRow, type ExchangeAnswer, RelayStore, type RowId } from './exchange.ts';
-import { measure, type OutboxState, wakeOrphans } from './measure.ts';
+import { Ledger } from './ledger.ts';
+import { measure, type OutboxState } from './measure.ts';
 import type { OutboxRelayCounters, OutboxRelayOptions } from './options.ts';
-import { publishRows, type RowOutcome } from './publish-rows.ts';
-import { codeOfRefusal, isRefusedByCode } from './refusal.ts';
-import { PendingSettlements } from './settlements.ts';
+import { publishRows } from './publish-rows.ts';
+import { isRefusedByCode } from './refusal.ts';
 import { Wake } from './signal.ts';
+import { OutboxWatch } from './watch.ts';
 
 /** Rows of one lane that are claimed at once: they are published one after the other, and others want their place. */
 const laneLimit = 50;
-const measureMs = 5_000;
-const measureSubject = 'measuring the outbox';
+/** A backend keeps its deadline, more or less. */
+const closingMarginMs = 1_000;
 const databaseSubject = 'reaching the outbox';
-const oldSubject = 'publishing messages in time';
 
 /**
  * Publishes the messages of an outbox, each under its own id, and deletes them when the broker has confirmed them. Any number of
@@ -36,35 +36,23 @@ export class OutboxRelay implements AsyncDisposable {
   readonly #leaseMs: number;
   readonly #pollMs: number;
   readonly #deadlineMs: number;
-  readonly #maxAgeMs: number;
-  readonly #retry: NonNullable<OutboxRelayOptions['retry']>;
   readonly #isRefused: NonNullable<OutboxRelayOptions['isRefused']>;
   readonly #logger: Logger;
   readonly #troubles: Troubles;
+  readonly #ledger: Ledger;
   readonly #store: RelayStore;
+  readonly #watch: OutboxWatch;
   readonly #destinations = new Destinations(() => performance.now());
-  readonly #pending = new PendingSettlements();
   readonly #wake = new Wake();
   readonly #underWay = new Set<Promise<void>>();
-  /** Rows that this process works on, settled or not, until the database was told. */
-  readonly #held = new Set<RowId>();
-  readonly #counters = {
-    published: 0,
-    failed: 0,
-    refused: 0,
-    skipped: 0,
-    lastPublishedAt: undefined as number | undefined,
-  };
   #relay: number | undefined;
   #failures = 0;
-  #inHand = 0;
   #starting: Promise<void> | undefined;
   #running: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #isClosing = false;
   #isEnded = false;
   #unlisten: (() => Promise<void>) | undefined;
-  #measuring: NodeJS.Timeout | undefined;
 
   /** @throws MelangeError `CONFIGURATION` for numbers that make no sense. */
   constructor(options: OutboxRelayOptions) {
@@ -75,18 +63,24 @@ export class OutboxRelay implements AsyncDisposable {
     this.#leaseMs = checkDelayMs('leaseMs', options.leaseMs ?? 10_000, 100);
     this.#pollMs = checkDelayMs('pollMs', options.pollMs ?? 1_000, 1);
     this.#deadlineMs = checkDelayMs('deadlineMs', options.deadlineMs ?? 10_000, 1);
-    this.#maxAgeMs = checkDelayMs('maxAgeMs', options.maxAgeMs ?? 60_000, 1);
-    this.#retry =
+    const backoff =
       options.retry ?? exponentialBackoff({ firstDelayMs: 100, longestDelayMs: 30_000, jitter: 0.5 });
     this.#isRefused = options.isRefused ?? isRefusedByCode;
     this.#logger = unfailingLogger(options.logger ?? warningLogger);
     this.#troubles = new Troubles({ logger: this.#logger });
+    this.#ledger = new Ledger(backoff, this.#logger);
     this.#store = new RelayStore(options.connection, this.#schema);
+    this.#watch = new OutboxWatch(options.connection, this.#schema, {
+      maxAgeMs: checkDelayMs('maxAgeMs', options.maxAgeMs ?? 60_000, 1),
+      laneLimit,
+      logger: this.#logger,
+      troubles: this.#troubles,
+    });
   }
 
   /** What this relay has done. */
   get counters(): OutboxRelayCounters {
-    return { ...this.#counters };
+    return this.#ledger.counters;
   }
 
   /**
@@ -140,14 +134,14 @@ export class OutboxRelay implements AsyncDisposable {
     this.#relay = await this.#store.register(this.#relay, [], this.#leaseMs);
     this.#unlisten = await connection.listen(channelOf(this.#schema), () => this.#wake.set());
     this.#running = this.#run();
-    this.#measureLater(0);
+    this.#watch.start();
   }
 
   async #close(): Promise<void> {
     await this.#starting?.catch(() => undefined);
-    clearTimeout(this.#measuring);
+    this.#watch.close();
     await this.#unlisten?.();
-    await Promise.all(this.#underWay);
+    await within(this.#deadlineMs + closingMarginMs, Promise.all(this.#underWay));
     this.#isEnded = true;
     this.#wake.set();
     await this.#running;
@@ -168,7 +162,7 @@ export class OutboxRelay implements AsyncDisposable {
         this.#troubles.begin(databaseSubject, thrownText(error));
         waitMs = reconnectDelayMs(this.#failures);
       }
-      if (isLast && this.#pending.isEmpty) break;
+      if (isLast && this.#ledger.isTold) break;
       // The database is away: what it was not told is published again by the next relay.
       if (isLast && this.#failures > 0) break;
     }
@@ -184,7 +178,7 @@ export class OutboxRelay implements AsyncDisposable {
   /** Ms to wait for a notification, or for the outcome of a publish. */
   #pauseAfter({ claimed, parked, nextDueMs }: ExchangeAnswer): number {
     if (this.#isEnded) return 0;
-    const mayClaim = !this.#isClosing && this.#inHand < this.#maxInFlight;
+    const mayClaim = !this.#isClosing && this.#ledger.unsettled < this.#maxInFlight;
     if (mayClaim && (claimed.length > 0 || parked > 0)) return 0;
     // A relay is taken for dead when it says nothing for a lease.
     const nextMs = Math.min(this.#pollMs, this.#leaseMs / 3);
@@ -195,9 +189,9 @@ export class OutboxRelay implements AsyncDisposable {
   async #exchange(): Promise<ExchangeAnswer | undefined> {
     if (this.#relay === undefined || this.#failures > 0) {
       // Nobody knows what the failed one did: under a new number, only what is in hand here is this relay's.
-      this.#relay = await this.#store.register(this.#relay, [...this.#held], this.#leaseMs);
+      this.#relay = await this.#store.register(this.#relay, this.#ledger.held, this.#leaseMs);
     }
-    const settlements = this.#pending.take();
+    const settlements = this.#ledger.take();
     const excluded = this.#destinations.excluded;
     const probed = this.#isClosing ? [] : this.#destinations.takeProbed();
     const recovered = this.#destinations.takeRecovered();
@@ -208,7 +202,7 @@ export class OutboxRelay implements AsyncDisposable {
         leaseMs: this.#leaseMs,
         claimLimit: this.#isClosing
           ? 0
-          : Math.max(0, Math.min(this.#maxInFlight - this.#inHand, 2 * this.#batchSize)),
+          : Math.max(0, Math.min(this.#maxInFlight - this.#ledger.unsettled, 2 * this.#batchSize)),
         destinationLimit: this.#batchSize,
         laneLimit,
         excluded,
@@ -216,15 +210,12 @@ export class OutboxRelay implements AsyncDisposable {
         recovered,
       });
     } catch (error) {
-      this.#pending.putBack(settlements);
+      this.#ledger.putBack(settlements);
       for (const destination of probed) this.#destinations.probeEnded(destination);
       throw error;
     }
-    for (const id of settlements.published) this.#held.delete(id);
-    for (const { id } of settlements.failed) this.#held.delete(id);
-    for (const { id } of settlements.refused) this.#held.delete(id);
-    for (const id of settlements.returned) this.#held.delete(id);
-    this.#counters.skipped += answer.expired;
+    this.#ledger.told(settlements);
+    this.#ledger.skipped(answer.expired);
     if (!answer.isAlive) {
       this.#logger.warn(
         'this relay of the outbox said nothing for longer than its lease: others have its messages now',
@@ -232,7 +223,7 @@ export class OutboxRelay implements AsyncDisposable {
           leaseMs: this.#leaseMs,
         },
       );
-      this.#relay = await this.#store.register(this.#relay, [...this.#held], this.#leaseMs);
+      this.#relay = await this.#store.register(this.#relay, this.#ledger.held, this.#leaseMs);
       return undefined;
     }
     if (answer.claimed.length > 0) await this.#begin(answer.claimed, probed);
@@ -247,57 +238,25 @@ export class OutboxRelay implements AsyncDisposable {
       const same = byDestination.get(row.destination);
       if (same === undefined) byDestination.set(row.destination, [row]);
       else same.push(row);
-      this.#held.add(row.id);
     }
     for (const destination of probed)
       if (!byDestination.has(destination)) this.#destinations.probeEnded(destination);
-    this.#inHand += rows.length;
+    this.#ledger.begin(rows);
     for (const [destination, same] of byDestination) {
       const publishing = publishRows(destination, same, {
         backend: this.#options.backend,
         deadlineMs: this.#deadlineMs,
         isRefused: (error, { attempts }) => this.#isRefused(error, attempts + 1),
         mayGoOn: () => !this.#isClosing,
-        onOutcome: (row, outcome) => this.#settle(row, outcome),
+        onOutcome: (row, outcome) => {
+          this.#ledger.settle(row, outcome);
+          this.#wake.set();
+        },
         onCall: (to, failure, isFirstTry) => this.#judge(to, failure, isFirstTry),
       });
       this.#underWay.add(publishing);
       void publishing.finally(() => this.#underWay.delete(publishing));
     }
-  }
-
-  #settle(row: ClaimedRow, outcome: RowOutcome): void {
-    const { id, attempts, message, destination } = row;
-    this.#inHand -= 1;
-    if (outcome.kind === 'published') {
-      this.#counters.published += 1;
-      this.#counters.lastPublishedAt = Date.now();
-      this.#pending.published(id);
-    } else if (outcome.kind === 'returned') {
-      this.#pending.returned(id);
-    } else if (outcome.kind === 'refused') {
-      this.#counters.refused += 1;
-      const reason = thrownText(outcome.error);
-      this.#pending.refused({ id, code: codeOfRefusal(outcome.error), reason });
-      this.#logger.error('a message of the outbox was refused and set aside', {
-        destination,
-        messageId: message.id,
-        reason,
-      });
-    } else {
-      this.#counters.failed += 1;
-      const error = thrownText(outcome.error);
-      this.#pending.failed({ id, delayMs: this.#retry.delayMs(attempts + 1, Math.random()), error });
-      if (attempts + 1 === 5)
-        this.#logger.warn('a message of the outbox cannot be published, and is tried again', {
-          destination,
-          messageId: message.id,
-          key: message.key,
-          attempts: attempts + 1,
-          reason: error,
-        });
-    }
-    this.#wake.set();
   }
 
   #judge(destination: string, failure: unknown, isFirstTry: boolean): void {
@@ -311,32 +270,13 @@ export class OutboxRelay implements AsyncDisposable {
     if (!isFirstTry && !this.#destinations.has(destination)) return;
     if (this.#destinations.failed(destination) > 1) this.#troubles.begin(subject, thrownText(failure));
   }
+}
 
-  #measureLater(afterMs: number): void {
-    this.#measuring = setTimeout(() => void this.#measure(), afterMs);
-    this.#measuring.unref();
-  }
-
-  async #measure(): Promise<void> {
-    try {
-      const { oldestAgeMs = 0 } = await this.describe();
-      const orphans = await wakeOrphans(this.#options.connection, this.#schema, laneLimit);
-      if (orphans > 0)
-        this.#logger.warn(
-          'messages of the outbox waited for others of their key that somebody deleted by hand',
-          { keys: orphans },
-        );
-      this.#troubles.end(measureSubject);
-      if (oldestAgeMs > this.#maxAgeMs)
-        this.#troubles.begin(
-          oldSubject,
-          `the oldest one waits for ${Math.round(oldestAgeMs / 1_000)} s`,
-          true,
-        );
-      else this.#troubles.end(oldSubject);
-    } catch (error) {
-      this.#troubles.begin(measureSubject, thrownText(error));
-    }
-    if (!this.#isClosing) this.#measureLater(measureMs);
-  }
+/** Resolves with the promise, or when so much time is over. */
+function within(milliseconds: number, promise: Promise<unknown>): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  return Promise.race([promise, over]).finally(() => clearTimeout(timer));
 }

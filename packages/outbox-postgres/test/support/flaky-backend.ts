@@ -3,7 +3,10 @@ import { MelangeError, type Message, type MessagingBackend, PublishError } from 
 type Publishing = Pick<MessagingBackend, 'publishToQueue' | 'publishToTopic'>;
 
 /** A backend that fails for some messages, and takes the others of a call: as a broker does that refuses one of a batch. */
-export function failingFor(backend: MessagingBackend, errorOf: (message: Message, queue: string) => unknown): MessagingBackend {
+export function failingFor(
+  backend: MessagingBackend,
+  errorOf: (message: Message, queue: string) => unknown,
+): MessagingBackend {
   const publish =
     (name: keyof Publishing) =>
     async (destination: string, messages: readonly Message[]): Promise<void> => {

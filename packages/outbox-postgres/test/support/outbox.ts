@@ -50,11 +50,16 @@ export async function openOutbox(
     await connection.close();
     await backend.close();
   });
-  const sql: Fixture['sql'] = async (text) => (await connection.execute(text.replaceAll('$schema', schema), [])).rows;
+  const sql: Fixture['sql'] = async (text) =>
+    (await connection.execute(text.replaceAll('$schema', schema), [])).rows;
   return {
     connection,
     schema,
-    outbox: new Outbox({ serializers, schema, ...(options.notify !== undefined && { notify: options.notify }) }),
+    outbox: new Outbox({
+      serializers,
+      schema,
+      ...(options.notify !== undefined && { notify: options.notify }),
+    }),
     backend,
     relay,
     sql,
@@ -80,5 +85,8 @@ export function recordingLogger(): { readonly logger: Logger; readonly lines: st
   const at = (level: string) => (message: string, facts?: Readonly<Record<string, unknown>>) => {
     lines.push(`${level} ${message} ${JSON.stringify(facts ?? {})}`);
   };
-  return { lines, logger: { debug: () => undefined, info: at('info'), warn: at('warn'), error: at('error') } };
+  return {
+    lines,
+    logger: { debug: () => undefined, info: at('info'), warn: at('warn'), error: at('error') },
+  };
 }
