@@ -37,7 +37,7 @@ export interface OutboxRelayOptions {
   readonly isRefused?: (error: unknown, attempts: number) => boolean;
   /** Age in ms from which a message that waits makes the relay `degraded`. Default: 60,000. */
   readonly maxAgeMs?: number;
-  /** Default: warnings and errors to standard error. */
+  /** Told of trouble, recovery and refused messages. Default: warnings and errors to standard error. */
   readonly logger?: Logger;
 }
 
