@@ -7,6 +7,7 @@ export const outboxCapabilities: Capabilities & { readonly delayedDelivery: true
   ordered: false,
   brokerSideFilters: false,
   replay: false,
+  browse: false,
   queuesKeepTopicMessages: false,
   tombstones: true,
   durable: true,
