@@ -5,6 +5,8 @@
 export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-kafka/src/consume/membership.ts':
     'joining, leaving, crashing and draining are states of one member',
+  'packages/backend-kafka/test/membership.test.ts':
+    'one case for each transition of a member, on one scripted group',
   'packages/backend-kit/src/driver.ts':
     'the whole contract of a driver, each guarantee a comment, on one page',
   'packages/backend-kit/src/driver-backend.ts': 'each method of a backend, and when it may ask its driver',

@@ -77,6 +77,11 @@ export interface KafkaBackendOptions {
   readonly commitIntervalMs?: number;
   /** Offsets of one partition that may be under way or waiting behind an unfinished one. Default: 10,000. */
   readonly maxTrackedOffsets?: number;
+  /**
+   * Bytes of records of one queue that are at hand and not handed over, past which no more are fetched; one fetch more may be under way.
+   * Default: 16,777,216.
+   */
+  readonly maxBytesAtHand?: number;
   /** How soon partitions and bindings that others add are noticed, in ms. Default: 15,000. */
   readonly metadataMaxAgeMs?: number;
   /**
@@ -128,6 +133,7 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
     revocationDeadlineMs: options.revocationDeadlineMs ?? Math.min(10_000, Math.floor(sessionTimeoutMs / 2)),
     commitIntervalMs: options.commitIntervalMs ?? 500,
     maxTrackedOffsets: options.maxTrackedOffsets ?? 10_000,
+    maxBytesAtHand: options.maxBytesAtHand ?? 16_777_216,
     metadataMaxAgeMs: options.metadataMaxAgeMs ?? 15_000,
     stalledAfterMs: options.stalledAfterMs ?? 60_000,
     topologyTopic: options.topologyTopic ?? 'melange.topology',
@@ -137,6 +143,7 @@ export function settingsOf(options: KafkaBackendOptions): KafkaSettings {
   for (const name of [
     'partitions',
     'maxTrackedOffsets',
+    'maxBytesAtHand',
     'connectTimeoutMs',
     'requestTimeoutMs',
     'publishTimeoutMs',

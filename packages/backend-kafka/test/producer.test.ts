@@ -1,7 +1,5 @@
-import type { Broker, Cluster } from 'kafkajs';
 import { expect, test } from 'vitest';
-import { Producer } from '../src/client/kafkajs/producer.ts';
-import { SlowProducer } from '../src/client/kafkajs/slow-producer.ts';
+import { Producer } from '../src/client/producer.ts';
 import { ByteWriter } from '../src/wire/byte-writer.ts';
 
 const topic = 'orders';
@@ -17,26 +15,23 @@ function scriptedBroker() {
     giveId = resolve;
   });
   let producers = 0;
-  const broker = {
-    versions: { 0: { maxVersion: 7 } },
-    async initProducerId() {
+  return {
+    numbered,
+    giveId,
+    async newProducer() {
       await mayGiveId;
       producers += 1;
-      return { producerId: String(producers), producerEpoch: 0 };
+      return { producerId: BigInt(producers), epoch: 0 };
     },
-    connectionPool: {
-      async send({ request }: { readonly request: { encode(): Promise<{ readonly buf: Buffer }> } }) {
-        const { buf } = await request.encode();
-        numbered.push({
-          producerId: buf.readBigInt64BE(batchAt + 43),
-          firstSequence: buf.readInt32BE(batchAt + 53),
-          count: buf.readInt32BE(batchAt + 57),
-        });
-        return taken();
-      },
+    async produce(_node: number, _lane: string, body: Buffer) {
+      numbered.push({
+        producerId: body.readBigInt64BE(batchAt + 43),
+        firstSequence: body.readInt32BE(batchAt + 53),
+        count: body.readInt32BE(batchAt + 57),
+      });
+      return taken();
     },
   };
-  return { broker: broker as unknown as Broker, numbered, giveId };
 }
 
 /** The answer that partition 0 took its batch. */
@@ -50,15 +45,12 @@ function taken(): Buffer {
 }
 
 test('two sends of other records to a partition, one of which nobody waits for, never have the same numbers', async () => {
-  const { broker, numbered, giveId } = scriptedBroker();
-  const cluster = { findBroker: async () => broker, disconnect: async () => undefined } as unknown as Cluster;
+  const { numbered, giveId, ...requests } = scriptedBroker();
   const producer = new Producer({
-    openCluster: () => cluster,
+    ...requests,
     leaderOf: async () => 0,
     forgetLeaders: () => undefined,
     timeoutMs: 1_000,
-    onSlow: () => undefined,
-    slowProducer: () => new SlowProducer({} as never, 1_000),
   });
   const send = (text: string) =>
     producer.send({
@@ -74,5 +66,4 @@ test('two sends of other records to a partition, one of which nobody waits for, 
     { producerId: 1n, firstSequence: 0, count: 1 },
     { producerId: 1n, firstSequence: 1, count: 1 },
   ]);
-  await producer.close();
 });

@@ -5,8 +5,8 @@
  * name as `type`, such as `NOT_ENOUGH_REPLICAS`.
  */
 export interface KafkaClient {
-  /** Number of partitions; `undefined` when there is no such topic. */
-  partitionsOf(topic: string): Promise<number | undefined>;
+  /** Number of the broker that leads each partition, -1 where none does; `undefined` when there is no such topic. */
+  leadersOf(topic: string): Promise<readonly number[] | undefined>;
   /** Number of brokers of the cluster. */
   brokerCount(): Promise<number>;
   /** Does nothing when it exists. Resolves when its partitions have leaders. */
@@ -39,8 +39,8 @@ export interface KafkaClient {
    * twice.
    */
   send(batch: OutgoingBatch): Promise<void>;
-  /** Becomes a member of a group, in the background. */
-  join(groupId: string, topics: readonly string[], listener: GroupListener): GroupMember;
+  /** Must not connect. */
+  openGroup(groupId: string): GroupSession;
   /** Frees every connection. Resolves in bounded time. */
   close(): Promise<void>;
 }
@@ -79,6 +79,8 @@ export interface IncomingRecord extends OutgoingRecord {
   readonly timestamp?: number | undefined;
   /** Key, value and headers, in bytes. */
   readonly size: number;
+  /** Copies its bytes out of those that were fetched with it, which it would keep in memory. */
+  detach?(): void;
 }
 
 /** Where a partition begins, and the offset that its next record gets. */
@@ -101,39 +103,94 @@ export interface Commit {
   readonly metadata: string;
 }
 
-/** What a member of a group is told. */
-export interface GroupListener {
-  /** Before each joining of the group: what was assigned is lost when this resolves. */
-  beforeJoin(): Promise<void>;
-  /** Partitions by topic, from now on. */
-  onAssigned(assignment: Readonly<Record<string, readonly number[]>>): unknown;
-  /**
-   * Records of one partition, in order and with gaps; none when all up to `lastOffset` were markers or aborted.
-   * Must resolve soon: heartbeats wait for it.
-   */
-  onRecords(
-    topic: string,
-    partition: number,
-    records: readonly IncomingRecord[],
-    lastOffset: number,
-    highWatermark: number,
-  ): Promise<void>;
-  /** The group has confirmed that the member belongs to it. @param ageMs since the member said that it lives. */
-  onHeartbeat(ageMs: number): unknown;
-  /** The member is dead, whatever the reason: make another. Called at most once. */
-  onCrash(error: unknown): unknown;
+/** Place of a member in its group. */
+export interface GroupPlace {
+  /** By which the group knows the member. */
+  readonly memberId: string;
+  /** Of the group, from one sharing-out of its partitions to the next. */
+  readonly generation: number;
 }
 
-/** A member of a consumer group. */
-export interface GroupMember {
-  /** Resolves when it runs; problems after that are told to `onCrash`. */
-  start(): Promise<void>;
+/** What a member says of itself, or is told: bytes that only members understand. */
+export interface MemberBytes {
+  /** The member. */
+  readonly memberId: string;
+  /** For the client and the brokers, they mean nothing. */
+  readonly bytes: Buffer;
+}
+
+/** Asks to be a member of a group. */
+export interface JoinRequest extends MemberBytes {
+  /** By which the members agree how partitions are shared out. */
+  readonly protocol: string;
+  /** A member that is silent for longer is no member any more, in ms. */
+  readonly sessionTimeoutMs: number;
+  /** How long the group waits for its members to join again, in ms. */
+  readonly rebalanceTimeoutMs: number;
+}
+
+/** How a group took a member. */
+export interface JoinAnswer extends GroupPlace {
+  /** The member that shares out the partitions. */
+  readonly leaderId: string;
+  /** All members, where this one is the leader. */
+  readonly members: readonly MemberBytes[];
+}
+
+/** Asks one broker for records. */
+export interface FetchRequest {
+  /** Number of the broker. */
+  readonly node: number;
+  /** How long the broker may wait for records, in ms. */
+  readonly maxWaitMs: number;
+  /** Of the answer, but for its first batch. */
+  readonly maxBytes: number;
+  /** What is asked for. */
+  readonly partitions: readonly {
+    /** Topic of the partition. */
+    readonly topic: string;
+    /** Partition of the topic. */
+    readonly partition: number;
+    /** Of the first record. */
+    readonly offset: number;
+    /** Of the partition. */
+    readonly maxBytes: number;
+  }[];
+}
+
+/** What a broker answered for a partition. */
+export interface FetchedPartition {
+  /** Topic of the partition. */
+  readonly topic: string;
+  /** Partition of the topic. */
+  readonly partition: number;
+  /** Name of the protocol's error, such as `OFFSET_OUT_OF_RANGE`. */
+  readonly error: string | undefined;
+  /** The offset that the next record gets. */
+  readonly highWatermark: number;
+  /** Whole batches: the first ones may be from before the offset that was asked for. */
+  readonly records: readonly IncomingRecord[];
+  /** Records, markers and aborted records up to there are in the answer; `undefined` where nothing is. */
+  readonly lastOffset: number | undefined;
+}
+
+/**
+ * Connections for one member of a group. Each is opened on first use, and again after a failure; the coordinator is looked for again where it
+ * moved. Fetches and requests of the group do not wait for each other.
+ */
+export interface GroupSession {
+  /** Waits until the group has its members together. Where a member id is empty, the answer has one. */
+  join(request: JoinRequest): Promise<JoinAnswer>;
+  /** Tells, as the leader, what each member is assigned. Resolves with what this one is. */
+  sync(place: GroupPlace, protocol: string, assignments: readonly MemberBytes[]): Promise<Buffer>;
+  /** Rejects with `REBALANCE_IN_PROGRESS` when the group waits for its members to join again. */
+  heartbeat(place: GroupPlace): Promise<void>;
   /** Rejects when the broker does not take it, as in a rebalance. */
-  commit(commits: readonly Commit[]): Promise<void>;
-  /** Fetches no more of the partition. */
-  pause(topic: string, partition: number): void;
-  /** Fetches of it again. */
-  resume(topic: string, partition: number): void;
-  /** Leaves the group. Resolves in bounded time. */
-  stop(): Promise<void>;
+  commit(place: GroupPlace, commits: readonly Commit[]): Promise<void>;
+  /** Gives up the place. */
+  leave(memberId: string): Promise<void>;
+  /** Answers may lie in one piece of memory, which `IncomingRecord.detach` leaves. */
+  fetch(request: FetchRequest): Promise<readonly FetchedPartition[]>;
+  /** Frees the connections. Resolves in bounded time. */
+  close(): Promise<void>;
 }

@@ -4,10 +4,15 @@ import type { KafkaClient } from './contract.ts';
 
 export type {
   Commit,
-  GroupListener,
-  GroupMember,
+  FetchedPartition,
+  FetchRequest,
+  GroupPlace,
+  GroupSession,
   IncomingRecord,
+  JoinAnswer,
+  JoinRequest,
   KafkaClient,
+  MemberBytes,
   OutgoingBatch,
   OutgoingRecord,
   PartitionRange,

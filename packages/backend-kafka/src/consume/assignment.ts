@@ -35,8 +35,8 @@ export class Assignment {
   /** They hold their keys, and are being read again. */
   #coming = 0;
   readonly #onIdle: (() => void)[] = [];
-  #onRoom: (() => void) | undefined;
-  #limit: Limit = { records: 0, bytes: 0 };
+  /** Those who wait for room. */
+  #waiters: { readonly limit: Limit; readonly done: () => void }[] = [];
   #bytes = 0;
   #working = 0;
   /** That of the last call of `detachOld`. */
@@ -201,18 +201,10 @@ export class Assignment {
     });
   }
 
-  /** Resolves when less is at hand, when all are dropped, or the deadline has passed. One at a time waits. */
-  room(limit: Limit, deadlineMs: number): Promise<void> {
-    this.#limit = limit;
-    return new Promise((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#onRoom = undefined;
-        resolve();
-      };
-      const timer = setTimeout(done, deadlineMs);
-      this.#onRoom = done;
-    });
+  /** Resolves when less is at hand, or when all are dropped. */
+  room(limit: Limit): Promise<void> {
+    if (this.isLost || !this.holds(limit)) return Promise.resolve();
+    return new Promise((done) => this.#waiters.push({ limit, done }));
   }
 
   /** What is not finished is about to be given back: it did not end this process. To be committed after that. */
@@ -228,7 +220,7 @@ export class Assignment {
     this.#bytes = 0;
     this.#keys.clear();
     this.suspects.clear();
-    this.#onRoom?.();
+    for (const { done } of this.#waiters.splice(0)) done();
   }
 
   get #isIdle(): boolean {
@@ -251,7 +243,10 @@ export class Assignment {
   }
 
   #tellRoom(): void {
-    if (this.#onRoom !== undefined && !this.holds(this.#limit)) this.#onRoom();
+    if (this.#waiters.length === 0) return;
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ limit }) => this.holds(limit));
+    for (const { limit, done } of waiters) if (!this.holds(limit)) done();
   }
 
   /** Its key waits for it, and nothing else does. */

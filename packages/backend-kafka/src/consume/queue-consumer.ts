@@ -11,6 +11,7 @@ import { type LossReason, Membership } from './membership.ts';
 import { Progress } from './progress.ts';
 import { QueueIntake, type QueueRecord } from './queue-intake.ts';
 import { ReadAgain } from './read-again.ts';
+import { Receiving } from './receiving.ts';
 
 /** What the consumers of queues work with. */
 export interface ConsumerContext {
@@ -32,6 +33,7 @@ export class QueueConsumer {
   readonly #logger: Logger;
   readonly #progress: Progress;
   readonly #membership: Membership;
+  readonly #receiving: Receiving;
   readonly #backpressure: Backpressure;
   readonly #intakes: QueueIntake[] = [];
   readonly #end: EndOfQueue;
@@ -50,32 +52,31 @@ export class QueueConsumer {
     this.#copies = new Copies(queue, publishCopy);
     this.#progress = new Progress(queue, settings, troubles);
     const again = new ReadAgain(queue, client, this.#progress, logger);
-    this.#membership = new Membership(layout, {
-      queue,
-      client,
-      topology,
-      settings,
-      logger,
+    this.#receiving = new Receiving({
+      ...{ queue, client, settings, logger },
       progress: this.#progress,
-      onReady: () => this.#pumpSoon(),
+      membership: () => this.#membership,
       readAgain: async (assignment, entry) => {
         const records = await again.read(assignment, entry);
         // A record that was deleted is finished.
         if (records.length === 0) this.#membership.markDirty();
         return records;
       },
-      room: (assignment, tracker) => this.#backpressure.room(assignment, tracker),
+      onReady: () => this.#pumpSoon(),
       onArrived: (assignment) => this.#arrived(assignment),
+    });
+    this.#membership = new Membership(layout, {
+      ...{ queue, client, topology, settings, logger },
+      progress: this.#progress,
+      load: (assigned, read) => this.#receiving.load(assigned, read),
+      onAssigned: (assignment, session) => this.#receiving.begin(assignment, session),
       onGone: (error) => this.#onGone(error),
       onLost: (assignment, reason, why) => this.#onLost(assignment, reason, why),
     });
-    this.#backpressure = new Backpressure(
-      queue,
-      settings.maxTrackedOffsets,
-      this.#copies,
-      () => this.#membership.member,
-      () => this.#membership.markDirty(),
-    );
+    this.#backpressure = new Backpressure(queue, settings.maxTrackedOffsets, this.#copies, {
+      onResumed: () => this.#receiving.wake(),
+      onFinished: () => this.#membership.markDirty(),
+    });
     this.#end = new EndOfQueue(queue, client, this.#intakes, () => this.#membership.assignment);
   }
 
@@ -86,7 +87,7 @@ export class QueueConsumer {
 
   /** Whether it waits to join the group. */
   get isGone(): boolean {
-    return this.#membership.member === undefined;
+    return this.#membership.state === 'out';
   }
 
   get unsettled(): number {
@@ -164,7 +165,7 @@ export class QueueConsumer {
   }
 
   #onLost(assignment: Assignment, reason: LossReason, why: string): void {
-    this.#backpressure.release(assignment);
+    this.#receiving.wake();
     const lost = new Map<QueueIntake, QueueRecord[]>();
     for (const taken of assignment.busy.all() as Iterable<QueueRecord>) {
       const ofIntake = lost.get(taken.intake);

@@ -56,7 +56,7 @@ export class TopologyStore {
 
   async #readOn(): Promise<void> {
     if (!this.#storeExists) {
-      if ((await this.#client.partitionsOf(this.#topic)) === undefined) return;
+      if ((await this.#client.leadersOf(this.#topic)) === undefined) return;
       this.#storeExists = true;
     }
     for (;;) {
@@ -92,7 +92,7 @@ export class TopologyStore {
   /** Resolves when the facts are in the topic, and known here. `null` removes one. */
   async write(facts: readonly (readonly [string, unknown])[]): Promise<void> {
     if (facts.length === 0) return;
-    if (!this.#storeExists && (await this.#client.partitionsOf(this.#topic)) === undefined) {
+    if (!this.#storeExists && (await this.#client.leadersOf(this.#topic)) === undefined) {
       const config = { 'cleanup.policy': 'compact' };
       await this.#client.createTopic(this.#topic, 1, await this.#context.replicas(), config);
     }

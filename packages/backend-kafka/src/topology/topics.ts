@@ -31,9 +31,9 @@ export class Topics {
     if (known === undefined) return undefined;
     if (performance.now() - known.askedAt > this.#settings.metadataMaxAgeMs) {
       known.askedAt = performance.now();
-      this.#client.partitionsOf(topic).then(
-        (partitions = known.partitions) => {
-          known.partitions = partitions;
+      this.#client.leadersOf(topic).then(
+        (leaders) => {
+          known.partitions = leaders?.length ?? known.partitions;
         },
         // It is asked again after a while.
         () => undefined,
@@ -44,7 +44,7 @@ export class Topics {
 
   /** Partitions of a topic; `undefined` where there is none. */
   async find(topic: string): Promise<number | undefined> {
-    const partitions = await this.#client.partitionsOf(topic);
+    const partitions = (await this.#client.leadersOf(topic))?.length;
     if (partitions === undefined) this.#known.delete(topic);
     else this.#known.set(topic, { partitions, askedAt: performance.now() });
     return partitions;

@@ -57,23 +57,23 @@ export class Topology {
 
   /** @throws QueueNotFoundError. */
   async layoutOf(queue: string): Promise<QueueLayout> {
-    const [partitions] = await Promise.all([this.#client.partitionsOf(queue), this.#store.refresh()]);
-    if (partitions === undefined) throw new QueueNotFoundError(queue);
+    const [leaders] = await Promise.all([this.#client.leadersOf(queue), this.#store.refresh()]);
+    if (leaders === undefined) throw new QueueNotFoundError(queue);
     // Made by somebody else, the queue may lack the topic of its retries.
     this.#topics.forget(retryTopicOf(queue));
-    await this.#topics.make(retryTopicOf(queue), { partitions });
+    await this.#topics.make(retryTopicOf(queue), { partitions: leaders.length });
     const layout = this.#layout(queue);
     const topics: string[] = [];
     for (const topic of layout.topics) {
-      if ((await this.#client.partitionsOf(topic)) !== undefined) topics.push(topic);
+      if ((await this.#client.leadersOf(topic)) !== undefined) topics.push(topic);
       else this.#logger.warn('A topic that a queue is bound to does not exist', { queue, topic });
     }
     return { ...layout, topics };
   }
 
   async describeQueue(name: string): Promise<QueueDescription> {
-    const [partitions] = await Promise.all([this.#client.partitionsOf(name), this.#store.refresh()]);
-    if (partitions === undefined) return { exists: false, depth: 0, deadLetterQueue: undefined };
+    const [leaders] = await Promise.all([this.#client.leadersOf(name), this.#store.refresh()]);
+    if (leaders === undefined) return { exists: false, depth: 0, deadLetterQueue: undefined };
     const layout = this.#layout(name);
     return {
       exists: true,
@@ -109,7 +109,7 @@ export class Topology {
 
   async #declareQueue(name: string, options: KafkaQueueOptions): Promise<boolean> {
     const { topics = [], filter, removeTopics = [], deadLetterQueue } = options;
-    const [existing] = await Promise.all([this.#client.partitionsOf(name), this.#store.refresh()]);
+    const [existing] = await Promise.all([this.#client.leadersOf(name), this.#store.refresh()]);
     const { deadLetterQueue: declared, bindings } = this.#layout(name);
     if (existing !== undefined && declared !== deadLetterQueue && this.#store.deadLetterQueues.has(name)) {
       throw new TopologyConflictError(
@@ -118,7 +118,10 @@ export class Topology {
     }
     if (deadLetterQueue !== undefined) await this.#topics.make(deadLetterQueue, options);
     await this.#topics.make(name, options);
-    await this.#topics.make(retryTopicOf(name), { ...options, partitions: existing ?? options.partitions });
+    await this.#topics.make(retryTopicOf(name), {
+      ...options,
+      partitions: existing?.length ?? options.partitions,
+    });
     const facts: [string, unknown][] = [];
     if (!this.#store.deadLetterQueues.has(name))
       facts.push([queueKey(name), { deadLetterQueue: deadLetterQueue ?? null }]);

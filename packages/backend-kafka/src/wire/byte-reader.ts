@@ -25,6 +25,13 @@ export class ByteReader {
     return this.bytes.readInt32BE(this.at - 8) * 0x1_0000_0000 + this.bytes.readUInt32BE(this.at - 4);
   }
 
+  /** Preceded by its length, of 16 bits. */
+  text(): string {
+    const length = this.int16();
+    this.at += length;
+    return this.bytes.toString('utf8', this.at - length, this.at);
+  }
+
   /** Of at most 32 bits: zigzag, seven bits a byte. */
   varint(): number {
     const { bytes } = this;

@@ -24,6 +24,12 @@ export class ByteWriter {
     this.at = this.bytes.writeBigInt64BE(value, this.at);
   }
 
+  /** Preceded by its length, of 16 bits. */
+  text(value: string): void {
+    this.int16(Buffer.byteLength(value));
+    this.at += this.bytes.write(value, this.at);
+  }
+
   /** Of at most 31 bits: zigzag, seven bits a byte. */
   varint(value: number): void {
     let rest = (value << 1) ^ (value >> 31);

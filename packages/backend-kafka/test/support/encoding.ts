@@ -75,3 +75,11 @@ export function decodeByKafkajs(version: number, payload: Buffer): Promise<unkno
   };
   return decode(payload);
 }
+
+/** A request as kafkajs writes it. */
+export async function encodeByKafkajs(name: string, version: number, options: object): Promise<Buffer> {
+  const request = load(`kafkajs/src/protocol/requests/${name}/v${version}/request`) as (options: object) => {
+    encode(): Promise<{ readonly buffer: Buffer }>;
+  };
+  return (await request(options).encode()).buffer;
+}

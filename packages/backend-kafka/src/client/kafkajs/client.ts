@@ -1,22 +1,23 @@
-import { Kafka, type KafkaMessage, logLevel } from 'kafkajs';
+import { Kafka, logLevel } from 'kafkajs';
 import { typeOf } from '../../errors.ts';
 import type { KafkaSettings } from '../../options.ts';
 import { parseAddress } from '../address.ts';
 import type {
   Commit,
-  GroupListener,
-  GroupMember,
+  GroupSession,
   IncomingRecord,
   KafkaClient,
   OutgoingBatch,
   PartitionRange,
 } from '../contract.ts';
 import type { ClientWatch } from '../index.ts';
+import { type ProduceLane, Producer } from '../producer.ts';
 import { Connections } from './connections.ts';
-import { instrument } from './internals.ts';
-import { Member } from './member.ts';
-import { Producer } from './producer.ts';
-import { recordsOf, requestOf } from './records.ts';
+import { asMelangeError } from './errors.ts';
+import { Group } from './group.ts';
+import { canProduce, fetchFrom, instrument, newProducer, produce } from './internals.ts';
+import { Nodes } from './nodes.ts';
+import { requestOf } from './records.ts';
 import { retry } from './retry.ts';
 import { SlowProducer } from './slow-producer.ts';
 import { hidden, socketFactory } from './sockets.ts';
@@ -30,6 +31,8 @@ export class KafkajsClient implements KafkaClient {
   readonly #kafka: Kafka;
   readonly #settings: KafkaSettings;
   readonly #producer: Producer;
+  readonly #lanes: Readonly<Record<ProduceLane, Nodes>>;
+  readonly #onSlow: (reason: string) => void;
   #slowProducer: SlowProducer | undefined;
   readonly #connections: Connections;
   /** Leaders of partitions, by topic. */
@@ -55,27 +58,36 @@ export class KafkajsClient implements KafkaClient {
         ({ namespace, log }) =>
           logger.debug(`kafkajs: ${log.message}`, { namespace, error: log.error }),
     });
-    instrument(this.#kafka, onSlow);
+    instrument(this.#kafka);
+    this.#onSlow = onSlow;
     this.#connections = new Connections(this.#kafka, settings.metadataMaxAgeMs);
+    const nodes = () => new Nodes(() => this.#connections.newCluster());
+    this.#lanes = { steady: nodes(), 'in trouble': nodes() };
     this.#producer = new Producer({
-      openCluster: () => this.#connections.newCluster(),
       leaderOf: (topic, partition) => this.#leaderOf(topic, partition),
       forgetLeaders: (topic) => this.#leaders.delete(topic),
       timeoutMs: requestTimeoutMs,
-      onSlow,
-      slowProducer: () => {
+      newProducer: async (node, lane) => newProducer(await this.#lanes[lane].find(node)),
+      produce: async (node, lane, body) => produce(await this.#lanes[lane].find(node), body),
+      instead: async (node, lane, topic) => {
+        if (canProduce(await this.#lanes[lane].find(node, topic))) return undefined;
+        onSlow('each partition is written to by a producer of its own');
         this.#slowProducer ??= new SlowProducer(this.#kafka, requestTimeoutMs);
-        return this.#slowProducer;
+        const producer = this.#slowProducer;
+        return (batch) => producer.send(batch);
       },
     });
   }
 
-  /** Number of partitions; `undefined` when there is no such topic. */
-  async partitionsOf(topic: string): Promise<number | undefined> {
+  /** Number of the broker that leads each partition, -1 where none does; `undefined` when there is no such topic. */
+  async leadersOf(topic: string): Promise<readonly number[] | undefined> {
     return this.#connections.withAdmin(async (admin) => {
       try {
         const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-        return topics[0]?.partitions.length;
+        const leaders: number[] = [];
+        for (const { partitionId, leader } of topics[0]?.partitions ?? []) leaders[partitionId] = leader;
+        this.#leaders.set(topic, leaders);
+        return leaders;
       } catch (error) {
         // There can be none of a name that Kafka does not take.
         if (/^(UNKNOWN_TOPIC_OR_PARTITION|INVALID_TOPIC_EXCEPTION)$/.test(typeOf(error) ?? ''))
@@ -104,6 +116,7 @@ export class KafkajsClient implements KafkaClient {
       });
     });
     const end = performance.now() + this.#settings.requestTimeoutMs;
+    // Brokers hear of a new topic one after the other, soon.
     while (!(await this.#hasLeaders(topic)) && performance.now() < end)
       await new Promise((resolve) => setTimeout(resolve, lookForLeadersEveryMs));
   }
@@ -111,7 +124,7 @@ export class KafkajsClient implements KafkaClient {
   /** Does nothing when it does not exist. */
   async deleteTopic(topic: string): Promise<void> {
     // kafkajs asks for a second or more before it believes that there is nothing to delete.
-    if ((await this.partitionsOf(topic)) === undefined) return;
+    if ((await this.leadersOf(topic)) === undefined) return;
     await this.#connections.withAdmin(async (admin) => {
       try {
         await admin.deleteTopics({ topics: [topic] });
@@ -133,7 +146,7 @@ export class KafkajsClient implements KafkaClient {
   /** By partition; `undefined` when there is no such topic. */
   async rangesOf(topic: string): Promise<ReadonlyMap<number, PartitionRange> | undefined> {
     // kafkajs asks for a second or more before it believes that there is no such topic.
-    if ((await this.partitionsOf(topic)) === undefined) return undefined;
+    if ((await this.leadersOf(topic)) === undefined) return undefined;
     try {
       const ranges = await this.#connections.withAdmin((admin) => admin.fetchTopicOffsets(topic));
       return new Map(
@@ -186,73 +199,52 @@ export class KafkajsClient implements KafkaClient {
     });
   }
 
-  /** What a partition holds from an offset on, as much as one answer has. Waits for nothing. */
   async read(topic: string, offset: number, partition = 0): Promise<readonly IncomingRecord[]> {
+    const maxBytes = 1_048_576;
     return this.#connections.withCluster(async (cluster) => {
       await cluster.addTargetTopic(topic);
       await cluster.refreshMetadataIfNecessary();
-      const [nodeId] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]));
-      const broker = await cluster.findBroker({ nodeId: nodeId as string });
-      const { responses } = await broker.fetch({
-        maxWaitTime: 0,
-        minBytes: 0,
-        maxBytes: 1_048_576,
-        topics: [{ topic, partitions: [{ partition, fetchOffset: String(offset), maxBytes: 1_048_576 }] }],
-      });
-      const messages = (responses as FetchResponse[])[0]?.partitions[0]?.messages ?? [];
-      const read = messages.filter(({ isControlRecord }) => isControlRecord !== true);
-      return recordsOf(topic, partition, read, offset);
+      const [node] = Object.keys(cluster.findLeaderForPartitions(topic, [partition]));
+      const broker = await cluster.findBroker({ nodeId: node as string });
+      const partitions = [{ topic, partition, offset, maxBytes }];
+      const request = { node: Number(node), maxWaitMs: 0, maxBytes, partitions };
+      const [answer] = await fetchFrom(broker, request, this.#onSlow);
+      if (answer?.error !== undefined) throw Object.assign(new Error(answer.error), { type: answer.error });
+      return (answer?.records ?? []).filter((record) => record.offset >= offset);
     });
   }
 
-  /** Brokers hear of a new topic one after the other, soon. */
-  async #hasLeaders(topic: string): Promise<boolean> {
-    return this.#connections.withAdmin(async (admin) => {
-      try {
-        const { topics } = await admin.fetchTopicMetadata({ topics: [topic] });
-        return topics[0]?.partitions.every(({ leader }) => leader >= 0) === true;
-      } catch (error) {
-        if (typeOf(error) === 'UNKNOWN_TOPIC_OR_PARTITION' || typeOf(error) === 'LEADER_NOT_AVAILABLE')
-          return false;
-        throw error;
-      }
-    });
+  async send(batch: OutgoingBatch): Promise<void> {
+    try {
+      await this.#producer.send(batch);
+    } catch (error) {
+      throw asMelangeError(error);
+    }
   }
 
-  send(batch: OutgoingBatch): Promise<void> {
-    return this.#producer.send(batch);
-  }
-
-  join(groupId: string, topics: readonly string[], listener: GroupListener): GroupMember {
-    return new Member(this.#kafka, this.#settings, groupId, topics, listener);
+  openGroup(groupId: string): GroupSession {
+    return new Group(groupId, () => this.#connections.newCluster(), this.#onSlow);
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#connections.close(), this.#producer.close(), this.#slowProducer?.close()]);
+    const lanes = Object.values(this.#lanes).map((nodes) => nodes.close());
+    await Promise.all([this.#connections.close(), this.#slowProducer?.close(), ...lanes]);
+  }
+
+  async #hasLeaders(topic: string): Promise<boolean> {
+    try {
+      return (await this.leadersOf(topic))?.every((leader) => leader >= 0) === true;
+    } catch (error) {
+      if (typeOf(error) === 'LEADER_NOT_AVAILABLE') return false;
+      throw error;
+    }
   }
 
   async #leaderOf(topic: string, partition: number): Promise<number> {
-    let leaders = this.#leaders.get(topic);
-    if (leaders?.[partition] === undefined) {
-      const { topics } = await this.#connections.withAdmin((admin) =>
-        admin.fetchTopicMetadata({ topics: [topic] }),
-      );
-      const found: number[] = [];
-      for (const { partitionId, leader } of topics[0]?.partitions ?? []) found[partitionId] = leader;
-      leaders = found;
-      this.#leaders.set(topic, leaders);
-    }
-    const leader = leaders[partition];
-    if (leader === undefined || leader < 0) {
-      const type = 'LEADER_NOT_AVAILABLE';
-      throw Object.assign(new Error(`Partition ${topic}/${partition} has no leader.`), { type });
-    }
-    return leader;
+    const leaders = this.#leaders.get(topic);
+    const leader = (leaders?.[partition] === undefined ? await this.leadersOf(topic) : leaders)?.[partition];
+    if (leader !== undefined && leader >= 0) return leader;
+    const type = leader === undefined ? 'UNKNOWN_TOPIC_OR_PARTITION' : 'LEADER_NOT_AVAILABLE';
+    throw Object.assign(new Error(`Partition ${topic}/${partition} has no leader.`), { type });
   }
-}
-
-interface FetchResponse {
-  readonly partitions: readonly {
-    readonly messages: readonly (KafkaMessage & { readonly isControlRecord?: boolean })[];
-  }[];
 }

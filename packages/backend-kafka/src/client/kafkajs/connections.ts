@@ -1,9 +1,15 @@
 import type { Admin, Cluster, Kafka, PartitionAssigner } from 'kafkajs';
 import { typeOf } from '../../errors.ts';
-import { coPartitioned } from './assigner.ts';
 import { asMelangeError, bounded, isConnectionProblem, isSettling } from './errors.ts';
 import { retry } from './retry.ts';
 
+/** The consumer that clusters are taken from never runs. */
+const unused: ReturnType<PartitionAssigner> = {
+  name: 'unused',
+  version: 1,
+  assign: async () => [],
+  protocol: () => ({ name: 'unused', metadata: Buffer.alloc(0) }),
+};
 const settlingAttempts = 40;
 const settlingPauseMs = 50;
 
@@ -89,9 +95,9 @@ export class Connections {
   /** kafkajs gives its cluster to whoever assigns partitions. */
   newCluster(): Cluster {
     let captured: Cluster | undefined;
-    const capture: PartitionAssigner = (config) => {
-      captured = config.cluster;
-      return coPartitioned(config);
+    const capture: PartitionAssigner = ({ cluster }) => {
+      captured = cluster;
+      return unused;
     };
     this.#kafka.consumer({
       groupId: 'melange-reader',

@@ -1,19 +1,14 @@
+import { MelangeError } from '@melange/core';
 import type { Broker, Cluster, Kafka } from 'kafkajs';
-import type { FetchedRecord } from '../../wire/fetched-record.ts';
-import { decodeFetch } from './decode-fetch.ts';
+import type { FetchedPartition, FetchRequest } from '../contract.ts';
+import { fetchVersion, readFetchResponse, writeFetchRequest } from '../fetch-request.ts';
+import type { ProducerIdentity } from '../producer.ts';
+import { recordOf } from './records.ts';
 
 /**
  * All that this adapter knows of kafkajs beyond its public API. Each part is looked for at run time, and only objects that were made
  * for this client are touched; where a part is missing, kafkajs does it in its own way, slower.
  */
-
-/** How kafkajs makes one request, and reads its answer. */
-interface Protocol {
-  readonly request: { readonly apiVersion: number };
-  readonly response: { decode(payload: Buffer): Promise<unknown>; parse(decoded: unknown): unknown };
-}
-
-type LookUp = (apiKey: number, definition: unknown) => (options: unknown) => Protocol;
 
 /** The requests of one connection. */
 interface RequestQueue {
@@ -32,7 +27,6 @@ interface ClusterInternals {
 }
 
 interface BrokerInternals {
-  lookupRequest?: LookUp;
   readonly connectionPool?: ConnectionPool;
   readonly versions?: Readonly<Record<number, { readonly maxVersion: number }>>;
   initProducerId?(options: object): Promise<{ readonly producerId: string; readonly producerEpoch: number }>;
@@ -43,45 +37,18 @@ const produceKey = 0;
 const fetchKey = 1;
 /** The version that our produce requests are of: of Kafka 2.1 and since. */
 const produceVersion = 7;
-/** From the first version with record batches to the last one that kafkajs knows. */
-const oldestFetch = 4;
-const newestFetch = 11;
 
-/** All records of a fetched partition, which kafkajs passes on as one message: at the last of their offsets. */
-export class RecordsAsMessage {
-  readonly offset: string;
-  readonly records: readonly FetchedRecord[];
-  readonly key = null;
-  readonly value = null;
-  readonly timestamp = '0';
-  readonly attributes = 0;
-  readonly headers = {};
-
-  constructor(records: readonly FetchedRecord[], lastOffset: number) {
-    this.records = records;
-    this.offset = String(lastOffset);
-  }
-}
-
-/**
- * Lets every cluster that this `Kafka` makes read fetches in our way, and its connections rest while nothing is asked.
- *
- * @param onSlow told, once, of a part that kafkajs does not have.
- */
-export function instrument(kafka: Kafka, onSlow: (reason: string) => void): void {
+/** Lets the connections of every cluster that this `Kafka` makes rest while nothing is asked. */
+export function instrument(kafka: Kafka): void {
   const make = Object.getOwnPropertySymbols(kafka).find(
     ({ description }) => description === 'private:Kafka:createCluster',
   );
   const makers = kafka as unknown as Record<symbol, unknown>;
   const create = make === undefined ? undefined : makers[make];
-  if (make === undefined || typeof create !== 'function') {
-    onSlow('clusters cannot be reached, and records are read in the way of kafkajs');
-    return;
-  }
+  if (make === undefined || typeof create !== 'function') return;
   makers[make] = (options: unknown): Cluster => {
     const cluster = create(options) as Cluster;
     restWhenIdle(cluster);
-    readFetches(cluster, onSlow);
     return cluster;
   };
 }
@@ -108,63 +75,22 @@ function restWhenIdle(cluster: Cluster): void {
   };
 }
 
-const ours = new WeakSet<LookUp>();
-
-/**
- * Lets the cluster's brokers read the records of fetches in our way. kafkajs makes a dozen objects of every record at once, and for each
- * header a new object of all headers; we keep the bytes, and read them as records are handed over.
- */
-export function readFetches(cluster: Cluster, onSlow: (reason: string) => void): void {
-  const find = cluster.findBroker.bind(cluster);
-  cluster.findBroker = async (node) => {
-    const broker = await find(node);
-    const internals = broker as unknown as BrokerInternals;
-    const { lookupRequest } = internals;
-    if (typeof lookupRequest !== 'function') onSlow('records are read in the way of kafkajs');
-    // Connected anew it has another one.
-    else if (!ours.has(lookupRequest)) internals.lookupRequest = withOurReading(lookupRequest);
-    return broker;
-  };
+/** Whether the broker takes requests in our own bytes of the version. */
+function takesBytes(broker: Broker, apiKey: number, version: number): boolean {
+  const { connectionPool, versions } = broker as unknown as BrokerInternals;
+  return typeof connectionPool?.send === 'function' && (versions?.[apiKey]?.maxVersion ?? 0) >= version;
 }
 
-function withOurReading(lookUp: LookUp): LookUp {
-  const looked: LookUp = (apiKey, definition) => {
-    const make = lookUp(apiKey, definition);
-    if (apiKey !== fetchKey) return make;
-    return (options) => {
-      const protocol = make(options);
-      const { request, response } = protocol;
-      const { apiVersion } = request;
-      if (apiVersion < oldestFetch || apiVersion > newestFetch) return protocol;
-      const decode = async (payload: Buffer): Promise<unknown> =>
-        (await decodeFetch(
-          payload,
-          apiVersion,
-          (records, lastOffset) => new RecordsAsMessage(records, lastOffset),
-        )) ?? response.decode(payload);
-      return { ...protocol, response: { ...response, decode } };
-    };
-  };
-  ours.add(looked);
-  return looked;
-}
-
-/** Whether `produce` and `newProducer` work with the broker. */
-export function canProduce(broker: Broker): boolean {
-  const { connectionPool, versions, initProducerId } = broker as unknown as BrokerInternals;
-  const newest = versions?.[produceKey]?.maxVersion ?? 0;
-  const parts = [connectionPool?.send, initProducerId];
-  return newest >= produceVersion && parts.every((part) => typeof part === 'function');
-}
-
-/** Sends the body of a produce request; resolves with the body of its answer. */
-export async function produce(broker: Broker, body: Buffer): Promise<Buffer> {
+/** Sends the body of a request; resolves with the body of its answer. */
+async function sendBytes(
+  broker: Broker,
+  { apiKey, apiVersion, apiName }: { apiKey: number; apiVersion: number; apiName: string },
+  body: Buffer,
+): Promise<Buffer> {
   const { connectionPool } = broker as unknown as BrokerInternals;
   const answer = await connectionPool?.send?.({
     request: {
-      apiKey: produceKey,
-      apiVersion: produceVersion,
-      apiName: 'Produce',
+      ...{ apiKey, apiVersion, apiName },
       // As an encoder of kafkajs.
       encode: async () => ({ buf: body, buffer: body, size: () => body.length }),
     },
@@ -176,13 +102,101 @@ export async function produce(broker: Broker, body: Buffer): Promise<Buffer> {
   return answer as Buffer;
 }
 
+/** Whether `produce` and `newProducer` work with the broker. */
+export function canProduce(broker: Broker): boolean {
+  const { initProducerId } = broker as unknown as BrokerInternals;
+  return takesBytes(broker, produceKey, produceVersion) && typeof initProducerId === 'function';
+}
+
+/** Sends the body of a produce request; resolves with the body of its answer. */
+export function produce(broker: Broker, body: Buffer): Promise<Buffer> {
+  return sendBytes(broker, { apiKey: produceKey, apiVersion: produceVersion, apiName: 'Produce' }, body);
+}
+
 /** A producer id of the cluster, used by nobody else. */
-export async function newProducer(
-  broker: Broker,
-): Promise<{ readonly producerId: bigint; readonly epoch: number }> {
+export async function newProducer(broker: Broker): Promise<ProducerIdentity> {
   const { initProducerId } = broker as unknown as Required<BrokerInternals>;
   const { producerId, producerEpoch } = await initProducerId.call(broker, { transactionTimeout: 60_000 });
   return { producerId: BigInt(producerId), epoch: producerEpoch };
+}
+
+/**
+ * Fetches records. kafkajs makes a dozen objects of every record at once, and for each header a new object of all headers; we keep the
+ * bytes, and read them as records are handed over.
+ */
+export async function fetchFrom(
+  broker: Broker,
+  request: FetchRequest,
+  onSlow: (reason: string) => void,
+): Promise<readonly FetchedPartition[]> {
+  if (takesBytes(broker, fetchKey, fetchVersion)) {
+    const api = { apiKey: fetchKey, apiVersion: fetchVersion, apiName: 'Fetch' };
+    const answer = await readFetchResponse(await sendBytes(broker, api, writeFetchRequest(request)));
+    if (answer !== undefined) return answer;
+  } else onSlow('records are read in the way of kafkajs');
+  return fetchSlowly(broker, request);
+}
+
+interface SlowAnswer {
+  readonly topicName: string;
+  readonly partitions: readonly {
+    readonly partition: number;
+    readonly highWatermark: string;
+    readonly messages: readonly (Parameters<ReturnType<typeof recordOf>>[0] & {
+      readonly isControlRecord?: boolean;
+    })[];
+  }[];
+}
+
+/** By the public API of kafkajs, which also knows the formats of before Kafka 0.11. */
+async function fetchSlowly(
+  broker: Broker,
+  { partitions, maxWaitMs, maxBytes }: FetchRequest,
+): Promise<readonly FetchedPartition[]> {
+  const { responses } = await broker.fetch({
+    maxWaitTime: maxWaitMs,
+    minBytes: maxWaitMs > 0 ? 1 : 0,
+    maxBytes,
+    topics: partitions.map(({ topic, partition, offset, maxBytes: maxOfPartition }) => ({
+      topic,
+      partitions: [{ partition, fetchOffset: String(offset), maxBytes: maxOfPartition }],
+    })),
+  });
+  return (responses as SlowAnswer[]).flatMap(({ topicName: topic, partitions: answered }) =>
+    answered.map(({ partition, highWatermark, messages }) => ({
+      ...{ topic, partition, error: undefined, highWatermark: Number(highWatermark) },
+      records: messages
+        .filter(({ isControlRecord }) => isControlRecord !== true)
+        .map(recordOf(topic, partition)),
+      lastOffset: messages.length === 0 ? undefined : Number(messages.at(-1)?.offset),
+    })),
+  );
+}
+
+/** Requests of a member, which the brokers of kafkajs can do and do not name in their types. */
+export interface MemberRequests {
+  joinGroup(request: object): Promise<{
+    readonly memberId: string;
+    readonly generationId: number;
+    readonly leaderId: string;
+    readonly members: readonly { readonly memberId: string; readonly memberMetadata: Buffer }[];
+  }>;
+  syncGroup(request: object): Promise<{ readonly memberAssignment: Buffer }>;
+  heartbeat(request: object): Promise<unknown>;
+  leaveGroup(request: object): Promise<unknown>;
+}
+
+const ofMembers = ['joinGroup', 'syncGroup', 'heartbeat', 'leaveGroup'] as const;
+
+/** @throws MelangeError `CONFIGURATION` where the broker of kafkajs cannot do them. */
+export function memberRequests(broker: Broker): MemberRequests {
+  const requests = broker as unknown as Partial<MemberRequests>;
+  const missing = ofMembers.filter((name) => typeof requests[name] !== 'function');
+  if (missing.length === 0) return requests as MemberRequests;
+  throw new MelangeError(
+    'CONFIGURATION',
+    `This kafkajs cannot ${missing.join(', ')}: install kafkajs 2.2, or another client for the adapter.`,
+  );
 }
 
 /** Lets the cluster ask about this topic alone when it looks for its brokers: one that was deleted would fail each look. */

@@ -1,7 +1,6 @@
 import type { KafkaMessage } from 'kafkajs';
 import type { IncomingRecord, RecordHeader } from '../../wire/message.ts';
 import type { Commit } from '../contract.ts';
-import { RecordsAsMessage } from './internals.ts';
 
 /** Offsets as kafkajs commits them. */
 export interface CommitRequest {
@@ -18,26 +17,10 @@ export function requestOf(commits: readonly Commit[]): CommitRequest {
   return { topics: [...topics].map(([topic, partitions]) => ({ topic, partitions })) };
 }
 
-/**
- * What kafkajs has of a partition, from an offset on: our own reading of it, or its messages where we left it to read
- * them.
- */
-export function recordsOf(
-  topic: string,
-  partition: number,
-  messages: readonly KafkaMessage[],
-  from: number,
-): readonly IncomingRecord[] {
-  const [first] = messages;
-  const records =
-    first instanceof RecordsAsMessage ? first.records : messages.map(recordOf(topic, partition));
-  const isBefore = records[0] !== undefined && records[0].offset < from;
-  return isBefore ? records.filter(({ offset }) => offset >= from) : records;
-}
-
-const recordOf =
-  (topic: string, partition: number) =>
-  ({ offset, timestamp, key, value, headers }: KafkaMessage): IncomingRecord => ({
+/** A record as kafkajs reads it. */
+export const recordOf =
+  (topic: string, partition: number): ((message: KafkaMessage) => IncomingRecord) =>
+  ({ offset, timestamp, key, value, headers }) => ({
     topic,
     partition,
     offset: Number(offset),

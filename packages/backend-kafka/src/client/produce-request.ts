@@ -1,5 +1,6 @@
-import { ByteReader } from '../../wire/byte-reader.ts';
-import { ByteWriter } from '../../wire/byte-writer.ts';
+import { ByteReader } from '../wire/byte-reader.ts';
+import { ByteWriter } from '../wire/byte-writer.ts';
+import { errorName } from './error-names.ts';
 
 /** The batch of one partition in a request. */
 export interface PartitionBatch {
@@ -13,32 +14,6 @@ const fixedBytes = 12;
 const bytesOfPartition = 8;
 /** Offset, time and start of the log, behind the error of a partition. */
 const bytesOfResult = 24;
-
-/** Names of the answers that a broker gives for a partition. */
-const errors: Readonly<Record<number, string>> = {
-  [-1]: 'UNKNOWN_SERVER_ERROR',
-  2: 'CORRUPT_MESSAGE',
-  3: 'UNKNOWN_TOPIC_OR_PARTITION',
-  5: 'LEADER_NOT_AVAILABLE',
-  6: 'NOT_LEADER_FOR_PARTITION',
-  7: 'REQUEST_TIMED_OUT',
-  10: 'MESSAGE_TOO_LARGE',
-  17: 'INVALID_TOPIC_EXCEPTION',
-  18: 'RECORD_LIST_TOO_LARGE',
-  19: 'NOT_ENOUGH_REPLICAS',
-  20: 'NOT_ENOUGH_REPLICAS_AFTER_APPEND',
-  29: 'TOPIC_AUTHORIZATION_FAILED',
-  31: 'CLUSTER_AUTHORIZATION_FAILED',
-  32: 'INVALID_TIMESTAMP',
-  44: 'POLICY_VIOLATION',
-  45: 'OUT_OF_ORDER_SEQUENCE_NUMBER',
-  46: 'DUPLICATE_SEQUENCE_NUMBER',
-  47: 'INVALID_PRODUCER_EPOCH',
-  56: 'KAFKA_STORAGE_ERROR',
-  59: 'UNKNOWN_PRODUCER_ID',
-  87: 'INVALID_RECORD',
-  90: 'PRODUCER_FENCED',
-};
 
 /** Body of a produce request of the version 7. @param timeoutMs how long in-sync replicas may take. */
 export function writeProduceRequest(batches: readonly PartitionBatch[], timeoutMs: number): Buffer {
@@ -60,8 +35,7 @@ export function writeProduceRequest(batches: readonly PartitionBatch[], timeoutM
   writer.int32(timeoutMs);
   writer.int32(topics.size);
   for (const [topic, ofTopic] of topics) {
-    writer.int16(Buffer.byteLength(topic));
-    writer.at += writer.bytes.write(topic, writer.at);
+    writer.text(topic);
     writer.int32(ofTopic.length);
     for (const { partition, bytes } of ofTopic) {
       writer.int32(partition);
@@ -77,14 +51,12 @@ export function readProduceResponse(payload: Buffer): ReadonlyMap<string, string
   const reader = new ByteReader(payload);
   const results = new Map<string, string | undefined>();
   for (let topics = reader.int32(); topics > 0; topics -= 1) {
-    const length = reader.int16();
-    const topic = payload.toString('utf8', reader.at, reader.at + length);
-    reader.at += length;
+    const topic = reader.text();
     for (let count = reader.int32(); count > 0; count -= 1) {
       const partition = reader.int32();
       const code = reader.int16();
       reader.at += bytesOfResult;
-      results.set(`${topic}/${partition}`, code === 0 ? undefined : (errors[code] ?? `ERROR_${code}`));
+      results.set(`${topic}/${partition}`, errorName(code));
     }
   }
   return results;

@@ -1,32 +1,37 @@
 import { gzipSync } from 'node:zlib';
-import type { Broker, Cluster } from 'kafkajs';
-import { typeOf } from '../../errors.ts';
-import { type BatchOrigin, writeRecordBatch } from '../../wire/write-batch.ts';
-import type { OutgoingBatch } from '../contract.ts';
-import { asMelangeError, bounded } from './errors.ts';
-import { canProduce, lookByTopic, newProducer, produce } from './internals.ts';
+import { type BatchOrigin, writeRecordBatch } from '../wire/write-batch.ts';
+import type { OutgoingBatch } from './contract.ts';
 import { type PartitionBatch, readProduceResponse, writeProduceRequest } from './produce-request.ts';
-import type { SlowProducer } from './slow-producer.ts';
+
+/** Connections that batches go by: those of partitions in trouble are apart, as a broker answers the requests of a connection one by one. */
+export type ProduceLane = 'steady' | 'in trouble';
+
+/** Id of a producer, and its epoch. */
+export type ProducerIdentity = Omit<BatchOrigin, 'firstSequence'>;
 
 /** What a producer works with. */
 export interface ProducerContext {
-  /** Makes a cluster with connections of its own, which is not connected yet. */
-  readonly openCluster: () => Cluster;
   /** Number of the broker that leads a partition, as far as it is known. */
   readonly leaderOf: (topic: string, partition: number) => Promise<number>;
   /** The leader of a partition may be another one now. */
   readonly forgetLeaders: (topic: string) => void;
+  /** Sends the body of a produce request of the version 7; resolves with that of its answer. */
+  readonly produce: (node: number, lane: ProduceLane, body: Buffer) => Promise<Buffer>;
+  /** A producer id of the cluster, used by nobody else. */
+  readonly newProducer: (node: number, lane: ProduceLane) => Promise<ProducerIdentity>;
   /** How long in-sync replicas may take, in ms. */
   readonly timeoutMs: number;
-  readonly onSlow: (reason: string) => void;
-  readonly slowProducer: () => SlowProducer;
+  /** Sends the batch in another way, where the client cannot `produce`. */
+  readonly instead?:
+    | ((node: number, lane: ProduceLane, topic: string) => Promise<OtherWay | undefined>)
+    | undefined;
 }
 
-type Identity = Omit<BatchOrigin, 'firstSequence'>;
+type OtherWay = (batch: OutgoingBatch) => Promise<void>;
 
 /** What was written to a partition. */
 interface PartitionState {
-  identity: Identity | undefined;
+  identity: ProducerIdentity | undefined;
   /** Number of the next record under this identity. */
   sequence: number;
   /** Records whose sending has not succeeded: under their numbers the broker may know them already. */
@@ -48,14 +53,13 @@ const maxSequence = 2 ** 31;
 
 /**
  * Writes to partitions, idempotently. Batches of one turn share one request for each broker. A partition that failed goes on alone, on
- * connections of its own, until it works again: a broker answers the requests of a connection one after the other. The calls for a
+ * connections of its own, until it works again. The calls for a
  * partition wait for each other: two batches under the same numbers are one to a broker, and the second would be lost.
  */
 export class Producer {
   readonly #context: ProducerContext;
   readonly #partitions = new Map<string, PartitionState>();
-  readonly #clusters = new Map<'steady' | 'in trouble', Cluster>();
-  #identity: Promise<Identity> | undefined;
+  #identity: Promise<ProducerIdentity> | undefined;
   #waiting = new Map<number, Waiting[]>();
   #isFlushDue = false;
 
@@ -87,28 +91,23 @@ export class Producer {
     } catch (error) {
       state.hasFailed = true;
       this.#context.forgetLeaders(topic);
-      throw asMelangeError(error);
+      throw error;
     }
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.#clusters.values()].map((cluster) => bounded(cluster.disconnect())));
-    this.#clusters.clear();
   }
 
   async #send(batch: OutgoingBatch, state: PartitionState): Promise<void> {
     const { topic, partition, items, isCompressed } = batch;
-    const leader = await this.#context.leaderOf(topic, partition);
-    const kind = state.hasFailed ? 'in trouble' : 'steady';
-    const broker = await this.#brokerOf(kind, leader, topic);
-    if (!canProduce(broker)) {
-      this.#context.onSlow('each partition is written to by a producer of its own');
-      return this.#context.slowProducer().send(batch);
-    }
+    const { leaderOf, instead } = this.#context;
+    const node = await leaderOf(topic, partition);
+    const lane = state.hasFailed ? 'in trouble' : 'steady';
+    const otherWay = await instead?.(node, lane, topic);
+    if (otherWay !== undefined) return otherWay(batch);
     // Other records under the same numbers would be taken for a repetition.
     const isOther = state.open !== undefined && !isSame(state.open, items);
     if (state.identity === undefined || isOther) {
-      state.identity = await (isOther ? newProducer(broker) : this.#sharedIdentity(broker));
+      state.identity = await (isOther
+        ? this.#context.newProducer(node, lane)
+        : this.#sharedIdentity(node, lane));
       state.sequence = 0;
     }
     state.open = items;
@@ -119,9 +118,9 @@ export class Producer {
       isCompressed ? gzipSync : undefined,
     );
     const error =
-      kind === 'steady'
-        ? await this.#together(leader, { topic, partition, bytes })
-        : (await this.#request(broker, [{ topic, partition, bytes }])).get(`${topic}/${partition}`);
+      lane === 'steady'
+        ? await this.#together(node, { topic, partition, bytes })
+        : (await this.#request(node, lane, [{ topic, partition, bytes }])).get(`${topic}/${partition}`);
     // Of a duplicate the broker says so: it has the records.
     if (error !== undefined && error !== 'DUPLICATE_SEQUENCE_NUMBER') {
       if (identityIsBroken.test(error)) this.#renounce(state);
@@ -138,36 +137,18 @@ export class Producer {
     this.#identity = undefined;
   }
 
-  #sharedIdentity(broker: Broker): Promise<Identity> {
-    this.#identity ??= newProducer(broker);
+  #sharedIdentity(node: number, lane: ProduceLane): Promise<ProducerIdentity> {
+    this.#identity ??= this.#context.newProducer(node, lane);
     this.#identity.catch(() => {
       this.#identity = undefined;
     });
     return this.#identity;
   }
 
-  async #brokerOf(kind: 'steady' | 'in trouble', leader: number, topic: string): Promise<Broker> {
-    let cluster = this.#clusters.get(kind);
-    if (cluster === undefined) {
-      cluster = this.#context.openCluster();
-      this.#clusters.set(kind, cluster);
-    }
-    const node = { nodeId: String(leader) };
-    try {
-      return await cluster.findBroker(node);
-    } catch (error) {
-      if ((error as Error).name !== 'KafkaJSBrokerNotFound' && !isUnconnected(error)) throw error;
-      await cluster.connect();
-      lookByTopic(cluster, topic);
-      await cluster.refreshMetadata();
-      return cluster.findBroker(node);
-    }
-  }
-
-  #together(leader: number, batch: PartitionBatch): Promise<string | undefined> {
+  #together(node: number, batch: PartitionBatch): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
-      const waiting = this.#waiting.get(leader) ?? [];
-      this.#waiting.set(leader, waiting);
+      const waiting = this.#waiting.get(node) ?? [];
+      this.#waiting.set(node, waiting);
       waiting.push({ ...batch, resolve, reject });
       if (this.#isFlushDue) return;
       this.#isFlushDue = true;
@@ -180,13 +161,12 @@ export class Producer {
     const waiting = this.#waiting;
     this.#waiting = new Map();
     this.#isFlushDue = false;
-    for (const [leader, batches] of waiting) void this.#sendTogether(leader, batches);
+    for (const [node, batches] of waiting) void this.#sendTogether(node, batches);
   }
 
-  async #sendTogether(leader: number, batches: readonly Waiting[]): Promise<void> {
+  async #sendTogether(node: number, batches: readonly Waiting[]): Promise<void> {
     try {
-      const broker = await this.#brokerOf('steady', leader, batches[0]?.topic ?? '');
-      const results = await this.#request(broker, batches);
+      const results = await this.#request(node, 'steady', batches);
       for (const { topic, partition, resolve } of batches) resolve(results.get(`${topic}/${partition}`));
     } catch (error) {
       for (const { reject } of batches) reject(error);
@@ -194,15 +174,13 @@ export class Producer {
   }
 
   async #request(
-    broker: Broker,
+    node: number,
+    lane: ProduceLane,
     batches: readonly PartitionBatch[],
   ): Promise<ReturnType<typeof readProduceResponse>> {
-    return readProduceResponse(await produce(broker, writeProduceRequest(batches, this.#context.timeoutMs)));
+    const body = writeProduceRequest(batches, this.#context.timeoutMs);
+    return readProduceResponse(await this.#context.produce(node, lane, body));
   }
-}
-
-function isUnconnected(error: unknown): boolean {
-  return typeOf(error) === undefined;
 }
 
 function isSame(left: OutgoingBatch['items'], right: OutgoingBatch['items']): boolean {
