@@ -1,12 +1,17 @@
 import type { Duplex } from 'node:stream';
 import type { Channel, ChannelModel, MessageProperties } from 'amqplib';
-import { basicClass, frameHead, frameType, readUint16, readUint32 } from '../wire/amqp-encoding.ts';
-import { DeliveryFrames, type DeliveryTaker } from '../wire/delivery-frames.ts';
-import { frameOverhead } from '../wire/publish-frames.ts';
 
 /*
- * All that is known here of amqplib beyond its public interface. Whatever a version does not have is done without.
+ * All that is known here of amqplib beyond its public interface. Where a version of it has something else, its own, slower way is
+ * taken, and health says so.
  */
+
+/** Noted in `health` where a version of amqplib is made otherwise. */
+export const slowWriting =
+  'amqplib is not as this adapter knows it: messages are published by amqplib alone, which takes longer';
+/** As `slowWriting`. */
+export const slowReading =
+  'amqplib is not as this adapter knows it: messages are read by amqplib alone, which takes longer';
 
 interface Connection {
   readonly expectSocketClose?: boolean;
@@ -40,11 +45,14 @@ export interface FrameOutlet {
   send(bytes: Uint8Array): void;
 }
 
-/** `undefined` where this version of amqplib does not offer it, and when the channel has ended already. */
+/** Type, channel and size before the payload of a frame, and the byte behind it. */
+const frameOverhead = 8;
+
+/** Nothing where this version of amqplib does not offer it, and when the channel has ended already. */
 export function frameOutlet(channel: Channel): FrameOutlet | undefined {
-  const { ch, connection } = channel as unknown as ChannelInside;
-  const { stream, frameMax, channels } = connection ?? {};
-  if (typeof ch !== 'number' || channels?.[ch]?.channel !== channel) return undefined;
+  const { ch, connection } = inside(channel);
+  const { stream, frameMax } = connection ?? {};
+  if (typeof ch !== 'number' || hasChannelEnded(channel)) return undefined;
   if (typeof frameMax !== 'number' || frameMax <= frameOverhead) return undefined;
   if (typeof stream?.writableLength !== 'number' || typeof connection?.sendBytes !== 'function')
     return undefined;
@@ -53,42 +61,60 @@ export function frameOutlet(channel: Channel): FrameOutlet | undefined {
   return { channel: ch, largestFrame: frameMax, stream, send };
 }
 
+/** Whether the channel has ended, perhaps before anybody listened. */
+export function hasChannelEnded(channel: Channel): boolean {
+  const { ch, connection } = inside(channel);
+  return connection?.channels?.[ch ?? -1]?.channel !== channel;
+}
+
+/** Reads frames where they lie in what came from the broker. */
+export interface FrameReader<Taken> {
+  /** Hands over the whole deliveries at the beginning of the bytes, and answers how many bytes those have. */
+  read(bytes: Buffer): number;
+  /** Flags and properties, where a whole frame of them lies at the beginning of the bytes. */
+  propertiesAt(bytes: Buffer): Buffer | undefined;
+  /** Deliveries of the channel go to the taker for as long as it is open. */
+  add(channel: number, taker: { isOpen(): boolean; take(taken: Taken): void }): void;
+}
+
 /** The side of a connection that receives, for deliveries that amqplib is not to read. */
-export interface FrameInlet {
+export interface FrameInlet<Taken> {
   /** Has the deliveries of this channel taken, where it is one of the connection. */
-  takeFrom(channel: Channel, take: DeliveryTaker['take']): void;
+  takeFrom(channel: Channel, take: (taken: Taken) => void): void;
 }
 
 /**
- * Looks, before amqplib does, for deliveries at the beginning of what was read. `undefined` where this version of
+ * Lets the reader look, before amqplib does, for deliveries at the beginning of what was read. Nothing where this version of
  * amqplib does not offer it: it reads them all itself then.
  */
-export function frameInlet(model: ChannelModel): FrameInlet | undefined {
+export function frameInlet<Taken>(
+  model: ChannelModel,
+  reader: FrameReader<Taken>,
+): FrameInlet<Taken> | undefined {
   const connection = connectionOf(model);
   if (typeof connection?.recvFrame !== 'function' || !Buffer.isBuffer(connection.rest)) return undefined;
   const { accept, channels } = connection;
   if (accept === undefined || channels === undefined) return undefined;
-  const frames = new DeliveryFrames();
   const next = connection.recvFrame.bind(connection);
   connection.recvFrame = () => {
     const rest = connection.rest as Buffer;
-    const length = frames.read(rest);
+    const length = reader.read(rest);
     if (length > 0) connection.rest = rest.subarray(length);
-    const payload = payloadOfProperties(connection.rest as Buffer);
+    const payload = reader.propertiesAt(connection.rest as Buffer);
     const frame = next();
     if (payload !== undefined) keepPayload(frame, payload);
     return frame;
   };
   return {
     takeFrom(channel, take) {
-      const { ch, accept: acceptOfChannel } = channel as unknown as ChannelInside;
+      const { ch, accept: acceptOfChannel } = inside(channel);
       if (ch === undefined || channels[ch]?.channel !== channel) return;
       // As long as amqplib would hand it to the channel, and the channel to its consumer.
       const isOpen = (): boolean =>
         connection.accept === accept &&
         channels[ch]?.channel === channel &&
-        (channel as unknown as ChannelInside).accept === acceptOfChannel;
-      frames.add(ch, { isOpen, take });
+        inside(channel).accept === acceptOfChannel;
+      reader.add(ch, { isOpen, take });
     },
   };
 }
@@ -97,19 +123,11 @@ export function frameInlet(model: ChannelModel): FrameInlet | undefined {
 const payloads = new WeakMap<object, Buffer>();
 
 /**
- * The flags and properties of a message that amqplib has read, as they came: amqplib rounds whole numbers beyond 2^53.
- * `undefined` where this version of amqplib does not let them be seen.
+ * The flags and properties of a message that amqplib has read, as they came. Nothing where this version of amqplib does not let
+ * them be seen.
  */
 export function propertiesPayload(properties: MessageProperties): Buffer | undefined {
   return payloads.get(properties);
-}
-
-/** The payload of the frame of properties that lies at the beginning of the bytes, whole; without class and size. */
-function payloadOfProperties(bytes: Buffer): Buffer | undefined {
-  if (bytes[0] !== frameType.header || bytes.length < frameHead + 2) return undefined;
-  if (readUint16(bytes, frameHead) !== basicClass) return undefined;
-  const end = frameHead + readUint32(bytes, 3);
-  return bytes.length > end ? bytes.subarray(frameHead + 12, end) : undefined;
 }
 
 function keepPayload(frame: unknown, payload: Buffer): void {
@@ -152,4 +170,8 @@ export function writeByTurns(model: ChannelModel): void {
 
 function connectionOf(model: ChannelModel): Connection | undefined {
   return (model as unknown as { readonly connection?: Connection }).connection;
+}
+
+function inside(channel: Channel): ChannelInside {
+  return channel as unknown as ChannelInside;
 }

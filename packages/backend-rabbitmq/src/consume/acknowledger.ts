@@ -1,11 +1,14 @@
-import type { Message as AmqpMessage, Channel } from 'amqplib';
+// Not the global one: tests of applications fake it.
+import { setImmediate } from 'node:timers';
+import type { Clock } from '@melange/core';
+import type { AmqpMessage, Channel } from '../client/connection.ts';
 
 /** While a channel drains: pauses before what is finished is told, and before the rest is, in ms. */
 const drainEveryMs = 20;
-const heldForMs = 1_000;
+const maxHeldMs = 1_000;
 
 /**
- * Acknowledges the deliveries of one channel, a turn's worth at a time: one frame with `multiple` for the
+ * Settles the deliveries of one channel, a turn's worth at a time: one frame with `multiple` for the
  * contiguous prefix of finished deliveries, single frames for those that finished ahead of it. Nothing is held
  * longer than the turn, so that the broker's prefetch window never stays full of finished work.
  *
@@ -15,39 +18,31 @@ const heldForMs = 1_000;
  */
 export class Acknowledger {
   readonly #channel: Channel;
+  readonly #clock: Clock;
   /** Tags that are settled: `true` while their acknowledgement is still to be sent. */
   readonly #settled = new Map<number, boolean>();
   /** Lowest tag that is not settled, or not yet sent. Tags of a channel count up from 1. */
   #next = 1;
-  #flushed: Promise<void> | undefined;
+  #isDue = false;
   #unsent: number[] = [];
   #returned: number[] = [];
   /** What settlements wait for while the channel drains. */
   #quiet: Promise<void> | undefined;
-  #held: NodeJS.Timeout | undefined;
+  #cancelHeld: (() => void) | undefined;
 
-  constructor(channel: Channel) {
+  constructor(channel: Channel, clock: Clock) {
     this.#channel = channel;
+    this.#clock = clock;
   }
 
-  /** Resolves when the acknowledgement is written; while the channel drains, when it is next in line to be. */
-  acknowledge(tag: number): Promise<void> {
+  /** The delivery leaves its queue at the end of the turn; while the channel drains, with the others. */
+  acknowledge(tag: number): void {
     this.#settled.set(tag, true);
     this.#unsent.push(tag);
-    this.#flushed ??= new Promise((resolve) => {
-      const send = (): void => {
-        this.#flushed = undefined;
-        if (this.#quiet === undefined) this.flush();
-        else {
-          this.#acknowledgePrefix();
-          this.#hold();
-        }
-        resolve();
-      };
-      if (this.#quiet === undefined) setImmediate(send);
-      else void this.#quiet.then(() => setTimeout(send, drainEveryMs));
-    });
-    return this.#flushed;
+    if (this.#isDue) return;
+    this.#isDue = true;
+    if (this.#quiet === undefined) setImmediate(this.#send);
+    else void this.#quiet.then(() => this.#clock.schedule(this.#send, drainEveryMs));
   }
 
   /** Gives the delivery back to its queue. */
@@ -74,9 +69,34 @@ export class Acknowledger {
     this.#quiet = quiet;
   }
 
+  /** Sends all that waits. */
+  flush(): void {
+    this.#cancelHeld?.();
+    this.#cancelHeld = undefined;
+    this.#acknowledgePrefix();
+    for (const tag of this.#unsent) {
+      if (this.#settled.get(tag) !== true) continue;
+      this.#settled.set(tag, false);
+      quietly(() => this.#channel.ack(deliveryOf(tag)));
+    }
+    this.#unsent = [];
+    for (const tag of this.#returned) this.#refuse(tag, true);
+    this.#returned = [];
+  }
+
+  readonly #send = (): void => {
+    this.#isDue = false;
+    if (this.#quiet === undefined) {
+      this.flush();
+      return;
+    }
+    this.#acknowledgePrefix();
+    this.#hold();
+  };
+
   /** A handler that takes its time must not keep the others' deliveries from the broker. */
   #hold(): void {
-    this.#held ??= setTimeout(() => this.flush(), heldForMs);
+    this.#cancelHeld ??= this.#clock.schedule(() => this.flush(), maxHeldMs);
   }
 
   #refuse(tag: number, requeue: boolean): void {
@@ -87,21 +107,6 @@ export class Acknowledger {
       this.#settled.delete(this.#next);
       this.#next += 1;
     }
-  }
-
-  /** Sends all that waits. */
-  flush(): void {
-    clearTimeout(this.#held);
-    this.#held = undefined;
-    this.#acknowledgePrefix();
-    for (const tag of this.#unsent) {
-      if (this.#settled.get(tag) !== true) continue;
-      this.#settled.set(tag, false);
-      quietly(() => this.#channel.ack(deliveryOf(tag)));
-    }
-    this.#unsent = [];
-    for (const tag of this.#returned) this.#refuse(tag, true);
-    this.#returned = [];
   }
 
   #acknowledgePrefix(): void {

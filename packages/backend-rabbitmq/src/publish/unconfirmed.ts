@@ -5,49 +5,53 @@ export interface Confirmation {
   readonly multiple: boolean;
 }
 
+/** Answered messages are kept until there are so many of them: to make the lists anew for each costs more. */
+const minAnswered = 1_024;
+
 /** What was published on one channel and is not answered yet, by delivery tags, which count up from 1. */
-export class Unconfirmed<Member> {
-  /** Those that were answered ahead of others are `undefined`. */
-  #members: (Member | undefined)[] = [];
+export class Unconfirmed<Batch> {
+  /** The batch of each message; nothing where it is answered. */
+  #batches: (Batch | undefined)[] = [];
+  /** The place of each message in its batch. */
+  #places: number[] = [];
   /** The first that may be unanswered, and its tag. */
   #head = 0;
   #tag = 1;
 
   /** Takes in what was published just now. */
-  add(member: Member): void {
-    this.#members.push(member);
+  add(batch: Batch, place: number): void {
+    this.#batches.push(batch);
+    this.#places.push(place);
   }
 
-  /** Lets go of those that an answer is about, in the order of their publication. */
-  take({ deliveryTag, multiple }: Confirmation): Member[] {
+  /** Lets go of the messages that an answer is about, and shows each to `look`, in the order of their publication. */
+  take({ deliveryTag, multiple }: Confirmation, look: (batch: Batch, place: number) => void): void {
     const last = this.#head + deliveryTag - this.#tag;
-    const taken: Member[] = [];
-    if (last < this.#head || last >= this.#members.length) return taken;
+    if (last < this.#head || last >= this.#batches.length) return;
     for (let index = multiple ? this.#head : last; index <= last; index += 1) {
-      const member = this.#members[index];
-      if (member !== undefined) taken.push(member);
-      this.#members[index] = undefined;
+      const batch = this.#batches[index];
+      this.#batches[index] = undefined;
+      if (batch !== undefined) look(batch, this.#places[index] as number);
     }
     this.#forgetAnswered();
-    return taken;
   }
 
   /** All of them, in the order of their publication. */
-  all(): Member[] {
-    return this.#members.filter((member) => member !== undefined);
+  all(): (readonly [batch: Batch, place: number])[] {
+    return this.#batches.flatMap((batch, index) =>
+      batch === undefined ? [] : [[batch, this.#places[index] as number] as const],
+    );
   }
 
   #forgetAnswered(): void {
     const head = this.#head;
-    while (this.#head < this.#members.length && this.#members[this.#head] === undefined) this.#head += 1;
+    while (this.#head < this.#batches.length && this.#batches[this.#head] === undefined) this.#head += 1;
     this.#tag += this.#head - head;
-    // A copy for every half that is answered: their cost stays the same for each, however many are under way.
-    const enough = Math.max(minAnswered, this.#members.length / 2);
-    if (this.#head < this.#members.length && this.#head < enough) return;
-    this.#members = this.#members.slice(this.#head);
+    // Copied for every half that is answered: the cost stays the same for each, however many are under way.
+    const enough = Math.max(minAnswered, this.#batches.length / 2);
+    if (this.#head < this.#batches.length && this.#head < enough) return;
+    this.#batches = this.#batches.slice(this.#head);
+    this.#places = this.#places.slice(this.#head);
     this.#head = 0;
   }
 }
-
-/** So many that are answered are kept at least before the array is made anew. */
-const minAnswered = 1_024;

@@ -1,6 +1,6 @@
 import { MelangeError } from '@melange/core';
-import type { ConfirmChannel } from 'amqplib';
-import { type FrameOutlet, frameOutlet } from '../client/amqplib-internals.ts';
+import type { FrameOutlet } from '../client/amqplib-internals.ts';
+import type { ConfirmChannel, Options } from '../client/connection.ts';
 import { type OutgoingMessage, publishOptions } from '../wire/outgoing-message.ts';
 import {
   frameOverhead,
@@ -20,9 +20,15 @@ export interface PublishWriter {
   discard(): void;
 }
 
-/** @param onDrain called when it is full no longer. */
-export function publishWriter(channel: ConfirmChannel, onDrain: () => void): PublishWriter {
-  const outlet = frameOutlet(channel);
+/**
+ * @param outlet of the channel, where amqplib has one.
+ * @param onDrain called when it is full no longer.
+ */
+export function publishWriter(
+  channel: ConfirmChannel,
+  outlet: FrameOutlet | undefined,
+  onDrain: () => void,
+): PublishWriter {
   return outlet === undefined ? new ChannelWriter(channel, onDrain) : new FrameWriter(outlet, onDrain);
 }
 
@@ -135,13 +141,16 @@ class ChannelWriter implements PublishWriter {
   }
 
   write({ exchange, routingKey, mandatory }: Target, message: OutgoingMessage): void {
-    const options = { ...publishOptions(message), mandatory };
+    const options: Options.Publish & ReturnType<typeof publishOptions> = {
+      ...publishOptions(message),
+      mandatory,
+    };
     const content = Buffer.from(message.content as string);
     try {
       if (!this.#channel.publish(exchange, routingKey, content, options)) this.isFull = true;
     } catch (error) {
       // Its buffer for headers is smaller than a frame. It says the same of a name that is longer than AMQP's short strings.
-      const isNamedTooLong = Object.keys(options.headers ?? {}).some((name) => Buffer.byteLength(name) > 255);
+      const isNamedTooLong = Object.keys(options.headers).some((name) => Buffer.byteLength(name) > 255);
       if (!(error instanceof RangeError) || isNamedTooLong) throw error;
       throw new MelangeError('MESSAGE_TOO_LARGE', `The headers are too large: ${error.message}.`, {
         cause: error,

@@ -1,4 +1,5 @@
-import type { Channel } from 'amqplib';
+import type { Clock } from '@melange/core';
+import type { Channels } from './channels.ts';
 
 /** A delay queue that nobody used for so long, after its delay, is removed by the broker. */
 const idleMs = 86_400_000;
@@ -15,14 +16,8 @@ export const longestDelaySuffix: string = `.delay.${longestDelayMs}`;
  */
 export const unlimitedDeliveries = 1_000_000_000;
 
-/** Does work on a channel of its own; `what` names the subject of errors. */
-export type OnChannel = <Result>(
-  work: (channel: Channel) => Promise<Result>,
-  what: string,
-) => Promise<Result>;
-
 interface Prepared {
-  /** By the clock that never steps. */
+  /** Of the monotonic clock, in ms. */
   readonly at: number;
   readonly done: Promise<string>;
 }
@@ -33,11 +28,13 @@ interface Prepared {
  * each message.
  */
 export class DelayQueues {
-  readonly #onChannel: OnChannel;
+  readonly #channels: Pick<Channels, 'use'>;
+  readonly #clock: Clock;
   readonly #prepared = new Map<string, Prepared>();
 
-  constructor(onChannel: OnChannel) {
-    this.#onChannel = onChannel;
+  constructor(channels: Pick<Channels, 'use'>, clock: Clock) {
+    this.#channels = channels;
+    this.#clock = clock;
   }
 
   /** Name of the queue in which messages wait `delayMs` for `queue`; it exists, and will for a day at least. */
@@ -45,9 +42,9 @@ export class DelayQueues {
     const rounded = Math.min(roundUpDelay(delayMs), longestDelayMs);
     const name = `${queue}.delay.${rounded}`;
     const known = this.#prepared.get(name);
-    if (known !== undefined && performance.now() - known.at < trustedMs) return known.done;
+    if (known !== undefined && this.#clock.monotonicNow() - known.at < trustedMs) return known.done;
     const done = this.#renew(name, delayArguments(queue, rounded)).then(() => name);
-    this.#prepared.set(name, { at: performance.now(), done });
+    this.#prepared.set(name, { at: this.#clock.monotonicNow(), done });
     try {
       return await done;
     } catch (error) {
@@ -73,7 +70,7 @@ export class DelayQueues {
    * queue: it would be removed with the messages in it. Asking for a message does, and the message goes back.
    */
   #renew(name: string, settings: object): Promise<void> {
-    return this.#onChannel(async (channel) => {
+    return this.#channels.use(async (channel) => {
       await channel.assertQueue(name, { durable: true, arguments: settings });
       const head = await channel.get(name);
       if (head !== false) channel.nack(head, false, true);

@@ -1,46 +1,25 @@
-import { checkName } from '@melange/backend-kit';
-import { checkDelayMs } from '@melange/core/adapter';
+import type { NameRules } from '@melange/backend-kit';
 import { longestDelaySuffix } from './delay-queues.ts';
 
 /** AMQP 0-9-1 carries names as short strings. */
 const maxBytes = 255;
 
-/**
- * For a queue that is declared or consumed: its delay queues, and what else belongs to it, have longer names.
- *
- * @throws MelangeError `CONFIGURATION`.
- */
-export function checkQueueName(name: string): void {
-  checkName('queue', name, { maxBytes, longestSuffix: longestDelaySuffix });
-}
+/** A queue that is declared or consumed has delay queues, and more that belongs to it, of longer names. */
+export const queueNames: NameRules = { maxBytes, longestSuffix: longestDelaySuffix };
+/** Nothing belongs to a topic. */
+export const topicNames: NameRules = { maxBytes };
 
 /** Whether what belongs to a queue of this name can have its name. */
 export function hasRoomForSuffixes(name: string): boolean {
   return Buffer.byteLength(name + longestDelaySuffix) <= maxBytes;
 }
 
-/**
- * For a queue or topic that is only named.
- *
- * @throws MelangeError `CONFIGURATION`.
- */
-export function checkDestination(kind: 'queue' | 'topic', name: string): void {
-  checkName(kind, name, { maxBytes });
+/** Exchange that leads from a queue to its dead-letter queue: any process can ask whether it exists. */
+export function deadLetterExchange(queue: string): string {
+  return `${queue}.dead-letter`;
 }
 
-/** The error that says why nothing can be published so, if so. */
-export function whyNotPublishable(
-  kind: 'queue' | 'topic',
-  name: string,
-  deadlineMs: number,
-  delayMs: number,
-): unknown {
-  try {
-    checkDestination(kind, name);
-    checkDelayMs('deadlineMs', deadlineMs);
-    checkDelayMs('delayMs', delayMs);
-    return undefined;
-  } catch (error) {
-    return error;
-  }
+/** Queue that holds the record of a queue's bindings. */
+export function recordQueue(queue: string): string {
+  return `${queue}.bindings`;
 }

@@ -1,6 +1,7 @@
-import type { Options } from 'amqplib';
-import { codeOf } from '../client/connection.ts';
-import type { OnChannel } from './delay-queues.ts';
+import type { Options } from '../client/connection.ts';
+import { codeOf } from '../errors.ts';
+import type { Channels } from './channels.ts';
+import { deadLetterExchange } from './names.ts';
 
 /** What is known of a queue that somebody else may have declared. */
 export interface QueueSettings {
@@ -8,6 +9,41 @@ export interface QueueSettings {
   readonly type: string | undefined;
   /** Its arguments, by their names. */
   readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** Settings of queues that were not declared by this process, asked for once each. */
+export class Inspection {
+  readonly #channels: Channels;
+  readonly #settings = new Map<string, Promise<QueueSettings | undefined>>();
+
+  constructor(channels: Channels) {
+    this.#channels = channels;
+  }
+
+  /** Nothing for a queue that is not there. */
+  settingsOf(queue: string): Promise<QueueSettings | undefined> {
+    const known = this.#settings.get(queue);
+    if (known !== undefined) return known;
+    const asked = this.#ask(queue);
+    this.#settings.set(queue, asked);
+    const forget = (): void => this.forget(queue);
+    // One that is not there, or was not told of, is asked for again.
+    asked.then((settings) => settings?.type === undefined && forget(), forget);
+    return asked;
+  }
+
+  /** The queue was deleted: one of its name may be another one. */
+  forget(queue: string): void {
+    this.#settings.delete(queue);
+  }
+
+  async #ask(queue: string): Promise<QueueSettings | undefined> {
+    const exchange = deadLetterExchange(queue);
+    const guess = (await this.#channels.exchangeExists(exchange))
+      ? { 'x-dead-letter-exchange': exchange, 'x-dead-letter-routing-key': '?' }
+      : {};
+    return inspect(this.#channels, queue, guess);
+  }
 }
 
 /** No queue has so many settings that differ from none. */
@@ -26,9 +62,9 @@ const answer =
  * @param guess arguments that it may well have: what is right needs no question.
  * @returns `undefined` when there is no such queue.
  */
-export async function inspectQueue(
+async function inspect(
+  channels: Channels,
   name: string,
-  onChannel: OnChannel,
   guess: Readonly<Record<string, unknown>> = {},
 ): Promise<QueueSettings | undefined> {
   const settings: Record<string, unknown> = { ...guess };
@@ -36,7 +72,7 @@ export async function inspectQueue(
   const options: { -readonly [Name in keyof Options.AssertQueue]: unknown } = { durable: true };
   for (let question = 0; question < maxQuestions; question += 1) {
     const reason = await refusal(() =>
-      onChannel(
+      channels.use(
         (channel) =>
           channel.assertQueue(name, {
             ...options,

@@ -41,6 +41,14 @@ export class DeliveryFrames {
     this.#takers[channel] = taker;
   }
 
+  /** The payload of the frame of properties that lies at the beginning of the bytes, whole; without class and size. */
+  propertiesAt(bytes: Buffer): Buffer | undefined {
+    if (bytes[0] !== frameType.header || bytes.length < frameHead + 2) return undefined;
+    if (readUint16(bytes, frameHead) !== basicClass) return undefined;
+    const end = frameHead + readUint32(bytes, 3);
+    return bytes.length > end ? bytes.subarray(frameHead + 12, end) : undefined;
+  }
+
   /** Hands over the deliveries at the beginning of the bytes, and answers how many bytes those have. */
   read(bytes: Buffer): number {
     let at = 0;
@@ -68,7 +76,7 @@ class FramedDelivery implements Received {
   readonly message: Message;
   /** A retried copy is left to amqplib. */
   readonly attempt = 1;
-  readonly redeliveries: number;
+  redeliveries: number;
   readonly isRedelivered: boolean;
   readonly end: number;
   readonly #bytes: Buffer;

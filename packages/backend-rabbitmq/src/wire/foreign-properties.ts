@@ -1,9 +1,17 @@
-import type { MessageProperties } from 'amqplib';
 import { readUint16, readUint32 } from './amqp-encoding.ts';
 
 /*
  * The properties of another client's message: a copy that is retried or dead-lettered keeps them, byte for byte.
  */
+
+/** Properties as amqplib has read them. */
+export interface DecodedProperties {
+  readonly headers?: Readonly<Record<string, unknown>> | undefined;
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+  readonly messageId?: string;
+  readonly [name: string]: unknown;
+}
 
 /** What a copy keeps, in the order of AMQP 0-9-1, each as it came. */
 export interface ForeignProperties {
@@ -13,7 +21,7 @@ export interface ForeignProperties {
   readonly beforeMessageId: Buffer;
   readonly afterMessageId: Buffer;
   /** As amqplib has read them, for a version of it that does not let bytes be written past it. */
-  readonly decoded: Partial<MessageProperties>;
+  readonly decoded: DecodedProperties;
   /** Names of properties that a copy cannot have. */
   readonly dropped: readonly string[];
 }
@@ -28,7 +36,7 @@ export interface RawProperties {
 type Size = 'short text' | 'byte' | 'time' | 'table';
 type Part = 'beforeHeaders' | 'beforeMessageId' | 'afterMessageId';
 interface Property {
-  readonly name: keyof MessageProperties;
+  readonly name: string;
   readonly flag: number;
   readonly size: Size;
   /** Where a copy has it, if it keeps it. */
@@ -69,7 +77,7 @@ export const flagOf = {
 export const ownFlags: number = flagOf.headers | flagOf.deliveryMode | flagOf.messageId;
 
 /** @param payload flags and properties of a frame, whole. */
-export function rawProperties(payload: Buffer, decoded: MessageProperties): RawProperties {
+export function rawProperties(payload: Buffer, decoded: DecodedProperties): RawProperties {
   const parts: Record<Part, Buffer[]> = { beforeHeaders: [], beforeMessageId: [], afterMessageId: [] };
   const present = readUint16(payload, 0);
   let flags = 0;
@@ -89,15 +97,15 @@ export function rawProperties(payload: Buffer, decoded: MessageProperties): RawP
 }
 
 /** The same of what amqplib has decoded; what cannot be written is left out, and named. */
-export function encodedProperties(decoded: MessageProperties): ForeignProperties {
+export function encodedProperties(decoded: DecodedProperties): ForeignProperties {
   const parts: Record<Part, Buffer[]> = { beforeHeaders: [], beforeMessageId: [], afterMessageId: [] };
   const dropped: string[] = [];
   let flags = 0;
   for (const { name, flag, size, part } of properties) {
-    const value = decoded[name] as unknown;
+    const value = decoded[name];
     if (part === undefined || value === undefined) continue;
     const bytes = propertyBytes(value, size);
-    if (bytes === undefined) dropped.push(String(name));
+    if (bytes === undefined) dropped.push(name);
     else {
       parts[part].push(bytes);
       flags |= flag;
@@ -114,9 +122,9 @@ export function publishableProperties({ decoded }: ForeignProperties): {
   const kept: Record<string, unknown> = {};
   const dropped: string[] = [];
   for (const { name, size, part } of properties) {
-    const value = decoded[name] as unknown;
+    const value = decoded[name];
     if (part === undefined || value === undefined) continue;
-    if (propertyBytes(value, size) === undefined) dropped.push(String(name));
+    if (propertyBytes(value, size) === undefined) dropped.push(name);
     else kept[name] = value;
   }
   return { kept, dropped };

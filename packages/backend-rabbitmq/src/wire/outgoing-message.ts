@@ -1,6 +1,4 @@
-import { MelangeError, type Message, type MessageContent, WireHeader } from '@melange/core';
-import type { Options } from 'amqplib';
-import { rabbitMqCapabilities } from '../capabilities.ts';
+import { MelangeError, type Message, WireHeader } from '@melange/core';
 import { bytesOfCharacter } from './amqp-encoding.ts';
 import { amqplibValue, entryOf } from './amqplib-values.ts';
 import { type Field, fieldsOf, textOfField } from './field-table.ts';
@@ -39,6 +37,8 @@ export interface OutgoingMessage {
   readonly entries: Buffer | undefined;
   /** What a copy of a foreign message keeps of its properties. */
   readonly foreign: ForeignProperties | undefined;
+  /** Whether arriving in no queue is an error, though it is sent to an exchange. */
+  readonly isMandatory: boolean;
   /** Bytes that headers and properties take at most. */
   readonly longestEnvelope: number;
 }
@@ -50,6 +50,8 @@ export interface CopyOf {
   readonly redeliveries?: number;
   /** What another client wrote. Headers that the message has with the same text are written as they came. */
   readonly foreign?: Foreign | undefined;
+  /** Whether arriving in no queue is an error, though it is sent to an exchange. */
+  readonly isMandatory?: boolean;
   /** Bytes that headers may take; those of another client give way, the largest first. */
   readonly longestHeaders?: number;
 }
@@ -93,6 +95,7 @@ export function toAmqp(message: Message, copy: CopyOf = noCopy): OutgoingMessage
     headers,
     entries,
     foreign,
+    isMandatory: copy.isMandatory === true,
     longestEnvelope: envelopeSize(message, headers, entries, foreign),
   };
 }
@@ -102,26 +105,6 @@ const noCopy: CopyOf = {};
 function encodingOf(isText: boolean, contentType: string | undefined): string | undefined {
   if (isText) return textEncoding;
   return contentType === undefined || isBinaryType(contentType) ? undefined : binaryEncoding;
-}
-
-/** @throws MelangeError `MESSAGE_TOO_LARGE` when the content is larger than `rabbitMqCapabilities.maxMessageBytes`. */
-export function assertSize(content: MessageContent | null): void {
-  const { maxMessageBytes } = rabbitMqCapabilities;
-  // A character takes three bytes at most: most texts are not counted any further.
-  if (content === null || content.length * 3 <= maxMessageBytes) return;
-  const bytes = Buffer.byteLength(content);
-  if (bytes <= maxMessageBytes) return;
-  throw new MelangeError(
-    'MESSAGE_TOO_LARGE',
-    `The content has ${bytes} bytes; RabbitMQ takes ${maxMessageBytes}.`,
-  );
-}
-
-/** For what is made into an outgoing message only later, while its owner may change it. */
-export function copyMessage(message: Message): Message {
-  const { content, headers } = message;
-  const own = content instanceof Uint8Array ? Uint8Array.from(content) : content;
-  return { ...message, content: own, headers: { ...headers } };
 }
 
 const noHeaders: readonly unknown[] = [];
@@ -181,7 +164,14 @@ function dropLargest(kept: Field[], longest: number, dropped: string[]): void {
 }
 
 /** As amqplib's `publish` takes them. */
-export function publishOptions(outgoing: OutgoingMessage): Options.Publish {
+export interface PublishOptions {
+  readonly headers: Record<string, unknown>;
+  readonly persistent: true;
+  readonly [name: string]: unknown;
+}
+
+/** As amqplib's `publish` takes them. */
+export function publishOptions(outgoing: OutgoingMessage): PublishOptions {
   const { id, messageId, contentType, contentEncoding, manifest, serializerId, publishedAt, key, foreign } =
     outgoing;
   const headers: Record<string, unknown> = {};

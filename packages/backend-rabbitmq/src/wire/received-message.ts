@@ -1,12 +1,15 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import { DeadLetterHeader, type Message, type MessageContent, WireHeader } from '@melange/core';
-import type { Message as AmqpMessage, MessageProperties } from 'amqplib';
-import { propertiesPayload } from '../client/amqplib-internals.ts';
 import { tableOf } from './amqplib-values.ts';
 import { deathOf } from './broker-dead-letters.ts';
 import { type Field, fieldsOf, isNone, numberOfField, textOfField } from './field-table.ts';
-import { encodedProperties, type ForeignProperties, rawProperties } from './foreign-properties.ts';
+import {
+  type DecodedProperties,
+  encodedProperties,
+  type ForeignProperties,
+  rawProperties,
+} from './foreign-properties.ts';
 import { binaryType, isBrokerHeader, isTextual, ownName, textType } from './names.ts';
 
 /** What another client wrote, for a copy that keeps it. */
@@ -16,6 +19,13 @@ export interface Foreign {
   readonly fields: readonly Field[];
   /** Headers that amqplib could read and that nobody can write. */
   readonly dropped: readonly string[];
+}
+
+/** As amqplib hands it out. */
+export interface DeliveredMessage {
+  readonly content: Buffer;
+  readonly fields: { readonly deliveryTag: number; readonly redelivered: boolean };
+  readonly properties: DecodedProperties;
 }
 
 /** What the broker delivered, whatever the handler did to its copy. */
@@ -32,33 +42,33 @@ export interface Received {
   readonly message: Message;
   /** From 1. */
   readonly attempt: number;
-  readonly redeliveries: number;
+  /** By the broker's count, unless the intake knows better. */
+  redeliveries: number;
   /** Whether the broker has handed it out before; a copy is a new message to it. */
   readonly isRedelivered: boolean;
   original(): Original;
 }
 
-/** What amqplib read. */
-export function receivedOf(delivered: AmqpMessage, countsDeliveries = true): Received {
-  const foreign = foreignOf(delivered.properties);
+/**
+ * A message that amqplib read. Never throws: what another client sent is taken as it is. A foreign message without any id
+ * gets a new one at each delivery.
+ *
+ * @param payload flags and properties as they came, where they are at hand: amqplib rounds whole numbers beyond 2^53.
+ */
+export function receivedOf(delivered: DeliveredMessage, countsDeliveries = true, payload?: Buffer): Received {
+  const foreign = foreignOf(delivered.properties, payload);
   const message = read(delivered, foreign);
   return {
     tag: delivered.fields.deliveryTag,
     message,
-    isRedelivered: delivered.fields.redelivered === true,
+    isRedelivered: delivered.fields.redelivered,
     ...countsOf(foreign.fields, delivered.fields.redelivered, countsDeliveries),
     // A foreign message without an id has the one that it was given.
     original: () => ({ message: { ...read(delivered, foreign), id: message.id }, foreign }),
   };
 }
 
-/** Never throws: what another client sent is taken as it is. A foreign message without any id gets a new one at each delivery. */
-export function fromAmqp(delivered: AmqpMessage): Message {
-  return read(delivered, foreignOf(delivered.properties));
-}
-
-function foreignOf(decoded: MessageProperties): Foreign {
-  const payload = propertiesPayload(decoded);
+function foreignOf(decoded: DecodedProperties, payload: Buffer | undefined): Foreign {
   if (payload !== undefined) {
     const { foreign, headers } = rawProperties(payload, decoded);
     return { properties: foreign, fields: fieldsOf(headers), dropped: [] };
@@ -68,7 +78,7 @@ function foreignOf(decoded: MessageProperties): Foreign {
   return { properties, fields: fieldsOf(table), dropped: [...properties.dropped, ...dropped] };
 }
 
-function read({ content, properties }: AmqpMessage, { fields }: Foreign): Message {
+function read({ content, properties }: DeliveredMessage, { fields }: Foreign): Message {
   const headers: Record<string, string> = {};
   const envelope = new Map<string, Buffer>();
   for (const { name, value } of fields) {
@@ -84,7 +94,7 @@ function read({ content, properties }: AmqpMessage, { fields }: Foreign): Messag
     const value = envelope.get(name);
     return value === undefined ? undefined : numberOfField(value);
   };
-  const { contentType, contentEncoding } = properties as Partial<MessageProperties>;
+  const { contentType, contentEncoding } = properties;
   return {
     // An id that is empty tells no message from another.
     id: text(WireHeader.messageId) || properties.messageId || randomUUID(),
