@@ -1,9 +1,11 @@
 import type { Channel, Message } from 'amqplib';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { ManualClock, settled } from '../../core/test/support/manual-clock.ts';
 import { Acknowledger } from '../src/consume/acknowledger.ts';
 
 /** A channel that notes what it is told. */
-function noted(fail?: Error): { readonly told: string[]; readonly acknowledger: Acknowledger } {
+function noted(fail?: Error) {
+  const clock = new ManualClock();
   const told: string[] = [];
   const note = (text: string): void => {
     if (fail !== undefined) throw fail;
@@ -15,25 +17,31 @@ function noted(fail?: Error): { readonly told: string[]; readonly acknowledger: 
     nack: ({ fields }: Message, multiple: boolean, requeue: boolean) =>
       note(`${requeue ? 'give back' : 'reject'} ${multiple ? 'up to ' : ''}${fields.deliveryTag}`),
   };
-  return { told, acknowledger: new Acknowledger(channel as unknown as Channel) };
+  return { told, clock, acknowledger: new Acknowledger(channel as unknown as Channel, clock) };
 }
+
+const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('acknowledgements', () => {
   test('of one turn are one frame for those without a gap, and one for each ahead of it', async () => {
     const { told, acknowledger } = noted();
-    const done = [3, 1, 2, 6, 5].map((tag) => acknowledger.acknowledge(tag));
+    for (const tag of [3, 1, 2, 6, 5]) acknowledger.acknowledge(tag);
     expect(told).toEqual([]);
-    await Promise.all(done);
+    await nextTurn();
     expect(told).toEqual(['ack up to 3', 'ack 6', 'ack 5']);
   });
 
   test('never speak for what is open, nor twice for one', async () => {
     const { told, acknowledger } = noted();
-    await acknowledger.acknowledge(2);
-    await acknowledger.acknowledge(3);
+    acknowledger.acknowledge(2);
+    await nextTurn();
+    acknowledger.acknowledge(3);
+    await nextTurn();
     expect(told).toEqual(['ack 2', 'ack 3']);
-    await acknowledger.acknowledge(1);
-    await acknowledger.acknowledge(4);
+    acknowledger.acknowledge(1);
+    await nextTurn();
+    acknowledger.acknowledge(4);
+    await nextTurn();
     expect(told.slice(2)).toEqual(['ack up to 1', 'ack up to 4']);
   });
 
@@ -42,7 +50,9 @@ describe('acknowledgements', () => {
     acknowledger.giveBack(1);
     acknowledger.reject(3);
     expect(told).toEqual(['give back 1', 'reject 3']);
-    await Promise.all([acknowledger.acknowledge(2), acknowledger.acknowledge(4)]);
+    acknowledger.acknowledge(2);
+    acknowledger.acknowledge(4);
+    await nextTurn();
     expect(told.slice(2)).toEqual(['ack up to 4']);
   });
 
@@ -56,9 +66,7 @@ describe('acknowledgements', () => {
 });
 
 describe('while the channel drains', () => {
-  function draining(): ReturnType<typeof noted> & { readonly quiet: () => void } {
-    vi.useFakeTimers();
-    onTestFinished(() => void vi.useRealTimers());
+  function draining() {
     const scene = noted();
     let quiet = (): void => undefined;
     scene.acknowledger.drain(
@@ -70,28 +78,29 @@ describe('while the channel drains', () => {
   }
 
   test('nothing is told before it is quiet; then those without a gap are, and the others with the flush', async () => {
-    const { told, acknowledger, quiet } = draining();
-    const done = [1, 2, 4].map((tag) => acknowledger.acknowledge(tag));
+    const { told, clock, acknowledger, quiet } = draining();
+    for (const tag of [1, 2, 4]) acknowledger.acknowledge(tag);
     acknowledger.giveBack(6);
-    await vi.advanceTimersByTimeAsync(500);
+    await clock.advance(500);
     expect(told).toEqual([]);
     quiet();
-    await vi.advanceTimersByTimeAsync(20);
-    await Promise.all(done);
+    await settled();
+    await clock.advance(20);
     expect(told).toEqual(['ack up to 2']);
     acknowledger.flush();
     expect(told).toEqual(['ack up to 2', 'ack 4', 'give back 6']);
-    await vi.advanceTimersByTimeAsync(5_000);
+    await clock.advance(5_000);
     expect(told).toHaveLength(3);
   });
 
   test('a handler that takes its time holds up the others for a second at most', async () => {
-    const { told, acknowledger, quiet } = draining();
+    const { told, clock, acknowledger, quiet } = draining();
     quiet();
-    void acknowledger.acknowledge(2);
-    await vi.advanceTimersByTimeAsync(1_000);
+    await settled();
+    acknowledger.acknowledge(2);
+    await clock.advance(1_000);
     expect(told).toEqual([]);
-    await vi.advanceTimersByTimeAsync(20);
+    await clock.advance(20);
     expect(told).toEqual(['ack 2']);
   });
 });

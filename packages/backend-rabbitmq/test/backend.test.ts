@@ -179,23 +179,32 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
     await backend.declareQueue(queue, { deadLetterQueue });
     await (await rawChannel()).deleteQueue(deadLetterQueue);
     const rejections: unknown[] = [];
-    const received = inbox((delivery) =>
-      delivery.deadLetter({ reason: 'rejected' }).catch((error) => rejections.push(error)),
-    );
+    const received = inbox(async (delivery) => {
+      try {
+        await delivery.deadLetter({ reason: 'rejected' });
+      } catch (error) {
+        rejections.push(error);
+        // It may be settled in another way.
+        await delivery.release();
+      }
+    });
     await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);
     await backend.publishToQueue(queue, [message('kept')]);
     await vi.waitFor(
       async () =>
         expect(await backend.health()).toMatchObject({
           status: 'degraded',
-          detail: expect.stringContaining(`dead-lettering from queue "${queue}"`),
+          detail: expect.stringContaining(`queue "${queue}"`),
         }),
       soon,
     );
-    await vi.waitFor(() => expect(received.deliveries).toHaveLength(2), soon);
+    await vi.waitFor(() => expect(received.deliveries.length).toBeGreaterThan(1), soon);
     // Given back by this process: neither a failed run nor a crash.
     expect(received.deliveries[1]).toMatchObject({ attempt: 1, redeliveries: 0 });
-    expect(rejections).toMatchObject([{ code: 'QUEUE_NOT_FOUND' }]);
+    expect(rejections[0]).toMatchObject({
+      code: 'CONFIGURATION',
+      message: expect.stringContaining(deadLetterQueue),
+    });
     await backend.declareQueue(queue, { deadLetterQueue });
     await vi.waitFor(async () => expect(await backend.health()).toEqual({ status: 'healthy' }), soon);
     await vi.waitFor(async () => expect((await backend.describeQueue(deadLetterQueue)).depth).toBe(1), soon);

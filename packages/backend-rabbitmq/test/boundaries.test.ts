@@ -1,8 +1,4 @@
-import { Troubles } from '@melange/backend-kit';
-import { silentLogger } from '@melange/core';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { RabbitMqPublisher } from '../src/publish/publisher.ts';
-import { toAmqp } from '../src/wire/outgoing-message.ts';
 import {
   arrived,
   backendFor,
@@ -15,16 +11,6 @@ import {
 } from './support/scene.ts';
 
 const soon = { timeout: 20_000, interval: 20 };
-
-test('a fault in the code is told to whoever publishes, and not taken for an outage that would pass', async () => {
-  const acquire = vi.fn(() => Promise.reject(new TypeError('no function')));
-  const connection = { acquire } as never;
-  const publisher = new RabbitMqPublisher(connection, silentLogger, new Troubles({ logger: silentLogger }));
-  const target = { exchange: '', routingKey: 'orders', mandatory: true };
-  const publishing = publisher.confirmed(target, toAmqp(message('x')), 60_000);
-  await expect(publishing).rejects.toThrow('no function');
-  expect(acquire).toHaveBeenCalledTimes(1);
-});
 
 describe.skipIf(url === '')(`at its boundaries${url === '' ? ` (${noBroker})` : ''}`, () => {
   test.each([false, true])(

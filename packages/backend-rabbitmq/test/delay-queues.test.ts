@@ -1,6 +1,7 @@
 import { exponentialBackoff } from '@melange/core';
 import type { Channel } from 'amqplib';
-import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { ManualClock } from '../../core/test/support/manual-clock.ts';
 import { DelayQueues, roundUpDelay } from '../src/topology/delay-queues.ts';
 
 /** A broker that notes what it is asked, and holds `waiting` messages. */
@@ -14,7 +15,8 @@ function broker(waiting = 0) {
     },
     nack: () => asked.push('give back'),
   } as unknown as Channel;
-  return { asked, queues: new DelayQueues((work) => work(channel)) };
+  const clock = new ManualClock();
+  return { asked, clock, queues: new DelayQueues({ use: (work) => work(channel) }, clock) };
 }
 
 test('delays are rounded up by a tenth at most, so that jitter makes few queues', () => {
@@ -45,22 +47,20 @@ describe('a delay queue', () => {
       get: async () => false,
     } as unknown as Channel;
     const day = 86_400_000;
-    await new DelayQueues((work) => work(channel)).prepare('q', 40 * day);
+    await new DelayQueues({ use: (work) => work(channel) }, new ManualClock()).prepare('q', 40 * day);
     expect(settings['x-expires']).toBe((settings['x-message-ttl'] as number) + day);
     expect(settings['x-message-ttl']).toBeGreaterThanOrEqual(40 * day);
   });
 
   test('is declared once for concurrent uses, and again after an hour, long before it expires', async () => {
-    vi.useFakeTimers();
-    onTestFinished(() => void vi.useRealTimers());
-    const { asked, queues } = broker();
+    const { asked, clock, queues } = broker();
     const names = await Promise.all([queues.prepare('q', 1_234), queues.prepare('q', 1_201)]);
     expect(names).toEqual(['q.delay.1300', 'q.delay.1300']);
     expect(asked).toEqual(['declare q.delay.1300', 'get q.delay.1300']);
-    vi.advanceTimersByTime(3_599_000);
+    await clock.advance(3_599_000);
     await queues.prepare('q', 1_300);
     expect(asked).toHaveLength(2);
-    vi.advanceTimersByTime(2_000);
+    await clock.advance(2_000);
     await queues.prepare('q', 1_300);
     expect(asked).toHaveLength(4);
   });
@@ -73,10 +73,11 @@ describe('a delay queue', () => {
 
   test('that could not be declared is declared at the next use', async () => {
     let fails = true;
-    const queues = new DelayQueues(async () => {
+    const use = async (): Promise<never> => {
       if (fails) throw new Error('no broker');
       return undefined as never;
-    });
+    };
+    const queues = new DelayQueues({ use }, new ManualClock());
     await expect(queues.prepare('q', 5)).rejects.toThrow('no broker');
     fails = false;
     await expect(queues.prepare('q', 5)).resolves.toBe('q.delay.5');

@@ -11,7 +11,7 @@ vi.mock('../src/client/amqplib-internals.ts', async (original) => {
   const { frameInlet, frameOutlet, propertiesPayload } = internals;
   return {
     ...internals,
-    frameInlet: (model: never) => (inside.isOn ? frameInlet(model) : undefined),
+    frameInlet: (model: never, reader: never) => (inside.isOn ? frameInlet(model, reader) : undefined),
     frameOutlet: (channel: never) => (inside.isOn ? frameOutlet(channel) : undefined),
     propertiesPayload: (properties: never) => (inside.isOn ? propertiesPayload(properties) : undefined),
   };

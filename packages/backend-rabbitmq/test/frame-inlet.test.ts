@@ -1,8 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { frameInlet } from '../src/client/amqplib-internals.ts';
+import { DeliveryFrames } from '../src/wire/delivery-frames.ts';
 import type { Received } from '../src/wire/received-message.ts';
 import { channel, order } from './support/amqplib-frames.ts';
 import { deliveryFrames as frames } from './support/delivery.ts';
+
+const inletOf = (model: never) => frameInlet(model, new DeliveryFrames());
 
 describe('before amqplib reads', () => {
   /** As much of a connection as is looked at. */
@@ -27,7 +30,7 @@ describe('before amqplib reads', () => {
   test('deliveries are taken of a channel that is open', () => {
     const { model, inside, connection, rests } = connected();
     const taken: Received[] = [];
-    frameInlet(model)?.takeFrom(inside as never, (delivery) => void taken.push(delivery));
+    inletOf(model)?.takeFrom(inside as never, (delivery) => void taken.push(delivery));
     expect(connection.recvFrame()).toBe(false);
     expect(rests).toEqual([0]);
     expect(taken.map(({ message }) => message)).toEqual([order]);
@@ -41,7 +44,7 @@ describe('before amqplib reads', () => {
   ])('none is taken when %s', (_, end) => {
     const here = connected();
     const taken: Received[] = [];
-    frameInlet(here.model)?.takeFrom(here.inside as never, (delivery) => void taken.push(delivery));
+    inletOf(here.model)?.takeFrom(here.inside as never, (delivery) => void taken.push(delivery));
     end(here);
     here.connection.recvFrame();
     expect(here.rests).toEqual([whole]);
@@ -50,7 +53,7 @@ describe('before amqplib reads', () => {
 
   test('none is taken of a channel of another connection', () => {
     const { model, connection, rests } = connected();
-    frameInlet(model)?.takeFrom(connected().inside as never, () => expect.unreachable());
+    inletOf(model)?.takeFrom(connected().inside as never, () => expect.unreachable());
     connection.recvFrame();
     expect(rests).toEqual([whole]);
   });
@@ -58,6 +61,6 @@ describe('before amqplib reads', () => {
   test.each(['rest', 'recvFrame', 'accept', 'channels'])('nothing is, by an amqplib without %s', (name) => {
     const { model, connection } = connected();
     Object.assign(connection, { [name]: undefined });
-    expect(frameInlet(model)).toBeUndefined();
+    expect(inletOf(model)).toBeUndefined();
   });
 });

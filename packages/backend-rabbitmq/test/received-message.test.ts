@@ -1,8 +1,7 @@
 import { MelangeError, type Message, WireHeader } from '@melange/core';
-import type { Message as AmqpMessage } from 'amqplib';
 import { describe, expect, test } from 'vitest';
 import { type OutgoingMessage, publishOptions, routingKeyOf, toAmqp } from '../src/wire/outgoing-message.ts';
-import { fromAmqp, receivedOf } from '../src/wire/received-message.ts';
+import { type DeliveredMessage, receivedOf } from '../src/wire/received-message.ts';
 
 const message: Message = {
   id: '0190f3c2-0000-7000-8000-000000000001',
@@ -14,12 +13,14 @@ const message: Message = {
   publishedAt: 1_700_000_000_000,
 };
 
-function received(content: Buffer, properties: object, fields: object = {}): AmqpMessage {
-  return { content, properties, fields: { redelivered: false, ...fields } } as unknown as AmqpMessage;
+function received(content: Buffer, properties: object, fields: object = {}): DeliveredMessage {
+  return { content, properties, fields: { redelivered: false, ...fields } } as unknown as DeliveredMessage;
 }
 
+const fromAmqp = (delivered: DeliveredMessage): Message => receivedOf(delivered).message;
+
 /** As it is received, if amqplib sends it. */
-function arrived(outgoing: OutgoingMessage): AmqpMessage {
+function arrived(outgoing: OutgoingMessage): DeliveredMessage {
   return received(Buffer.from(outgoing.content as string), publishOptions(outgoing));
 }
 

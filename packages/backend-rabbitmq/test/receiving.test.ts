@@ -16,8 +16,8 @@ import {
 const inlet = vi.hoisted(() => ({ isOn: true, taken: 0 }));
 vi.mock('../src/client/amqplib-internals.ts', async (original) => {
   const internals = await original<typeof import('../src/client/amqplib-internals.ts')>();
-  const frameInlet: typeof internals.frameInlet = (model) => {
-    const found = internals.frameInlet(model);
+  const frameInlet: typeof internals.frameInlet = (model, reader) => {
+    const found = internals.frameInlet(model, reader);
     if (!inlet.isOn || found === undefined) return undefined;
     return {
       takeFrom: (channel, take) =>

@@ -1,8 +1,27 @@
 import { expect, test } from 'vitest';
-import { Unconfirmed } from '../src/publish/unconfirmed.ts';
+import { type Confirmation, Unconfirmed } from '../src/publish/unconfirmed.ts';
 
-function published(count: number): Unconfirmed<number> {
-  const unconfirmed = new Unconfirmed<number>();
+/** Messages of one batch, each of which has the place of its number. */
+class Published {
+  readonly #unconfirmed = new Unconfirmed<'batch'>();
+
+  add(place: number): void {
+    this.#unconfirmed.add('batch', place);
+  }
+
+  take(confirmation: Confirmation): number[] {
+    const places: number[] = [];
+    this.#unconfirmed.take(confirmation, (_, place) => void places.push(place));
+    return places;
+  }
+
+  all(): number[] {
+    return this.#unconfirmed.all().map(([, place]) => place);
+  }
+}
+
+function published(count: number): Published {
+  const unconfirmed = new Published();
   for (let tag = 1; tag <= count; tag += 1) unconfirmed.add(tag);
   return unconfirmed;
 }

@@ -7,7 +7,7 @@ import {
   keptForm,
   wireMessages,
 } from '../../conformance/test/support/wire-fixtures.ts';
-import { fromAmqp } from '../src/wire/received-message.ts';
+import { receivedOf } from '../src/wire/received-message.ts';
 import { getRaw, publishRaw, type RawHeader, type ReceivedRaw } from './support/raw-amqp.ts';
 import { arrived, backendFor, inbox, noBroker, queueName, unique, url } from './support/scene.ts';
 
@@ -100,7 +100,7 @@ test('a header, and a property, that a newer version adds are carried or passed 
   const headers = { melange_of_tomorrow: 1, serializer_id: 1 };
   const properties = { headers, contentType: 'application/melange; version=9', type: 'OrderPlaced' };
   const newer = { content: Buffer.from('1'), fields: {}, properties } as never;
-  expect(fromAmqp(newer)).toMatchObject({
+  expect(receivedOf(newer).message).toMatchObject({
     content: '1',
     serializerId: 1,
     headers: { melange_of_tomorrow: '1' },

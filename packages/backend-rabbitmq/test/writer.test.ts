@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import type { ConfirmChannel } from 'amqplib';
 import { expect, test } from 'vitest';
+import { frameOutlet } from '../src/client/amqplib-internals.ts';
 import { type PublishWriter, publishWriter } from '../src/publish/writer.ts';
 import { toAmqp } from '../src/wire/outgoing-message.ts';
 import { message } from './support/scene.ts';
@@ -25,7 +26,8 @@ function writerOnStandIn(): Scene {
     },
   };
   channels.push({ channel });
-  const writer = publishWriter(channel as unknown as ConfirmChannel, () => undefined);
+  const confirming = channel as unknown as ConfirmChannel;
+  const writer = publishWriter(confirming, frameOutlet(confirming), () => undefined);
   return { writer, sent };
 }
 
