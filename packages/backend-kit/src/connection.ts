@@ -57,7 +57,11 @@ export class Connection {
     if (connecting === undefined) return;
     const { clock, driver } = this.#settings;
     await new Promise<void>((resolve, reject) => {
-      const cancel = clock.schedule(() => reject(this.#unavailable(this.#lastReason)), driver.timeoutMs);
+      const late = (): void => {
+        this.#settings.troubles.begin(this.#subject, this.#lastReason);
+        reject(this.#unavailable(this.#lastReason));
+      };
+      const cancel = clock.schedule(late, driver.timeoutMs);
       connecting.then(resolve, reject).finally(cancel);
     });
   }

@@ -267,6 +267,7 @@ export class DriverBackend<
   async #close(): Promise<void> {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.abandon()));
     await this.#publisher.idle();
+    this.#requests.close();
     this.#connection?.close();
     this.#sending?.close();
     const closed = new AbortController();

@@ -258,8 +258,11 @@ export interface SettleDriver<Taken extends Received> {
   acknowledge(batch: readonly Taken[]): MaybePromise<BatchAnswer>;
   /** Bounds of the requests to acknowledge. Default: 1,000 messages, one request at a time. */
   readonly acknowledging?: Partial<BatchLimits>;
-  /** In place of `acknowledge` where there is no answer to wait for. Must not throw. */
-  finish?(taken: Taken): void;
+  /**
+   * In place of `acknowledge` where there is no answer to wait for. Resolves when the acknowledgement is on its way, if it is not at
+   * once: many may share one promise. Must not throw, nor reject.
+   */
+  finish?(taken: Taken): MaybePromise<void>;
   /**
    * The message comes again. It is never absent from the broker. A copy is written of what the broker delivered: the handler
    * may have changed `taken.message`.

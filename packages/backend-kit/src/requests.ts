@@ -23,9 +23,15 @@ const forgottenAfterMs = 60_000;
 /** Asks the broker in bounded time. Requests are idempotent: one that was not answered is made again. */
 export class Requests {
   readonly #settings: RequestSettings;
+  #isClosed = false;
 
   constructor(settings: RequestSettings) {
     this.#settings = settings;
+  }
+
+  /** Nothing is asked again: the backend is closed. */
+  close(): void {
+    this.#isClosed = true;
   }
 
   /**
@@ -33,7 +39,7 @@ export class Requests {
    *
    * @param subject queue or topic that the request is about.
    * @param maxTryMs longest time of one try. It is tried again for `timeoutMs` in all.
-   * @throws QueueNotFoundError, BrokerUnavailableError, and the driver's own MelangeErrors.
+   * @throws QueueNotFoundError, BrokerUnavailableError, MelangeError `CLOSED`, and the driver's own MelangeErrors.
    */
   async ask<Answer>(
     subject: string,
@@ -52,6 +58,7 @@ export class Requests {
         troubles.end(trouble);
         return answer;
       } catch (error) {
+        if (this.#isClosed) throw this.#closedError();
         const fault = explain(error);
         // Melange's own error says which queue or topic it is.
         if (fault.kind === 'missing') throw MelangeError.is(error) ? error : new QueueNotFoundError(subject);
@@ -63,6 +70,7 @@ export class Requests {
           throw this.#unavailable(fault.reason);
         }
         await pause(clock, delayMs);
+        if (this.#isClosed) throw this.#closedError();
       }
     }
   }
@@ -74,6 +82,10 @@ export class Requests {
       const cancel = clock.schedule(late, Math.max(0, leftMs));
       answer.then(resolve, reject).finally(cancel);
     });
+  }
+
+  #closedError(): MelangeError {
+    return new MelangeError('CLOSED', `The ${this.#settings.name} backend is closed.`);
   }
 
   #unavailable(reason: string): MelangeError {

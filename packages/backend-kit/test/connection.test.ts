@@ -104,6 +104,17 @@ describe('a connection', () => {
     expect((await backend.health()).status).toBe('unhealthy');
   });
 
+  it('that is not made in time is a trouble at once, and none when it is made after all', async () => {
+    const { backend, script } = scripted({ connects: true });
+    const declare = watched(backend.declareTopic('t'));
+    await pass(script, 5_000);
+    expect(declare.outcome).toMatchObject({ code: 'BROKER_UNAVAILABLE' });
+    expect((await backend.health()).status).toBe('degraded');
+    last(script.connects).resolve();
+    await settled();
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
   it('is waited for by a publish, up to its deadline', async () => {
     const { backend, script } = await connected();
     script.context?.connectionLost('reset');

@@ -5,8 +5,14 @@ import { idsIn, idsOf } from './support/consuming.ts';
 import { Away, last, pass, type Scripted, scripted, watched } from './support/scripted-driver.ts';
 
 describe('an intake that the broker fills', () => {
-  const pushed = async (options: { readonly untilEmpty?: boolean } = {}) => {
-    const { backend, script } = scripted({ isPush: true });
+  const pushed = async ({
+    finishes = false,
+    ...options
+  }: {
+    untilEmpty?: boolean;
+    finishes?: boolean;
+  } = {}) => {
+    const { backend, script } = scripted({ isPush: true, finishes });
     const deliveries: Delivery[] = [];
     const subscribing = backend.subscribe(
       'q',
@@ -130,6 +136,33 @@ describe('an intake that the broker fills', () => {
     await settled();
     expect(deliveries).toEqual([]);
     expect(idsIn(last(script.released).argument)).toEqual(['m1']);
+  });
+
+  it('is stopped before it gives back what was not handed over: it would come again at once', async () => {
+    const { script, deliveries, subscribing } = await pushed();
+    last(script.opened).resolve();
+    last(script.opened).argument.deliver(script.message());
+    const subscription = await subscribing;
+    void subscription.close();
+    await settled();
+    expect(deliveries).toEqual([]);
+    expect(script.releasedAtStop).toEqual([0]);
+    expect(script.released).toHaveLength(1);
+  });
+
+  it('has a delivery until its acknowledgement is on its way, where that has no answer', async () => {
+    const { script, deliveries, subscribing } = await pushed({ finishes: true });
+    last(script.opened).resolve();
+    const subscription = await subscribing;
+    await settled();
+    last(script.opened).argument.deliver(script.message());
+    const acknowledged = watched(Promise.resolve(deliveries[0]?.acknowledge()));
+    const closed = watched(subscription.close());
+    await settled();
+    expect([acknowledged.outcome, closed.outcome]).toEqual(['open', 'open']);
+    last(script.finished).resolve();
+    await settled();
+    expect([acknowledged.outcome, closed.outcome]).toEqual(['resolved', 'resolved']);
   });
 
   it('ends with untilEmpty when the driver says that the queue is empty', async () => {

@@ -35,6 +35,16 @@ describe('asking about queues and topics', () => {
     expect(await backend.health()).toEqual({ status: 'healthy' });
   });
 
+  it('ends when the backend is closed, and is no trouble', async () => {
+    const { backend, script } = scripted({ topology: { describeQueue: away } });
+    const asked = watched(backend.describeQueue('q'));
+    await settled();
+    await backend.close();
+    await pass(script, 10_000);
+    expect(asked.outcome).toMatchObject({ code: 'CLOSED' });
+    expect(script.lines).toEqual([]);
+  });
+
   it('ends with the error that names what is missing', async () => {
     const { backend } = scripted({
       topology: {

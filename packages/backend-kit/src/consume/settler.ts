@@ -76,7 +76,8 @@ export class Settler<Taken extends Received> implements Settlements<Taken> {
   acknowledge(delivery: TakenDelivery<Taken>): MaybePromise<void> {
     const { finish } = this.#driver;
     if (finish === undefined) return this.#settle(delivery, () => this.#acknowledgements.add(delivery.taken));
-    finish.call(this.#driver, delivery.taken);
+    const sent = finish.call(this.#driver, delivery.taken);
+    if (sent instanceof Promise) return sent.then(() => this.#onOver(delivery));
     this.#onOver(delivery);
   }
 

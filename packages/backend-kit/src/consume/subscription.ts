@@ -176,8 +176,9 @@ export class KitSubscription<Taken extends Received> implements Subscription {
   end(error?: unknown): void {
     if (this.#state === 'over') return;
     this.#state = 'over';
-    for (const deliver of this.#early.splice(0)) deliver();
+    // First, so that what goes back does not come again at once.
     this.#inflow?.stop();
+    for (const deliver of this.#early.splice(0)) deliver();
     if (error === undefined) this.#resolveEnded();
     else this.#rejectEnded(error);
     if (this.#held.size === 0) void this.#leave();

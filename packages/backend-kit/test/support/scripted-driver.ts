@@ -77,6 +77,9 @@ export class Script {
     void
   >[] = [];
   readonly released: Call<readonly Scripted[], void>[] = [];
+  /** Acknowledgements that have no answer, and how many messages had gone back when an intake was stopped. */
+  readonly finished: Call<Scripted, void>[] = [];
+  readonly releasedAtStop: number[] = [];
   readonly renewed: Call<readonly Scripted[], readonly Scripted[] | Renewal<Scripted>>[] = [];
   readonly connects: Call<undefined, void>[] = [];
   readonly connectsToSend: Call<undefined, void>[] = [];
@@ -139,6 +142,8 @@ export interface ScriptedOptions extends BackendOptions {
   readonly script: Script;
   readonly leaseMs?: number;
   readonly isPush?: boolean;
+  /** Whether acknowledgements have no answer, and are on their way when the test says so. */
+  readonly finishes?: boolean;
   /** Whether there is a connection to be made. */
   readonly connects?: boolean;
   /** Whether sending has a connection of its own. */
@@ -182,6 +187,7 @@ const ScriptedBackend = defineBackend({
       script,
       leaseMs,
       isPush = false,
+      finishes = false,
       connects = false,
       connectsToSend = false,
       forgetsTopology = false,
@@ -220,6 +226,7 @@ const ScriptedBackend = defineBackend({
           };
     const settling = {
       ...(leases === undefined ? {} : { leases }),
+      ...(finishes ? { finish: (taken: Scripted) => called(script.finished, taken) } : {}),
       acknowledge: (batch: readonly Scripted[]) => called(script.acknowledged, batch),
       retry: (taken: Scripted, again: Again) => called(script.retried, { taken, again }),
       deadLetter: (taken: Scripted, queue: string, copy: Message) =>
@@ -276,7 +283,7 @@ const ScriptedBackend = defineBackend({
               const call = new Call<Intake<Scripted>, void>(intake);
               script.opened.push(call);
               await call.answer;
-              return { ...settling, stop: () => undefined };
+              return { ...settling, stop: () => void script.releasedAtStop.push(script.released.length) };
             },
           }
         : {
