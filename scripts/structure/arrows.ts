@@ -69,12 +69,9 @@ const kit: Arrows = {
   'reconnect-delay': [],
 };
 
-/** Adapters that stand on rooms of their own until they are moved to the floor plan (issue 14). */
-export const unmoved: ReadonlySet<string> = new Set(['backend-rabbitmq']);
-
 /** Which arrows a package may have between its rooms; a package that is not here has one room. */
 export function arrowsOf(folder: string): Arrows | undefined {
   if (folder === 'core') return core;
   if (folder === 'backend-kit') return kit;
-  return folder.startsWith('backend-') && !unmoved.has(folder) ? backend : undefined;
+  return folder.startsWith('backend-') ? backend : undefined;
 }

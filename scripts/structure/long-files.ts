@@ -13,8 +13,6 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-kit/test/support/scripted-driver.ts':
     'every call that a driver gets, for tests to answer',
   'packages/backend-memory/test/memory-backend.test.ts': 'one case for each sentence of the README',
-  'packages/backend-rabbitmq/src/backend.ts':
-    'the whole contract on one page, until it stands on the kit (issue 14)',
   'packages/backend-sqs/test/failures.test.ts': 'one case for each way in which a publish can fail',
   'packages/backend-sqs/test/fifo.test.ts': 'one case for each way in which a group waits or goes back',
   'packages/backend-sqs/test/sqs-message-mapper.test.ts': 'one case for each form on the wire',

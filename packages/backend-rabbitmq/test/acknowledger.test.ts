@@ -25,7 +25,7 @@ const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 describe('acknowledgements', () => {
   test('of one turn are one frame for those without a gap, and one for each ahead of it', async () => {
     const { told, acknowledger } = noted();
-    for (const tag of [3, 1, 2, 6, 5]) acknowledger.acknowledge(tag);
+    for (const tag of [3, 1, 2, 6, 5]) void acknowledger.acknowledge(tag);
     expect(told).toEqual([]);
     await nextTurn();
     expect(told).toEqual(['ack up to 3', 'ack 6', 'ack 5']);
@@ -33,14 +33,14 @@ describe('acknowledgements', () => {
 
   test('never speak for what is open, nor twice for one', async () => {
     const { told, acknowledger } = noted();
-    acknowledger.acknowledge(2);
+    void acknowledger.acknowledge(2);
     await nextTurn();
-    acknowledger.acknowledge(3);
+    void acknowledger.acknowledge(3);
     await nextTurn();
     expect(told).toEqual(['ack 2', 'ack 3']);
-    acknowledger.acknowledge(1);
+    void acknowledger.acknowledge(1);
     await nextTurn();
-    acknowledger.acknowledge(4);
+    void acknowledger.acknowledge(4);
     await nextTurn();
     expect(told.slice(2)).toEqual(['ack up to 1', 'ack up to 4']);
   });
@@ -50,8 +50,8 @@ describe('acknowledgements', () => {
     acknowledger.giveBack(1);
     acknowledger.reject(3);
     expect(told).toEqual(['give back 1', 'reject 3']);
-    acknowledger.acknowledge(2);
-    acknowledger.acknowledge(4);
+    void acknowledger.acknowledge(2);
+    void acknowledger.acknowledge(4);
     await nextTurn();
     expect(told.slice(2)).toEqual(['ack up to 4']);
   });
@@ -79,7 +79,7 @@ describe('while the channel drains', () => {
 
   test('nothing is told before it is quiet; then those without a gap are, and the others with the flush', async () => {
     const { told, clock, acknowledger, quiet } = draining();
-    for (const tag of [1, 2, 4]) acknowledger.acknowledge(tag);
+    for (const tag of [1, 2, 4]) void acknowledger.acknowledge(tag);
     acknowledger.giveBack(6);
     await clock.advance(500);
     expect(told).toEqual([]);
@@ -97,7 +97,8 @@ describe('while the channel drains', () => {
     const { told, clock, acknowledger, quiet } = draining();
     quiet();
     await settled();
-    acknowledger.acknowledge(2);
+    void acknowledger.acknowledge(2);
+    await settled();
     await clock.advance(1_000);
     expect(told).toEqual([]);
     await clock.advance(20);

@@ -185,7 +185,7 @@ describe.skipIf(url === '')(`RabbitMQ${url === '' ? ` (${noBroker})` : ''}`, () 
       } catch (error) {
         rejections.push(error);
         // It may be settled in another way.
-        await delivery.release();
+        await delivery.release?.();
       }
     });
     await backend.subscribe(queue, { maxInFlight: 1 }, received.receive);

@@ -156,7 +156,7 @@ describe.skipIf(url === '')(`connections to RabbitMQ${url === '' ? ` (${noBroker
     proxy.stall();
     await vi.waitFor(() => expect(first?.signal.aborted).toBe(true), soon);
     expect(first?.signal.reason).toMatchObject({ code: 'DELIVERY_ABORTED', reason: 'connection-lost' });
-    await expect(first?.acknowledge()).resolves.toBeUndefined();
+    await first?.acknowledge();
     proxy.cut();
     proxy.resume();
     await vi.waitFor(() => expect(received.deliveries).toHaveLength(2), soon);

@@ -122,7 +122,7 @@ test('what this process gave back itself is no redelivery, and what others did i
   const { source, receive } = await opened({ givenBack });
   const counted = receive({ 'x-delivery-count': 5 }, true);
   expect(counted.redeliveries).toBe(3);
-  source.finish(counted);
+  void source.finish(counted);
   // Another message of the same id: nothing is known of it.
   expect(receive({ 'x-delivery-count': 5 }, true).redeliveries).toBe(5);
 });

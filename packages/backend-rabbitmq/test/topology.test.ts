@@ -58,6 +58,7 @@ describe.skipIf(url === '')(`topology${url === '' ? ` (${noBroker})` : ''}`, () 
     expect(warn.mock.calls).toEqual([
       [
         `queue "${queue}" still receives A, B of topic "${topic}": declare it with replaceFilter to narrow its filter`,
+        undefined,
       ],
     ]);
     expect(await reaching(backend, topic, queue, ['A', 'B', 'C'])).toEqual(['A', 'B', 'C']);

@@ -23,7 +23,7 @@ export class Acknowledger {
   readonly #settled = new Map<number, boolean>();
   /** Lowest tag that is not settled, or not yet sent. Tags of a channel count up from 1. */
   #next = 1;
-  #isDue = false;
+  #sent: Promise<void> | undefined;
   #unsent: number[] = [];
   #returned: number[] = [];
   /** What settlements wait for while the channel drains. */
@@ -35,14 +35,24 @@ export class Acknowledger {
     this.#clock = clock;
   }
 
-  /** The delivery leaves its queue at the end of the turn; while the channel drains, with the others. */
-  acknowledge(tag: number): void {
+  /** Resolves when the acknowledgement is written, at the end of the turn; while the channel drains, when it is next in line to be. */
+  acknowledge(tag: number): Promise<void> {
     this.#settled.set(tag, true);
     this.#unsent.push(tag);
-    if (this.#isDue) return;
-    this.#isDue = true;
-    if (this.#quiet === undefined) setImmediate(this.#send);
-    else void this.#quiet.then(() => this.#clock.schedule(this.#send, drainEveryMs));
+    this.#sent ??= new Promise((resolve) => {
+      const send = (): void => {
+        this.#sent = undefined;
+        if (this.#quiet === undefined) this.flush();
+        else {
+          this.#acknowledgePrefix();
+          this.#hold();
+        }
+        resolve();
+      };
+      if (this.#quiet === undefined) setImmediate(send);
+      else void this.#quiet.then(() => this.#clock.schedule(send, drainEveryMs));
+    });
+    return this.#sent;
   }
 
   /** Gives the delivery back to its queue. */
@@ -83,16 +93,6 @@ export class Acknowledger {
     for (const tag of this.#returned) this.#refuse(tag, true);
     this.#returned = [];
   }
-
-  readonly #send = (): void => {
-    this.#isDue = false;
-    if (this.#quiet === undefined) {
-      this.flush();
-      return;
-    }
-    this.#acknowledgePrefix();
-    this.#hold();
-  };
 
   /** A handler that takes its time must not keep the others' deliveries from the broker. */
   #hold(): void {

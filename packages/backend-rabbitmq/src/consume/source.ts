@@ -72,19 +72,19 @@ export class Source implements PushSource<Received> {
   }
 
   acknowledge(batch: readonly Received[]): BatchAnswer {
-    for (const received of batch) this.finish(received);
+    for (const received of batch) void this.finish(received);
     return undefined;
   }
 
-  finish(received: Received): void {
+  finish(received: Received): Promise<void> {
     this.#settings.givenBack.forget(this.#settings.queue, received);
-    this.#acknowledger.acknowledge(received.tag);
     this.#settled();
+    return this.#acknowledger.acknowledge(received.tag);
   }
 
   async retry(received: Received, again: Again): Promise<void> {
     await this.#settings.copies.retry(received, again);
-    this.finish(received);
+    await this.finish(received);
   }
 
   async deadLetter(received: Received, deadLetterQueue: string, copy: Message): Promise<void> {
@@ -100,7 +100,7 @@ export class Source implements PushSource<Received> {
       this.#settled();
       return;
     }
-    this.finish(received);
+    await this.finish(received);
   }
 
   asDelivered(received: Received): Message {
