@@ -1,0 +1,3 @@
+export { PostgresBackend } from './backend.ts';
+export { postgresCapabilities } from './capabilities.ts';
+export type { PostgresBackendOptions } from './options.ts';
