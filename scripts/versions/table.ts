@@ -80,4 +80,13 @@ export const table: readonly BrokerVersions[] = [
       },
     ],
   },
+  {
+    broker: 'postgres',
+    imageVariable: 'MELANGE_POSTGRES_IMAGE',
+    suites: ['packages/postgres/', 'packages/backend-postgres/'],
+    versions: [
+      { product: 'Postgres', image: 'postgres:13-alpine', installed: 'postgresql' },
+      { product: 'Postgres', image: 'postgres:18-alpine' },
+    ],
+  },
 ];

@@ -134,6 +134,8 @@ async function begin(
     port: String(port),
     unix_socket_directories: directory,
     max_connections: '300',
+    // Data survive its end, and a crash, but not that of the machine: tests need no more.
+    fsync: 'off',
     ...settings,
   };
   const choices = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]);

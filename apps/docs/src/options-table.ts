@@ -63,8 +63,9 @@ function fieldsOf(name: string, interfaces: Interfaces): readonly Field[] {
   const inherited = (declaration.heritageClauses ?? []).flatMap(({ types }) =>
     types.flatMap(({ expression }) => fieldsOf(expression.getText(), interfaces)),
   );
-  const own = declaration.members.filter(ts.isPropertySignature).map(fieldOf);
-  return [...own, ...inherited.filter((field) => !own.some(({ name }) => name === field.name))];
+  const all = [...declaration.members.filter(ts.isPropertySignature).map(fieldOf), ...inherited];
+  // Two that it inherits from may have the same field.
+  return all.filter((field, place) => all.findIndex(({ name }) => name === field.name) === place);
 }
 
 function fieldOf(member: ts.PropertySignature): Field {

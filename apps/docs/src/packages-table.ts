@@ -25,6 +25,7 @@ const first = [
   'backend-kafka',
   'backend-redis-streams',
   'backend-nats',
+  'backend-postgres',
 ];
 
 /** How the technology of a folder is written. */
@@ -35,6 +36,7 @@ const names: Readonly<Record<string, string>> = {
   kafka: 'Kafka',
   'redis-streams': 'Redis Streams',
   nats: 'NATS',
+  postgres: 'Postgres',
 };
 
 /** Every package, in the order of the tables. */

@@ -15,6 +15,7 @@ const addresses: Readonly<Record<string, string>> = {
   sqs: 'SQS_URL',
   kafka: 'KAFKA_URL',
   nats: 'NATS_URL',
+  postgres: 'POSTGRES_URL',
 };
 
 const examples = readdirSync(join(root, 'apps'))

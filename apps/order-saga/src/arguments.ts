@@ -1,7 +1,15 @@
 import { parseArgs } from 'node:util';
 
 /** The brokers that a service can run on. */
-export const backendNames = ['memory', 'rabbitmq', 'sqs', 'kafka', 'redis-streams', 'nats'] as const;
+export const backendNames = [
+  'memory',
+  'rabbitmq',
+  'sqs',
+  'kafka',
+  'redis-streams',
+  'nats',
+  'postgres',
+] as const;
 export type BackendName = (typeof backendNames)[number];
 
 /** The services. */
@@ -16,6 +24,10 @@ export interface RunOptions {
   /** One service alone, of which `orders` places the orders; `undefined` runs all of them. */
   readonly service: ServiceName | undefined;
   readonly runId: string | undefined;
+  /** Folder of what outlives the process: the ledger of a run that can be resumed, and the data of a Postgres without a server. */
+  readonly folder: string;
+  /** Whether to go on with the run that the folder has, which was killed. */
+  readonly resume: boolean;
   /** The run is given up after so long without progress. */
   readonly patienceSeconds: number;
 }
@@ -24,6 +36,9 @@ export interface RunOptions {
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
+
+/** Where a run keeps what outlives it, in the working directory. */
+const defaultFolder = '.order-saga';
 
 /** Part of the names of queues. RabbitMQ keeps `amq.` for itself. */
 const runIdForm = /^[\w-]{1,64}$/;
@@ -54,6 +69,14 @@ export function readArguments(
   if (service !== undefined && values['run-id'] === undefined) {
     throw new UsageError('--service needs --run-id, the same for every service of a run');
   }
+  const folder = values.folder ?? defaultFolder;
+  const resume = values.resume ?? false;
+  if (resume && !Object.values(backends).every((name) => name === 'postgres')) {
+    throw new UsageError('--resume needs a ledger that outlives the process: add --backend postgres');
+  }
+  if (resume && service !== undefined) {
+    throw new UsageError('--resume is for a run of all services: leave out --service');
+  }
   const runId = values['run-id'];
   if (runId !== undefined && (!runIdForm.test(runId) || runId === 'amq')) {
     throw new UsageError(`--run-id must be up to 64 letters, digits, - and _, not "${runId}"`);
@@ -74,6 +97,8 @@ export function readArguments(
     ),
     service,
     runId,
+    folder,
+    resume,
     patienceSeconds: number(
       '--patience-seconds',
       values['patience-seconds'] ?? '240',
@@ -98,6 +123,8 @@ function parse(parameters: readonly string[]) {
         service: text,
         'run-id': text,
         'patience-seconds': text,
+        folder: text,
+        resume: { type: 'boolean' },
       },
     }).values;
   } catch (error) {

@@ -1,6 +1,8 @@
+import { join } from 'node:path';
 import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
 import { NatsBackend } from '@melange/backend-nats';
+import { PostgresBackend } from '@melange/backend-postgres';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { RedisStreamsBackend } from '@melange/backend-redis-streams';
 import { SqsBackend } from '@melange/backend-sqs';
@@ -28,7 +30,7 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
   const open = new Map<BackendName, MessagingBackend>();
   const used: string[] = [];
   const backendOf = async (name: BackendName): Promise<MessagingBackend> => {
-    const backend = open.get(name) ?? (await makers[name](used, log));
+    const backend = open.get(name) ?? (await makers[name](used, log, options.folder));
     open.set(name, backend);
     return backend;
   };
@@ -54,7 +56,7 @@ export async function openBackends(options: RunOptions, log: (line: string) => v
   }
 }
 
-type Maker = (used: string[], log: (line: string) => void) => Promise<MessagingBackend>;
+type Maker = (used: string[], log: (line: string) => void, folder: string) => Promise<MessagingBackend>;
 
 const makers: Readonly<Record<BackendName, Maker>> = {
   memory: async () => new MemoryBackend(),
@@ -66,6 +68,13 @@ const makers: Readonly<Record<BackendName, Maker>> = {
     new RedisStreamsBackend({ url: await addressOf('redis', used, log), logger: silentLogger }),
   nats: async (used, log) =>
     new NatsBackend({ url: await addressOf('nats', used, log), logger: silentLogger }),
+  postgres: async (used, log, folder) => {
+    if ((process.env.POSTGRES_URL ?? '') !== '')
+      return new PostgresBackend({ url: await addressOf('postgres', used, log), logger: silentLogger });
+    const directory = join(folder, 'postgres');
+    log(`no POSTGRES_URL is set: Postgres in this process, its data in ${directory}`);
+    return new PostgresBackend({ directory, logger: silentLogger });
+  },
   sqs: async (used, log) => {
     const endpoint = await addressOf('sqs', used, log);
     const { AWS_REGION: region = 'us-east-1', AWS_ACCESS_KEY_ID: given } = process.env;

@@ -1,3 +1,5 @@
+import type { Entry, Journal } from './journal.ts';
+
 /** What is known of the orders of a run. */
 export interface LedgerSummary {
   readonly placed: number;
@@ -18,26 +20,60 @@ export interface LedgerSummary {
 
 /** Follows each order to its end. */
 export class Ledger {
+  readonly #journal: Journal | undefined;
   readonly #placed = new Set<string>();
+  readonly #sent = new Set<string>();
   readonly #charges = new Map<string, number>();
   readonly #completed = new Set<string>();
   readonly #deadLettered = new Set<string>();
   readonly #ended = new Set<string>();
 
+  /** @param journal outlives this process; what it has already, happened. Default: none. */
+  constructor(journal?: Journal) {
+    this.#journal = journal;
+    for (const [entry, orderId] of journal?.entries ?? []) this.#happened(entry, orderId);
+  }
+
   placed(orderId: string): void {
-    this.#placed.add(orderId);
+    this.#write('placed', orderId);
+  }
+  /** Its first message is confirmed: from now on it is the brokers' to keep. */
+  sent(orderId: string): void {
+    this.#write('sent', orderId);
   }
   /** One charge: two for one order are one too many. */
   charged(orderId: string): void {
-    this.#charges.set(orderId, (this.#charges.get(orderId) ?? 0) + 1);
+    this.#write('charged', orderId);
   }
   completed(orderId: string): void {
-    this.#completed.add(orderId);
-    this.#ended.add(orderId);
+    this.#write('completed', orderId);
   }
   deadLettered(orderId: string): void {
-    this.#deadLettered.add(orderId);
-    this.#ended.add(orderId);
+    this.#write('deadLettered', orderId);
+  }
+
+  isSent(orderId: string): boolean {
+    return this.#sent.has(orderId);
+  }
+
+  isCharged(orderId: string): boolean {
+    return this.#charges.has(orderId);
+  }
+
+  #write(entry: Entry, orderId: string): void {
+    this.#journal?.write(entry, orderId);
+    this.#happened(entry, orderId);
+  }
+
+  #happened(entry: Entry, orderId: string): void {
+    if (entry === 'placed') this.#placed.add(orderId);
+    else if (entry === 'sent') this.#sent.add(orderId);
+    else if (entry === 'charged') this.#charges.set(orderId, (this.#charges.get(orderId) ?? 0) + 1);
+    else {
+      if (entry === 'completed') this.#completed.add(orderId);
+      else this.#deadLettered.add(orderId);
+      this.#ended.add(orderId);
+    }
   }
 
   /** Orders that ended, one way or the other. */

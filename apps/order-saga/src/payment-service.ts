@@ -9,12 +9,9 @@ export const unpayableAmount = -1;
 /** Takes the money, though not at the first try each time. */
 export function paymentService(setting: Setting): AnyService {
   const { queues, ledger, failureRate } = setting;
-  /** What the bank remembers: asked again for an order that it has the money of, it does not take it twice. */
-  const charged = new Set<string>();
 
   function charge(orderId: string): void {
     if (Math.random() < failureRate) throw new Error(`The bank declined order ${orderId}`);
-    charged.add(orderId);
     ledger.charged(orderId);
   }
 
@@ -25,7 +22,8 @@ export function paymentService(setting: Setting): AnyService {
     sends: { [queues.saga]: { messages: [PaymentDone], backend: 'saga' } },
   }).on(queues.payments, DoPayment, async ({ orderId, amount }, context) => {
     if (amount === unpayableAmount) throw new Reject(`Order ${orderId} can never be paid`);
-    if (!charged.has(orderId)) charge(orderId);
+    // The bank remembers: asked again for an order that it has the money of, it does not take it twice.
+    if (!ledger.isCharged(orderId)) charge(orderId);
     // If this fails, the message comes again and the handler runs from its beginning.
     const done = new PaymentDone(orderId);
     await context.send(queues.saga, done, following(context, done));

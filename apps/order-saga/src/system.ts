@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { type DispatcherCounters, MelangeError, MessagingBackendFactory } from '@melange/core';
 import { type AnyService, defineService } from '@melange/service';
-import type { RunOptions } from './arguments.ts';
+import { type RunOptions, UsageError } from './arguments.ts';
+import { newJournal, oldJournal } from './journal.ts';
 import { Ledger } from './ledger.ts';
 import { PlaceOrder } from './messages.ts';
 import { orderService } from './order-service.ts';
@@ -50,8 +51,10 @@ export async function runSystem(
   onProgress: (ended: number, placed: number) => void,
   stopped: AbortSignal = new AbortController().signal,
 ): Promise<RunReport> {
-  const queues = queueNames(options.runId ?? `order-saga-${randomUUID().slice(0, 8)}`);
-  const ledger = new Ledger();
+  const journal = journalOf(options);
+  const runId = journal?.runId ?? options.runId ?? newRunId();
+  const queues = queueNames(runId);
+  const ledger = new Ledger(journal);
   const setting = { backends, queues, ledger, failureRate: options.failureRate };
   const here = options.service === undefined ? services : [options.service];
   const running = [...here.map((service) => make[service](setting)), undertaker(setting)];
@@ -62,7 +65,7 @@ export async function runSystem(
   try {
     await declareAll(backends, queues);
     await untilAborted(Promise.all(running.map((service) => service.start())), signal);
-    await untilAborted(placeOrders(options, setting, onProgress, signal), signal);
+    await untilAborted(placeOrders({ ...options, runId }, setting, onProgress, signal), signal);
     await ended(options, ledger, onProgress, signal);
     failed.signal.throwIfAborted();
     const seconds = (performance.now() - begun) / 1_000;
@@ -79,9 +82,29 @@ export async function runSystem(
   } finally {
     await stopAll(running);
     // Where other processes serve this run, its queues are in use and stay.
-    const cleaned = options.service === undefined ? deleteAll(backends, queues) : Promise.resolve();
+    // Those of a run that goes on later stay too.
+    const isOver = options.service === undefined && !(stopped.aborted && journal !== undefined);
+    const cleaned = isOver ? deleteAll(backends, queues) : Promise.resolve();
     await (stopped.aborted ? within(cleansUpWithinMs, cleaned) : cleaned);
   }
+}
+
+/** Of a run that can be killed and resumed: one whose queues outlive it, in this process alone. */
+function journalOf({ backends, service, folder, resume, orders, runId = newRunId() }: RunOptions) {
+  if (resume) {
+    const journal = oldJournal(folder);
+    if (journal === undefined)
+      throw new UsageError(`--resume finds no run in ${folder}: start one without it`);
+    if (journal.orders !== orders)
+      throw new UsageError(`--resume goes on with ${journal.orders} orders: add --orders ${journal.orders}`);
+    return journal;
+  }
+  const isDurable = Object.values(backends).every((name) => name === 'postgres');
+  return isDurable && service === undefined ? newJournal(folder, runId, orders) : undefined;
+}
+
+function newRunId(): string {
+  return `order-saga-${randomUUID().slice(0, 8)}`;
 }
 
 /**
@@ -160,9 +183,12 @@ async function placeOrders(
         const orderId = `order-${number}`;
         const amount = number % poisonEvery === 0 ? unpayableAmount : 10 + (number % 90);
         const order = new PlaceOrder(orderId, amount);
+        // Before the run was killed.
+        if (ledger.isSent(orderId)) return;
         ledger.placed(orderId);
-        const id = randomUUID();
-        await repeat(() => customer.send(queues.orders, order, { id }), options, signal);
+        const id = `${options.runId}/${orderId}`;
+        const isSent = await repeat(() => customer.send(queues.orders, order, { id }), options, signal);
+        if (isSent) ledger.sent(orderId);
       }),
     );
     onProgress(ledger.ended, first + count);
@@ -178,18 +204,19 @@ async function repeat(
   publish: () => Promise<unknown>,
   { patienceSeconds }: RunOptions,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const giveUpAt = performance.now() + patienceSeconds * 1_000;
   while (!signal.aborted) {
     try {
       await publish();
-      return;
+      return true;
     } catch (error) {
       if (!MelangeError.is(error, 'PUBLISH_FAILED')) throw error;
-      if (performance.now() > giveUpAt) return;
+      if (performance.now() > giveUpAt) return false;
       await pause(pauseBeforeRepeatMs);
     }
   }
+  return false;
 }
 
 /** Resolves when every order has ended, or nothing has for too long: the summary then says what is lost. */

@@ -1,4 +1,7 @@
-import { expect, test } from 'vitest';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { figures, orderSaga } from './support/run.ts';
 
 const runs = [
@@ -21,6 +24,12 @@ const runs = [
     expected: { 'orders placed': 200, completed: 198, 'dead-lettered': 2 },
   },
   {
+    on: 'Postgres',
+    needs: ['POSTGRES_URL'],
+    flags: ['--backend', 'postgres', '--orders', '200', '--failure-rate', '0.2'],
+    expected: { 'orders placed': 200, completed: 198, 'dead-lettered': 2 },
+  },
+  {
     on: 'Kafka, RabbitMQ and SQS, one fleet',
     needs: ['KAFKA_URL', 'RABBITMQ_URL', 'SQS_URL'],
     flags: [
@@ -38,7 +47,9 @@ for (const { on, needs, flags, expected } of runs) {
     `orders on ${on}, are all accounted for, and the process ends by itself${reason}`,
     { timeout: 120_000 },
     async () => {
-      const { status, stdout, stderr } = await orderSaga(flags);
+      const folder = await mkdtemp(join(tmpdir(), 'melange-saga-'));
+      onTestFinished(() => rm(folder, { recursive: true, force: true }));
+      const { status, stdout, stderr } = await orderSaga([...flags, '--folder', folder]);
       expect({ status, stderr }).toMatchObject({ status: 0 });
       expect(figures(stdout)).toMatchObject({ ...expected, lost: 0, 'unaccounted for': 0, 'paid twice': 0 });
     },

@@ -98,6 +98,7 @@ describe('what cannot run', () => {
     ['redis-streams', 'REDIS_URL', 'redis://:secret@127.0.0.1:1'],
     ['kafka', 'KAFKA_URL', 'kafka://127.0.0.1:1'],
     ['nats', 'NATS_URL', 'nats://user:secret@127.0.0.1:1'],
+    ['postgres', 'POSTGRES_URL', 'postgres://user:secret@127.0.0.1:1'],
     ['sqs', 'SQS_URL', 'http://user:secret@127.0.0.1:1'],
   ])(
     '%s: a broker that does not answer is one line without credentials and status 2',

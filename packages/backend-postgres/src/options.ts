@@ -3,7 +3,7 @@ import { checkDelayMs, checkWholeNumber } from '@melange/core/adapter';
 import { checkPostgresOptions, type PostgresOptions } from '@melange/postgres';
 
 /** Settings of `PostgresBackend`: exactly one of `url`, `pool`, `directory` and `pglite`. */
-export interface PostgresBackendOptions extends BackendOptions, Omit<PostgresOptions, 'logger'> {
+export interface PostgresBackendOptions extends BackendOptions, PostgresOptions {
   /**
    * For how long a message is given, in ms, renewed while its handler runs: the messages of a process that crashed come again after it.
    * Default: 30,000.
@@ -14,6 +14,8 @@ export interface PostgresBackendOptions extends BackendOptions, Omit<PostgresOpt
    * once. Without notifications a fifth of it. Default: 1,000.
    */
   readonly pollMs?: number;
+  /** Longest wait for the answer to a statement, in ms; then its connection is given up. Default: `requestTimeoutMs`. */
+  readonly statementTimeoutMs?: number;
 }
 
 /** Settings with their defaults. */

@@ -13,7 +13,7 @@ export function publishing(client: PostgresClient): PublishDriver<PostgresRecord
       checkContentBytes(message, postgresCapabilities.maxMessageBytes);
       return toRecord(message);
     },
-    bytesOf: ({ body, headers }) => body.byteLength + headers.length,
+    bytesOf: ({ body, headers }) => body.length + headers.length,
     limitsOf: () => ({ maxMessages: 500, maxBytes: 4_000_000 }),
     async send({ kind, name }, batch) {
       const isQueue = kind === 'queue';
@@ -28,7 +28,7 @@ export function publishing(client: PostgresClient): PublishDriver<PostgresRecord
 
 const keyOf = ({ encoded }: Outgoing<PostgresRecord>): string | null => encoded.orderingKey;
 const headersOf = ({ encoded }: Outgoing<PostgresRecord>): string => encoded.headers;
-const bodyOf = ({ encoded }: Outgoing<PostgresRecord>): Uint8Array => encoded.body;
+const bodyOf = ({ encoded }: Outgoing<PostgresRecord>): string => encoded.body;
 const manifestOf = ({ encoded }: Outgoing<PostgresRecord>): string => encoded.manifest;
 const delayOf = ({ delayMs }: Outgoing<PostgresRecord>): number => delayMs;
 
@@ -38,9 +38,9 @@ function queueStatement({ schema, channel }: PostgresClient): string {
 with found as materialized (select id from ${schema}.queues where name = $1 for key share),
 stored as (
   insert into ${schema}.messages (queue, ordering_key, headers, body, visible_at, is_delayed)
-  select found.id, m.ordering_key, m.headers::json, m.body,
+  select found.id, m.ordering_key, m.headers::json, decode(m.body, 'base64'),
     case when m.delay_ms > 0 then clock_timestamp() + m.delay_ms * interval '1 millisecond' end, m.delay_ms > 0
-  from found, unnest($2::text[], $3::text[], $4::bytea[], $5::float8[])
+  from found, unnest($2::text[], $3::text[], $4::text[], $5::float8[])
     with ordinality as m (ordering_key, headers, body, delay_ms, number)
   order by m.number
 )
@@ -56,8 +56,8 @@ bound as materialized (
 ),
 stored as (
   insert into ${schema}.messages (queue, ordering_key, headers, body)
-  select bound.queue, m.ordering_key, m.headers::json, m.body
-  from unnest($2::text[], $3::text[], $4::bytea[], $5::text[])
+  select bound.queue, m.ordering_key, m.headers::json, decode(m.body, 'base64')
+  from unnest($2::text[], $3::text[], $4::text[], $5::text[])
     with ordinality as m (ordering_key, headers, body, manifest, number)
   join bound on bound.manifests is null or m.manifest = any(bound.manifests)
   order by m.number

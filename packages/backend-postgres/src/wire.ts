@@ -6,7 +6,8 @@ import type { Message } from '@melange/core';
 export interface PostgresRecord {
   /** Object of the envelope's headers, as JSON. */
   readonly headers: string;
-  readonly body: Uint8Array;
+  /** In base64: less than the hexadecimal digits that the client libraries make of bytes, and by far faster with PGlite. */
+  readonly body: string;
   /** Decides the order; `null` without a key. */
   readonly orderingKey: string | null;
   /** For filters. */
@@ -21,7 +22,7 @@ export function toRecord(message: Message, again?: Pick<Again, 'attempt' | 'rede
   const { body, headers } = toEnvelope(message, again);
   return {
     headers: JSON.stringify(Object.fromEntries(headers)),
-    body: typeof body === 'string' ? Buffer.from(body) : (body ?? new Uint8Array()),
+    body: Buffer.from(body ?? '').toString('base64'),
     orderingKey: message.key === undefined ? null : orderingKeyOf(message.key),
     manifest: storable(message.manifest ?? ''),
   };
@@ -31,7 +32,8 @@ export function toRecord(message: Message, again?: Pick<Again, 'attempt' | 'rede
 export interface MessageRow {
   readonly id: number | bigint;
   readonly headers: unknown;
-  readonly body: Uint8Array;
+  /** In base64. */
+  readonly body: string;
   /** 1 + the runs that failed before. */
   readonly attempt: number;
   readonly redeliveries: number;
@@ -39,7 +41,7 @@ export interface MessageRow {
 
 /** Never throws: what another client wrote is taken as it is. */
 export function fromRow({ id, headers, body, attempt, redeliveries }: MessageRow): Received {
-  const received = fromEnvelope(body, entriesOf(headers), String(id), redeliveries);
+  const received = fromEnvelope(Buffer.from(body, 'base64'), entriesOf(headers), String(id), redeliveries);
   return { ...received, attempt: received.attempt + attempt - 1 };
 }
 

@@ -53,7 +53,7 @@ export function settling(client: PostgresClient, queueId: () => number, wake: ()
          ),
          stored as (
            insert into ${schema}.messages (queue, ordering_key, headers, body)
-           select target.id, $4, $5::json, $6::bytea from gone, target
+           select target.id, $4, $5::json, decode($6, 'base64') from gone, target
          )
          select count(*)::integer as found, count(pg_notify(${channel}, id::text)) from target`,
         [...named([taken]), deadLetterQueue, orderingKey, headers, body],

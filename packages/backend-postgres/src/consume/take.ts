@@ -117,7 +117,7 @@ taken as (
   set visible_at = clock_timestamp() + $3::float8 * interval '1 millisecond', ticket = $4::bigint, is_delayed = false,
     redeliveries = m.redeliveries + case when m.ticket is null then 0 else 1 end
   where m.id in (select id from due union all select id from ready)
-  returning m.id, m.place, m.headers, m.body, m.attempt, m.redeliveries, m.ordering_key is not null as has_key
+  returning m.id, m.place, m.headers, encode(m.body, 'base64') as body, m.attempt, m.redeliveries, m.ordering_key is not null as has_key
 )
 select taken.*, queue.queue_exists, queue.due_ms
 from (
