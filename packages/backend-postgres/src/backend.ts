@@ -1,5 +1,6 @@
 import { type Backend, type BackendClass, defineBackend } from '@melange/backend-kit';
 import type { QueueOptions } from '@melange/core';
+import { browsing } from './browse.ts';
 import { postgresCapabilities } from './capabilities.ts';
 import { PostgresClient } from './client/postgres-client.ts';
 import { consuming } from './consume/take.ts';
@@ -21,6 +22,7 @@ export const PostgresBackend: BackendClass<PostgresBackendOptions, typeof postgr
         topology: topology(client, context),
         publishing: publishing(client),
         consuming: consuming(client, context),
+        browsing: browsing(client),
         explain,
         close: () => client.close(),
       };

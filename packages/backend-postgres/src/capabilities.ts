@@ -5,6 +5,7 @@ export const postgresCapabilities = {
   ordered: true,
   brokerSideFilters: true,
   replay: false,
+  browse: true,
   queuesKeepTopicMessages: true,
   tombstones: true,
   durable: true,
