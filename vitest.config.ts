@@ -43,7 +43,6 @@ const longest = [
   'dead-letters/test/backends',
   'nestjs/test/stranger',
   'backend-kafka/test/kafka-backend',
-  'backend-postgres/test/pglite-conformance',
   'conformance/test/mutants',
   'dashboard/test/page',
   'dedup-redis/test/conformance',

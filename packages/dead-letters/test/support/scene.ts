@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { KafkaBackend } from '@melange/backend-kafka';
 import { MemoryBackend } from '@melange/backend-memory';
 import { NatsBackend } from '@melange/backend-nats';
+import { PostgresBackend } from '@melange/backend-postgres';
 import { RabbitMqBackend } from '@melange/backend-rabbitmq';
 import { RedisStreamsBackend } from '@melange/backend-redis-streams';
 import { SqsBackend } from '@melange/backend-sqs';
@@ -22,7 +23,7 @@ export interface Broker {
   open(): MessagingBackend;
 }
 
-const { RABBITMQ_URL, REDIS_URL, SQS_URL, KAFKA_URL, NATS_URL } = process.env;
+const { RABBITMQ_URL, REDIS_URL, SQS_URL, KAFKA_URL, NATS_URL, POSTGRES_URL } = process.env;
 const logger = silentLogger;
 const local = { accessKeyId: 'local', secretAccessKey: 'local' };
 const missing = (url: string | undefined, name: string): string | undefined =>
@@ -57,6 +58,11 @@ export const brokers: readonly Broker[] = [
     name: 'NATS',
     missing: missing(NATS_URL, 'NATS_URL'),
     open: () => new NatsBackend({ url: NATS_URL as string, logger }),
+  },
+  {
+    name: 'Postgres',
+    missing: missing(POSTGRES_URL, 'POSTGRES_URL'),
+    open: () => new PostgresBackend({ url: POSTGRES_URL as string, logger }),
   },
 ];
 
