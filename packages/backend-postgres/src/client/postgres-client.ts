@@ -10,6 +10,9 @@ import { isDropped } from '../errors.ts';
 import type { PostgresSettings } from '../options.ts';
 import { migrations } from './tables.ts';
 
+/** A new PGlite makes its folder, which takes seconds, and more on a busy machine. */
+const minStartMs = 60_000;
+
 type Row = Record<string, unknown>;
 
 /** The database, and who is woken when a queue receives something. */
@@ -30,7 +33,8 @@ export class PostgresClient implements ConnectionDriver {
     this.settings = settings;
     this.schema = quoteIdentifier(settings.schema);
     this.channel = `${settings.schema}_queues`.slice(-63);
-    this.timeoutMs = settings.connectTimeoutMs;
+    const isEmbedded = settings.directory !== undefined || settings.pglite !== undefined;
+    this.timeoutMs = isEmbedded ? Math.max(settings.connectTimeoutMs, minStartMs) : settings.connectTimeoutMs;
     this.#context = context;
     this.#connection = openPostgres({ ...settings, logger: context.logger });
     this.address = this.#connection.address;

@@ -2,7 +2,7 @@ import type { PullSource } from '@melange/backend-kit';
 import { QueueNotFoundError } from '@melange/core';
 import type { PostgresClient } from '../client/postgres-client.ts';
 import { fromRow, toRecord } from '../wire.ts';
-import type { PostgresTaken } from './take.ts';
+import type { PostgresTaken } from './taken.ts';
 
 type Settling = Omit<PullSource<PostgresTaken>, 'take' | 'close'>;
 

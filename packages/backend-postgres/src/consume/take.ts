@@ -1,15 +1,9 @@
-import type { DriverContext, PullDriver, Received, Take } from '@melange/backend-kit';
+import type { DriverContext, PullDriver, Take } from '@melange/backend-kit';
 import { QueueNotFoundError } from '@melange/core';
 import type { PostgresClient } from '../client/postgres-client.ts';
 import { fromRow, type MessageRow } from '../wire.ts';
 import { settling } from './settle.ts';
-
-/** A message that was taken, and the proof that it is ours. */
-export interface PostgresTaken extends Received {
-  readonly row: MessageRow;
-  readonly ticket: number;
-  readonly hasKey: boolean;
-}
+import type { PostgresTaken } from './taken.ts';
 
 /** Asks for rows that nobody else has, and leases them. */
 export function consuming(client: PostgresClient, _: DriverContext): PullDriver<PostgresTaken> {
