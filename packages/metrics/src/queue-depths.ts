@@ -17,6 +17,9 @@ interface Asked {
   readonly answer: Promise<QueueDescription | undefined>;
 }
 
+/** So long a reader of metrics waits for a broker, in ms: they are wanted most when it is in trouble. */
+const maxWaitMs = 1_000;
+
 /** Describes queues, at most once in an interval, and by one process if a lease says so. */
 export class QueueDepths {
   readonly #asked = new WeakMap<MessagingBackend, Map<string, Asked>>();
@@ -28,16 +31,16 @@ export class QueueDepths {
     this.#lease = depthLease;
   }
 
-  /** `undefined` where there is no such queue, the broker is in trouble, and where another process asks. */
+  /** `undefined` where there is no such queue, the broker is in trouble or does not answer within 1 s, and where another process asks. */
   describe(backend: MessagingBackend, queue: string): Promise<QueueDescription | undefined> {
     if (this.#intervalMs === Number.POSITIVE_INFINITY) return Promise.resolve(undefined);
     const asked = this.#asked.get(backend) ?? new Map<string, Asked>();
     this.#asked.set(backend, asked);
     const last = asked.get(queue);
-    if (last !== undefined && performance.now() - last.at < this.#intervalMs) return last.answer;
+    if (last !== undefined && performance.now() - last.at < this.#intervalMs) return inTime(last.answer);
     const answer = this.#ask(backend, queue);
     asked.set(queue, { at: performance.now(), answer });
-    return answer;
+    return inTime(answer);
   }
 
   async #ask(backend: MessagingBackend, queue: string): Promise<QueueDescription | undefined> {
@@ -60,4 +63,15 @@ export class QueueDepths {
       return true;
     }
   }
+}
+
+/** The answer, or `undefined` when it takes too long; it may come in time for the next reader. */
+function inTime(answer: Promise<QueueDescription | undefined>): Promise<QueueDescription | undefined> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(undefined), maxWaitMs);
+    void answer.then((description) => {
+      clearTimeout(timer);
+      resolve(description);
+    });
+  });
 }

@@ -148,6 +148,24 @@ test('the broker is asked for a depth at most once in the interval, or never', a
   expect(asked).toEqual([1, 3, 0]);
 });
 
+test('a broker that does not answer costs the depth alone, and a second', async () => {
+  const subject: MessageDispatcher = dispatcher(async () => {
+    const answer = new Promise<never>(() => undefined);
+    const describing = vi.spyOn(backend, 'describeQueue').mockReturnValue(answer);
+    texts.push(await metricsText(subject), await metricsText(subject));
+    expect(describing).toHaveBeenCalledTimes(1);
+    describing.mockRestore();
+  });
+  const texts: string[] = [];
+  await publisher.publish(queue, {});
+  await subject.consumeEvent(queue);
+  expect(texts).toHaveLength(2);
+  for (const text of texts) {
+    expect(linesOf(text, 'melange_queue_in_flight')).toHaveLength(1);
+    expect(linesOf(text, 'melange_queue_depth')).toEqual([]);
+  }
+});
+
 test('names that are no words are escaped, and errors of any number are counted together past a bound', async () => {
   const odd = 'a "queue"\\with\nlines';
   await backend.declareQueue(odd);
