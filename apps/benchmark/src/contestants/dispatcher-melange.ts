@@ -12,12 +12,21 @@ import type { Contestant } from '../contestant.ts';
 import { InstantBackend } from '../instant-backend.ts';
 import { handle, OrderPlaced } from '../order.ts';
 
+const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
 /**
  * The dispatcher alone. `types` classes of messages in turn, spread over `consumers` consumers; with `cache` a
- * deduplication cache in memory; with so many `middlewares`.
+ * deduplication cache in memory; with so many `middlewares`; `traced` messages carry the context of their producer.
  */
 const contestant: Contestant = async ({ queue, warmUp, messages, inFlight, parameters }, meter) => {
-  const { types: typeCount = 1, consumers: consumerCount = 1, cache = 0, middlewares = 0 } = parameters;
+  const {
+    types: typeCount = 1,
+    consumers: consumerCount = 1,
+    cache = 0,
+    middlewares = 0,
+    traced = 0,
+  } = parameters;
+  const headers: Record<string, string> = traced === 1 ? { traceparent } : {};
   const types = Array.from(
     { length: typeCount },
     (_, index) =>
@@ -32,7 +41,7 @@ const contestant: Contestant = async ({ queue, warmUp, messages, inFlight, param
   const incoming: Message[] = [];
   for (const [index, type] of types.entries()) {
     const sealed = await serializers.serialize(new type(index));
-    incoming.push({ id: '', key: undefined, headers: {}, publishedAt: 0, ...sealed });
+    incoming.push({ id: '', key: undefined, headers, publishedAt: 0, ...sealed });
   }
   const dispatcher = new MessageDispatcher({
     backend: new InstantBackend(incoming),

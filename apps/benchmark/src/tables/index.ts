@@ -3,6 +3,7 @@ import { dispatcher } from './dispatcher.ts';
 import { growthTables } from './growth.ts';
 import { kafkaConsume, kafkaSlowHandler } from './kafka.ts';
 import { memory } from './memory.ts';
+import { observed } from './observed.ts';
 import { rabbitMqConsume, rabbitMqPublish } from './rabbitmq.ts';
 import { redisClaims } from './redis.ts';
 import { sqsPublish, sqsReceive } from './sqs.ts';
@@ -18,5 +19,6 @@ export const tables: readonly Table[] = [
   kafkaSlowHandler,
   redisClaims,
   dispatcher,
+  observed,
   ...growthTables,
 ];
