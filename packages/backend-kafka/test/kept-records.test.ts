@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, test } from 'vitest';
 import { Assignment } from '../src/consume/assignment.ts';
 import type { Entry } from '../src/consume/entry.ts';
@@ -79,4 +81,53 @@ test('what waits for its key, is in a handler, or not handed over, holds its own
   expect(inHandlers.map(({ record }) => record.offset)).toEqual([0, 10, 11]);
   expect(Math.max(...records.map(heldBy))).toBeLessThan(2_000);
   assignment.finish(finished);
+});
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+/** Memory of bytes, once nothing is left that nobody needs. */
+async function bytesInMemory(): Promise<number> {
+  // Bytes are freed in the background, a little later.
+  for (let times = 0; times < 3; times += 1) {
+    collectGarbage();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return process.memoryUsage().arrayBuffers;
+}
+
+test.each([
+  ['waiting for its time', Date.now() + 3_600_000, 'key-0'],
+  ['waiting for its key', 0, 'slow'],
+])('of 200 fetches of 300 KB each, a record %s keeps 1 KB in memory, not its fetch', async (_, notBefore, key) => {
+  const recordOf = (name: string, due: number) => ({
+    key: Buffer.from(name),
+    value: Buffer.alloc(1_000, 1),
+    headers: { melange_not_before: Buffer.from(`${due}`) },
+  });
+  const others = Array.from({ length: 280 }, (_, n) => recordOf(`other-${n}`, 0));
+  const template = await batchOf({ firstOffset: 0, records: [recordOf(key, notBefore), ...others] });
+  const tracker = new PartitionTracker('orders', 0, 0, new Set());
+  const assignment = new Assignment(new Map([['orders/0', tracker]]), () => undefined);
+  const held: Entry[] = [];
+  const before = await bytesInMemory();
+  for (let fetch = 0; fetch < 200; fetch += 1) {
+    const bytes = Buffer.alloc(template.length);
+    template.copy(bytes);
+    bytes.writeBigInt64BE(BigInt(fetch * 281));
+    const read = await readRecordBatches({ topic: 'orders', partition: 0, bytes }, [], async () => bytes);
+    if (read === 'older-format') throw new Error(read);
+    for (const record of read.records) if (tracker.receive(record.offset)) assignment.add(record, tracker);
+    for (let entry = assignment.take(); entry !== undefined; entry = assignment.take())
+      if (entry.key === 'slow') held.push(entry);
+      else assignment.finish(entry);
+    // Once a second, where records stay.
+    assignment.detachOld();
+  }
+  assignment.detachOld();
+  const kept = (await bytesInMemory()) - before;
+  expect(assignment.waiting + assignment.buffered + held.length).toBe(200);
+  // Whole fetches are 60 MB.
+  expect(kept).toBeLessThan(2_000_000);
+  assignment.drop();
 });
