@@ -31,6 +31,16 @@ function stored(bytes: Buffer): Buffer {
   ]);
 }
 
+/** A frame of Zstandard with blocks of one byte repeated. */
+function repeated(blocks: number, size: number): Buffer {
+  const parts = Array.from({ length: blocks }, (_, n) => {
+    const header = (size << 3) | 2 | (n === blocks - 1 ? 1 : 0);
+    return Buffer.from([header & 0xff, (header >> 8) & 0xff, header >> 16, 7]);
+  });
+  // Its window is 128 KiB, and it does not say how long it is.
+  return Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38]), ...parts]);
+}
+
 test.each([
   ['gzip', 1, gzipSync(content)],
   ['Snappy', 2, Buffer.from(compressing(snappy).compress(content))],
@@ -40,6 +50,24 @@ test.each([
 ])('records that a client compressed by %s are read', async (_, codec, compressed) => {
   expect(String(await decompress(codec, compressed))).toBe(String(content));
 });
+
+const zeros = Buffer.alloc(9_000_000);
+
+test.each([
+  ['gzip', 1, gzipSync(zeros)],
+  ['Snappy', 2, Buffer.from(compressing(snappy).compress(zeros))],
+  ['Snappy in frames', 2, framed(...Array.from({ length: 9 }, () => zeros.subarray(0, 1_000_000)))],
+  ['LZ4', 3, Buffer.from(compressing(lz4).compress(zeros))],
+  ['Zstandard', 4, repeated(70, 131_072)],
+])(
+  'a batch by %s that would fill the memory is refused, and one within the bound is read',
+  async (_, codec, bomb) => {
+    await expect(decompress(codec, bomb, 8_000_000)).rejects.toThrow();
+    const { length } = await decompress(codec, bomb, 64_000_000);
+    expect(length).toBeGreaterThan(8_000_000);
+    expect(bomb.length).toBeLessThan(length / 10);
+  },
+);
 
 test('a codec that Kafka does not have is an error that says so', async () => {
   await expect(decompress(7, content)).rejects.toThrow(/no codec 7/);

@@ -99,35 +99,38 @@ async function bytesInMemory(): Promise<number> {
 test.each([
   ['waiting for its time', Date.now() + 3_600_000, 'key-0'],
   ['waiting for its key', 0, 'slow'],
-])('of 200 fetches of 300 KB each, a record %s keeps 1 KB in memory, not its fetch', async (_, notBefore, key) => {
-  const recordOf = (name: string, due: number) => ({
-    key: Buffer.from(name),
-    value: Buffer.alloc(1_000, 1),
-    headers: { melange_not_before: Buffer.from(`${due}`) },
-  });
-  const others = Array.from({ length: 280 }, (_, n) => recordOf(`other-${n}`, 0));
-  const template = await batchOf({ firstOffset: 0, records: [recordOf(key, notBefore), ...others] });
-  const tracker = new PartitionTracker('orders', 0, 0, new Set());
-  const assignment = new Assignment(new Map([['orders/0', tracker]]), () => undefined);
-  const held: Entry[] = [];
-  const before = await bytesInMemory();
-  for (let fetch = 0; fetch < 200; fetch += 1) {
-    const bytes = Buffer.alloc(template.length);
-    template.copy(bytes);
-    bytes.writeBigInt64BE(BigInt(fetch * 281));
-    const read = await readRecordBatches({ topic: 'orders', partition: 0, bytes }, [], async () => bytes);
-    if (read === 'older-format') throw new Error(read);
-    for (const record of read.records) if (tracker.receive(record.offset)) assignment.add(record, tracker);
-    for (let entry = assignment.take(); entry !== undefined; entry = assignment.take())
-      if (entry.key === 'slow') held.push(entry);
-      else assignment.finish(entry);
-    // Once a second, where records stay.
+])(
+  'of 200 fetches of 300 KB each, a record %s keeps 1 KB in memory, not its fetch',
+  async (_, notBefore, key) => {
+    const recordOf = (name: string, due: number) => ({
+      key: Buffer.from(name),
+      value: Buffer.alloc(1_000, 1),
+      headers: { melange_not_before: Buffer.from(`${due}`) },
+    });
+    const others = Array.from({ length: 280 }, (_, n) => recordOf(`other-${n}`, 0));
+    const template = await batchOf({ firstOffset: 0, records: [recordOf(key, notBefore), ...others] });
+    const tracker = new PartitionTracker('orders', 0, 0, new Set());
+    const assignment = new Assignment(new Map([['orders/0', tracker]]), () => undefined);
+    const held: Entry[] = [];
+    const before = await bytesInMemory();
+    for (let fetch = 0; fetch < 200; fetch += 1) {
+      const bytes = Buffer.alloc(template.length);
+      template.copy(bytes);
+      bytes.writeBigInt64BE(BigInt(fetch * 281));
+      const read = await readRecordBatches({ topic: 'orders', partition: 0, bytes }, [], async () => bytes);
+      if (read === 'older-format') throw new Error(read);
+      for (const record of read.records) if (tracker.receive(record.offset)) assignment.add(record, tracker);
+      for (let entry = assignment.take(); entry !== undefined; entry = assignment.take())
+        if (entry.key === 'slow') held.push(entry);
+        else assignment.finish(entry);
+      // Once a second, where records stay.
+      assignment.detachOld();
+    }
     assignment.detachOld();
-  }
-  assignment.detachOld();
-  const kept = (await bytesInMemory()) - before;
-  expect(assignment.waiting + assignment.buffered + held.length).toBe(200);
-  // Whole fetches are 60 MB.
-  expect(kept).toBeLessThan(2_000_000);
-  assignment.drop();
-});
+    const kept = (await bytesInMemory()) - before;
+    expect(assignment.waiting + assignment.buffered + held.length).toBe(200);
+    // Whole fetches are 60 MB.
+    expect(kept).toBeLessThan(2_000_000);
+    assignment.drop();
+  },
+);
