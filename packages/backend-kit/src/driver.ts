@@ -189,11 +189,14 @@ export interface PublishDriver<Encoded> {
    * destination that refuses a batch for good is a trouble. What is wrong with one message is answered in its place.
    *
    * @param signal aborted when nobody waits for the batch any more.
+   * @param taken tells that the broker has taken the message of this place, before the answer for the whole batch: for a broker that
+   * confirms messages one by one, so that who published one does not wait for the others.
    */
   send(
     destination: Destination,
     batch: readonly Outgoing<Encoded>[],
     signal: AbortSignal,
+    taken: (place: number) => void,
   ): MaybePromise<BatchAnswer>;
 }
 

@@ -43,6 +43,36 @@ describe('a publish', () => {
     expect(ids(script)).toEqual([['a', 'b']]);
   });
 
+  it('resolves when the broker has taken its own message, where that is told before the answer for the batch', async () => {
+    const { backend, script } = scripted();
+    const [first, second, third] = ['a', 'b', 'c'].map((name) =>
+      watched(backend.publishToQueue('q', messages(name), { deadlineMs: 50 })),
+    );
+    await settled();
+    expect(ids(script)).toEqual([['a', 'b', 'c']]);
+    script.sent[0]?.taken?.(1);
+    await settled();
+    expect([first, second, third].map((watch) => watch?.outcome)).toEqual(['open', 'resolved', 'open']);
+    script.sent[0]?.resolve([undefined, undefined, new Away('busy')]);
+    await pass(script, 50);
+    expect(first?.outcome).toBe('resolved');
+    expect(failuresOf(third?.outcome)).toMatchObject({ c: { code: 'PUBLISH_TIMEOUT' } });
+    await pass(script, 1_000);
+    expect(ids(script)).toEqual([['a', 'b', 'c']]);
+  });
+
+  it('that is told to be taken is no trouble any more when it resolves', async () => {
+    const { backend, script } = scripted();
+    const publish = backend.publishToQueue('q', messages('a'));
+    await settled();
+    last(script.sent).reject(new Away('busy'));
+    await pass(script, 100);
+    expect((await backend.health()).status).toBe('degraded');
+    last(script.sent).taken?.(0);
+    await publish;
+    expect(await backend.health()).toEqual({ status: 'healthy' });
+  });
+
   it('is bounded by bytes, and a message that is larger goes alone', async () => {
     const { backend, script } = scripted();
     script.limits = { maxMessages: 10, maxBytes: 20 };

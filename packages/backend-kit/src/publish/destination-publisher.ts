@@ -155,7 +155,15 @@ export class DestinationPublisher<Encoded> {
     try {
       const connecting = ready();
       if (connecting !== undefined) await unlessAbandoned(connecting, batch.abandoned.signal);
-      const sending = driver.send(this.#destination, sent, batch.abandoned.signal);
+      let untold = sent.length;
+      const taken = (place: number): void => {
+        this.#takenAt = clock.monotonicNow();
+        untold -= 1;
+        // Before its publisher hears of it, who may ask for health at once.
+        if (untold === 0) this.#trouble.end(this);
+        this.#settle(sent[place] as Pending<Encoded>);
+      };
+      const sending = driver.send(this.#destination, sent, batch.abandoned.signal, taken);
       const results =
         sending instanceof Promise ? await unlessAbandoned(sending, batch.abandoned.signal) : sending;
       if (results === undefined || results.includes(undefined)) {

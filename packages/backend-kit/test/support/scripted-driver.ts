@@ -67,8 +67,10 @@ export class Script {
   readonly logger: Logger;
   /** The lanes of each destination, once they were found: a message goes to the one that its content names. */
   readonly foundLanes: Call<Destination, void>[] = [];
-  readonly sent: (Call<readonly Outgoing<string>[], BatchAnswer> & { readonly destination?: Destination })[] =
-    [];
+  readonly sent: (Call<readonly Outgoing<string>[], BatchAnswer> & {
+    readonly destination?: Destination;
+    readonly taken?: (place: number) => void;
+  })[] = [];
   readonly takes: Call<number, Take<Scripted>>[] = [];
   readonly acknowledged: Call<readonly Scripted[], BatchAnswer>[] = [];
   readonly retried: Call<{ readonly taken: Scripted; readonly again: Again }, void>[] = [];
@@ -269,10 +271,15 @@ const ScriptedBackend = defineBackend({
         bytesOf: (encoded: string) => encoded.length,
         limitsOf: () => script.limits,
         ...(hasLanes ? { lanes } : {}),
-        send(destination: Destination, batch: readonly Outgoing<string>[], signal: AbortSignal) {
+        send(
+          destination: Destination,
+          batch: readonly Outgoing<string>[],
+          signal: AbortSignal,
+          taken: (place: number) => void,
+        ) {
           if (script.throwsAtOnce !== undefined) throw script.throwsAtOnce;
           const call = new Call<readonly Outgoing<string>[], BatchAnswer>(batch, signal);
-          script.sent.push(Object.assign(call, { destination }));
+          script.sent.push(Object.assign(call, { destination, taken }));
           return call.answer;
         },
       },

@@ -8,6 +8,7 @@ export class Batch {
   readonly answer: Promise<BatchAnswer>;
   readonly #messages: readonly Outgoing<OutgoingMessage>[];
   readonly #targetOf: (outgoing: Outgoing<OutgoingMessage>) => Target;
+  readonly #taken: (place: number) => void;
   /** Places that are to be written, in order. */
   #unwritten: number[] | undefined;
   #returned: Set<number> | undefined;
@@ -18,9 +19,11 @@ export class Batch {
   constructor(
     messages: readonly Outgoing<OutgoingMessage>[],
     targetOf: (outgoing: Outgoing<OutgoingMessage>) => Target,
+    taken: (place: number) => void,
   ) {
     this.#messages = messages;
     this.#targetOf = targetOf;
+    this.#taken = taken;
     this.#left = messages.length;
     this.answer = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -71,7 +74,8 @@ export class Batch {
 
   /** What became of a message. */
   settle(place: number, error?: unknown): void {
-    if (error !== undefined) {
+    if (error === undefined) this.#taken(place);
+    else {
       this.#errors ??= new Array(this.#messages.length).fill(undefined);
       this.#errors[place] = error;
     }

@@ -25,6 +25,7 @@ import type { Target } from '../wire/publish-frames.ts';
 import type { Sender } from './sender.ts';
 
 type Messages = readonly Outgoing<OutgoingMessage>[];
+type Taken = (place: number) => void;
 
 /** What publishing needs. */
 export interface PublishingSettings {
@@ -60,32 +61,38 @@ export class Publishing implements PublishDriver<OutgoingMessage> {
     return this.#limits;
   }
 
-  send({ kind, name }: Destination, messages: Messages): MaybePromise<BatchAnswer> {
-    if (kind === 'topic') return this.#sendToTopic(name, messages);
-    if (messages.some(({ delayMs }) => delayMs > 0)) return this.#sendLater(name, messages);
+  send(
+    { kind, name }: Destination,
+    messages: Messages,
+    _: AbortSignal,
+    taken: Taken,
+  ): MaybePromise<BatchAnswer> {
+    if (kind === 'topic') return this.#sendToTopic(name, messages, taken);
+    if (messages.some(({ delayMs }) => delayMs > 0)) return this.#sendLater(name, messages, taken);
     const target = queueTarget(name);
-    return this.#settings.sender.send(messages, () => target);
+    return this.#settings.sender.send(messages, () => target, taken);
   }
 
   /** Publishing to an exchange that is not there costs everybody the channel: ask first. */
-  async #sendToTopic(topic: string, messages: Messages): Promise<BatchAnswer> {
+  async #sendToTopic(topic: string, messages: Messages, taken: Taken): Promise<BatchAnswer> {
     const { sender, topology, context } = this.#settings;
     if (!topology.knowsTopic(topic)) {
       const exists = await context.ask(topic, () => topology.topicExists(topic));
       if (!exists) throw new TopicNotFoundError(topic);
     }
-    const answer = await sender.send(messages, ({ encoded: { manifest, isMandatory } }) => ({
+    const targetOf = ({ encoded: { manifest, isMandatory } }: Outgoing<OutgoingMessage>): Target => ({
       exchange: topic,
       routingKey: isMandatory ? '' : routingKeyOf(manifest),
       mandatory: isMandatory,
-    }));
+    });
+    const answer = await sender.send(messages, targetOf, taken);
     // It may have been deleted elsewhere.
     if (answer?.some((error) => MelangeError.is(error, 'TOPIC_NOT_FOUND'))) topology.forgetTopic(topic);
     return answer;
   }
 
   /** Some of the messages wait in delay queues. */
-  async #sendLater(queue: string, messages: Messages): Promise<BatchAnswer> {
+  async #sendLater(queue: string, messages: Messages, taken: Taken): Promise<BatchAnswer> {
     const { sender, channels, delayQueues, context } = this.#settings;
     // The delay queue would take them, and find nobody to give them to. Who copies a message has just received it.
     if (messages.some(({ encoded }) => encoded.attempt === undefined)) {
@@ -98,7 +105,7 @@ export class Publishing implements PublishDriver<OutgoingMessage> {
       const name = await context.ask(queue, () => delayQueues.prepare(queue, delayMs));
       targets.set(delayMs, queueTarget(name));
     }
-    const answer = await sender.send(messages, ({ delayMs }) => targets.get(delayMs) as Target);
+    const answer = await sender.send(messages, ({ delayMs }) => targets.get(delayMs) as Target, taken);
     return answer?.map((error, place) => {
       const { delayMs } = messages[place] as Outgoing<OutgoingMessage>;
       if (delayMs === 0 || !MelangeError.is(error, 'QUEUE_NOT_FOUND')) return error;

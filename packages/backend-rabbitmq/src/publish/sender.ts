@@ -39,16 +39,18 @@ export class Sender {
   /**
    * Resolves when the broker has answered each message.
    *
+   * @param taken told of each message that the broker has taken, at once.
    * @throws Unavailable while the broker blocks publishers.
    */
   send(
     messages: readonly Outgoing<OutgoingMessage>[],
     targetOf: (outgoing: Outgoing<OutgoingMessage>) => Target,
+    taken: (place: number) => void,
   ): Promise<BatchAnswer> {
     const { blockedBecause } = this.#connection;
     if (blockedBecause !== undefined)
       return Promise.reject(new Unavailable(`RabbitMQ blocks publishers: ${blockedBecause}`));
-    const batch = new Batch(messages, targetOf);
+    const batch = new Batch(messages, targetOf, taken);
     this.#line.push(batch);
     this.flush();
     return batch.answer;
