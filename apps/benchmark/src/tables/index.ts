@@ -5,7 +5,7 @@ import { kafkaConsume, kafkaSlowHandler } from './kafka.ts';
 import { memory } from './memory.ts';
 import { observed } from './observed.ts';
 import { rabbitMqConsume, rabbitMqPublish } from './rabbitmq.ts';
-import { redisClaims } from './redis.ts';
+import { redisClaims, redisConsume, redisPublish } from './redis.ts';
 import { sqsPublish, sqsReceive } from './sqs.ts';
 
 /** Every table, in the order in which they are run. */
@@ -17,6 +17,8 @@ export const tables: readonly Table[] = [
   sqsReceive,
   kafkaConsume,
   kafkaSlowHandler,
+  redisPublish,
+  redisConsume,
   redisClaims,
   dispatcher,
   observed,

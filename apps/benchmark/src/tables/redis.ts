@@ -1,4 +1,5 @@
 import { redisStage } from '../stages/redis.ts';
+import { redisStreamsStage } from '../stages/redis-streams.ts';
 import type { Table } from '../table.ts';
 
 export const redisClaims: Table = {
@@ -18,4 +19,45 @@ export const redisClaims: Table = {
   goals: [{ contender: 'Melange', figure: 'rate', bound: 'at least', value: 10 }],
   libraries: ['ioredis'],
   stage: redisStage,
+};
+
+/** What both tables of streams have in common. */
+const streams = {
+  broker: 'redis',
+  messages: 40_000,
+  warmUp: 20_000,
+  inFlight: 100,
+  libraries: ['ioredis', 'bullmq'],
+} as const;
+
+export const redisPublish: Table = {
+  ...streams,
+  name: 'redis-publish',
+  title: 'Redis Streams: publishing',
+  about:
+    'Typed JSON of 200 bytes, 100 publishes in flight. ioredis: `XADD` of the bare JSON, each call by itself, or 100 in a pipeline by hand. BullMQ: `Queue.add`. Melange: `QueuePublisher.publish`, all default.',
+  contenders: [
+    { name: 'ioredis, XADD', file: 'redis-publish-naive' },
+    { name: 'ioredis, pipelined by hand', file: 'redis-publish-pipelined' },
+    { name: 'BullMQ', file: 'redis-publish-bullmq' },
+    { name: 'Melange', file: 'redis-publish-melange' },
+  ],
+  goals: [{ contender: 'Melange', figure: 'rate', bound: 'at least', value: 0.95 }],
+  stage: (address) => redisStreamsStage(address),
+};
+
+export const redisConsume: Table = {
+  ...streams,
+  name: 'redis-consume',
+  title: 'Redis Streams: consuming',
+  about:
+    'Typed JSON of 200 bytes, 100 in flight, an asynchronous handler. ioredis: `XREADGROUP` of 100 and an `XACK` for each, or one `XACK` and one `XDEL` for all of them by hand. BullMQ: a `Worker` that removes the jobs that are done. Melange: `MessageDispatcher`, all default; acknowledged messages are deleted.',
+  contenders: [
+    { name: 'ioredis, XREADGROUP and XACK', file: 'redis-consume-naive' },
+    { name: 'ioredis, pipelined by hand', file: 'redis-consume-pipelined' },
+    { name: 'BullMQ', file: 'redis-consume-bullmq' },
+    { name: 'Melange', file: 'redis-consume-melange' },
+  ],
+  goals: [{ contender: 'Melange', figure: 'rate', bound: 'at least', value: 0.9 }],
+  stage: (address) => redisStreamsStage(address, true),
 };
