@@ -1,35 +1,28 @@
 import type { PublishDriver } from '@melange/backend-kit';
 import { MessageTooLargeError } from '@melange/core';
-import type { RedisClient, ScriptParameter } from './client.ts';
+import type { RedisClient } from './client.ts';
 import { prelude } from './topology/prelude.ts';
-import { type EntryFields, toEntry } from './wire.ts';
+import { packedFields, toEntry } from './wire/entry.ts';
+import { type ByteText, bytesOf, packedList, packedString } from './wire/packed.ts';
 
 /** Bounds of one script: other clients have their turn between two. */
 const maxMessages = 500;
 const maxBytes = 4_194_304;
-const maxParameters = 16_000;
-/** Each parameter counts as at least so many bytes, so that the bound of the bytes bounds their number, too. */
-const minParameterBytes = Math.ceil(maxBytes / maxParameters);
 
 /** A message as the scripts take it. */
 export interface OutgoingEntry {
-  readonly manifest: string;
-  readonly fields: EntryFields;
-  readonly bytes: number;
+  readonly manifest: ByteText;
+  readonly packed: ByteText;
 }
 
-/** queue, then for each message: delay in ms, number of the following, fields and values… */
+/** queue, for each message: delay in ms, fields. */
 const publishToQueue: string = `${prelude}
   if not exists(name) then return redis.error_reply('NOQUEUE no such queue') end
-  local index = 2
-  while index <= #ARGV do
-    local count = tonumber(ARGV[index + 1])
-    add(name, tonumber(ARGV[index]), slice(index + 2, count))
-    index = index + 2 + count
-  end
+  local messages = cmsgpack.unpack(ARGV[2])
+  for index = 1, #messages, 2 do add(name, tonumber(messages[index]), messages[index + 1]) end
   wake(name)`;
 
-/** topic, then for each message: its manifest, number of the following, fields and values… */
+/** topic, for each message: manifest, fields. */
 const publishToTopic: string = `${prelude}
   local bindings = redis.call('HGETALL', topicKey(name))
   if #bindings == 0 then return redis.error_reply('NOTOPIC no such topic') end
@@ -45,14 +38,11 @@ const publishToTopic: string = `${prelude}
       queues[#queues + 1] = {queue, wanted}
     end
   end
-  local index = 2
-  while index <= #ARGV do
-    local manifest, count = ARGV[index], tonumber(ARGV[index + 1])
-    local fields = slice(index + 2, count)
+  local messages = cmsgpack.unpack(ARGV[2])
+  for index = 1, #messages, 2 do
     for _, binding in ipairs(queues) do
-      if binding[2] == nil or binding[2][manifest] then add(binding[1], 0, fields) end
+      if binding[2] == nil or binding[2][messages[index]] then add(binding[1], 0, messages[index + 1]) end
     end
-    index = index + 2 + count
   end
   for _, binding in ipairs(queues) do wake(binding[1]) end`;
 
@@ -61,24 +51,24 @@ export function publishing(client: RedisClient, maxMessageBytes: number): Publis
   return {
     encode(message) {
       const fields = toEntry(message);
-      let bytes = 0;
-      for (const field of fields) bytes += Math.max(Buffer.byteLength(field), minParameterBytes);
-      const contentBytes = Buffer.byteLength(fields[1] as string | Buffer);
+      const contentBytes = fields[1]?.length ?? 0;
       if (contentBytes > maxMessageBytes)
         throw new MessageTooLargeError(
           `Message ${message.id} has ${contentBytes} bytes; at most ${maxMessageBytes} are taken.`,
         );
-      return { manifest: message.manifest ?? '', fields, bytes };
+      return { manifest: bytesOf(message.manifest ?? ''), packed: packedFields(fields) };
     },
-    bytesOf: ({ bytes }) => bytes,
+    bytesOf: ({ packed }) => packed.length,
     limitsOf: () => ({ maxMessages, maxBytes }),
     async send({ kind, name }, batch) {
-      const parameters: ScriptParameter[] = [name];
-      for (const { encoded, delayMs } of batch) {
-        parameters.push(kind === 'queue' ? Math.ceil(delayMs) : encoded.manifest, encoded.fields.length);
-        for (const field of encoded.fields) parameters.push(field);
-      }
-      await client.run(kind === 'queue' ? publishToQueue : publishToTopic, parameters);
+      let messages = packedList(2 * batch.length);
+      for (const { encoded, delayMs } of batch)
+        messages +=
+          packedString(kind === 'queue' ? String(Math.ceil(delayMs)) : encoded.manifest) + encoded.packed;
+      await client.run(kind === 'queue' ? publishToQueue : publishToTopic, [
+        name,
+        Buffer.from(messages, 'latin1'),
+      ]);
       return undefined;
     },
   };

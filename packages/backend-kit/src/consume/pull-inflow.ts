@@ -38,6 +38,7 @@ export class PullInflow<Taken extends Received> implements Inflow {
   #cancelTimer: (() => void) | undefined;
   #cancelLinger: (() => void) | undefined;
   #isWoken = false;
+  #isPumpDue = false;
 
   constructor(settings: PullSettings, subscription: KitSubscription<Taken>, source: PullSource<Taken>) {
     this.#settings = settings;
@@ -50,8 +51,14 @@ export class PullInflow<Taken extends Received> implements Inflow {
   }
 
   onRoom(): void {
-    // Waiting for its time or for a wake-up: room alone brings no message.
-    if (this.#cancelTimer === undefined) this.#pump();
+    if (this.#isPumpDue) return;
+    this.#isPumpDue = true;
+    // Messages that are settled together make room for one request, not for one of a single message and then one of the others.
+    queueMicrotask(() => {
+      this.#isPumpDue = false;
+      // Waiting for its time or for a wake-up: room alone brings no message.
+      if (this.#cancelTimer === undefined) this.#pump();
+    });
   }
 
   /** There may be something in the queue. */

@@ -51,12 +51,13 @@ export function toEnvelope(message: Message, again?: Pick<Again, 'attempt' | 're
  * Reads what `toEnvelope`, or any other client, wrote. Never throws: a foreign message is taken as it is, its content as
  * text where it is UTF-8.
  *
+ * @param body text where the driver knows already that it is.
  * @param brokerId id of a message that brings none, or an empty one. Default: a new one at each delivery, by which nothing can be
  * deduplicated.
  * @param redeliveries how often the broker says that it handed the message out before. Default: 0.
  */
 export function fromEnvelope(
-  body: Uint8Array,
+  body: Uint8Array | string,
   headers: Iterable<readonly [name: string, value: string]>,
   brokerId?: string,
   redeliveries = 0,
@@ -78,8 +79,9 @@ export function fromEnvelope(
   };
 }
 
-function contentOf(body: Uint8Array, type: string | undefined): MessageContent | null {
+function contentOf(body: Uint8Array | string, type: string | undefined): MessageContent | null {
   if (type === 'none') return null;
+  if (typeof body === 'string') return type === 'bytes' ? new TextEncoder().encode(body) : body;
   if (type === 'bytes') return Uint8Array.from(body);
   try {
     return utf8.decode(body);

@@ -2,8 +2,8 @@ import { group, nobody, prelude } from '../topology/prelude.ts';
 
 /**
  * queue, consumer, maximum, lease in ms, 1 to look for leases that ended, 1 to look for entries of this consumer beside
- * those that it knows, ids that it knows… Answers what is taken, as id, number of deliveries and fields, and the ms until
- * something delayed is due, or -1.
+ * those that it knows, ids that it knows… Answers what is taken, packed as id, number of deliveries and fields: a client reads
+ * that more quickly than a list of lists. Then the ms until something delayed is due, or -1.
  */
 export const take: string = `${prelude}
   if not exists(name) then return redis.error_reply('NOQUEUE no such queue') end
@@ -19,7 +19,9 @@ export const take: string = `${prelude}
     redis.call('ZREM', delayedKey(name), member)
   end
   local taken = {}
-  local function add(entry, deliveries) taken[#taken + 1] = {entry[1], deliveries, entry[2]} end
+  local function add(entry, deliveries)
+    taken[#taken + 1] = cmsgpack.pack(entry[1], tostring(deliveries), entry[2])
+  end
   local function claim(id, deliveries)
     local entry = redis.call('XCLAIM', stream, '${group}', me, 0, id, 'RETRYCOUNT', deliveries)[1]
     -- One that somebody trimmed away has no entry any more, and would be looked at for ever.
@@ -69,16 +71,20 @@ export const take: string = `${prelude}
 
 /** queue, consumer, ids… */
 export const acknowledge: string = `${prelude}
+  local isOurs, ids = {}, {}
+  -- One look finds most: a consumer acknowledges the oldest of what it has.
+  for _, pending in ipairs(pendingIn('-', '+', 2 * #ARGV, ARGV[2])) do isOurs[pending[1]] = true end
   for index = 3, #ARGV do
-    if pendingOf(ARGV[index], ARGV[2]) then finish(ARGV[index]) end
-  end`;
+    if isOurs[ARGV[index]] or pendingOf(ARGV[index], ARGV[2]) then ids[#ids + 1] = ARGV[index] end
+  end
+  if #ids > 0 then finish(unpack(ids)) end`;
 
-/** queue, consumer, id, queue of the copy, delay of it in ms, its fields and values… */
+/** queue, consumer, id, queue of the copy, delay of it in ms, its fields. */
 export const replace: string = `${prelude}
   local id, to = ARGV[3], ARGV[4]
   if not pendingOf(id, ARGV[2]) then return end
   if not exists(to) then return redis.error_reply('NOQUEUE no such queue') end
-  add(to, tonumber(ARGV[5]), slice(6, #ARGV - 5))
+  add(to, tonumber(ARGV[5]), cmsgpack.unpack(ARGV[6]))
   finish(id)
   wake(to)`;
 

@@ -4,7 +4,15 @@ import type { Clock } from '@melange/core';
 import type { RedisClient, ScriptParameter } from '../client.ts';
 import { explain } from '../errors.ts';
 import type { RedisStreamsSettings } from '../options.ts';
-import { fromEntry, toCopy, toDeadLetter } from '../wire.ts';
+import {
+  type Entry,
+  type EntryFields,
+  fromEntry,
+  packedFields,
+  toCopy,
+  toDeadLetter,
+} from '../wire/entry.ts';
+import { unpackedStrings } from '../wire/packed.ts';
 import { acknowledge, leave, release, renew, replace, take } from './scripts.ts';
 
 /** Entries of one answer, and ids of one script: other clients have their turn between two. */
@@ -14,12 +22,7 @@ const maxIds = 1_000;
 const maxLookMs = 5_000;
 
 /** An entry of a stream that is ours. */
-export interface TakenEntry extends Received {
-  readonly id: string;
-  readonly fields: readonly Buffer[];
-}
-
-type RawEntry = readonly [id: Buffer, deliveries: number, fields: readonly Buffer[]];
+export interface TakenEntry extends Received, Entry {}
 
 /** How messages are received and settled: by a consumer of the queue's group. Scripts settle only what is pending for it. */
 export function takingEntries(
@@ -51,7 +54,7 @@ export function takingEntries(
           if (explain(error).kind === 'missing') takenBack(held(), 'Its queue was deleted.');
           throw error;
         });
-        const [entries, dueMs] = answer as readonly [readonly RawEntry[], number];
+        const [entries, dueMs] = answer as readonly [readonly Buffer[], number];
         // Leases that ended on the way may be somebody else's: the next request tells which are ours, and renews them.
         if (entries.length > 0 && clock.monotonicNow() - asked >= leaseMs)
           return { taken: [], nextMs: 0, isEmpty: false };
@@ -65,10 +68,10 @@ export function takingEntries(
         return undefined;
       },
       async retry(taken, again) {
-        await run(replace, [taken.id, queue, Math.ceil(again.delayMs), ...toCopy(taken, again)]);
+        await run(replace, [taken.id, queue, Math.ceil(again.delayMs), packed(toCopy(taken, again))]);
       },
       async deadLetter(taken, deadLetterQueue, copy) {
-        await run(replace, [taken.id, deadLetterQueue, 0, ...toDeadLetter(taken, copy)]);
+        await run(replace, [taken.id, deadLetterQueue, 0, packed(toDeadLetter(taken, copy))]);
       },
       async release(batch, wereRunning) {
         for (let start = 0; start < batch.length; start += maxIds)
@@ -91,10 +94,14 @@ export function takingEntries(
   return { kind: 'pull', open };
 }
 
-function takenOf([rawId, deliveries, fields]: RawEntry, leasedAt: number): TakenEntry {
-  const id = String(rawId);
-  const { message, attempt, redeliveries } = fromEntry(id, fields, Math.max(0, deliveries - 1));
+function takenOf(packedEntry: Buffer, leasedAt: number): TakenEntry {
+  const [id = '', deliveries, ...fields] = unpackedStrings(packedEntry.toString('latin1'));
+  const { message, attempt, redeliveries } = fromEntry(id, fields, Math.max(0, Number(deliveries) - 1));
   return { id, fields, message, attempt, redeliveries, leasedAt };
+}
+
+function packed(fields: EntryFields): Buffer {
+  return Buffer.from(packedFields(fields), 'latin1');
 }
 
 function idsOf(batch: readonly TakenEntry[]): string[] {

@@ -28,16 +28,11 @@ local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local function pendingOf(id, consumer)
-  local found = redis.pcall('XPENDING', streamKey(name), '${group}', id, id, 1, consumer)
-  if found.err then return nil end
-  return found[1]
+local function pendingIn(first, last, max, consumer)
+  local found = redis.pcall('XPENDING', streamKey(name), '${group}', first, last, max, consumer)
+  return found.err and {} or found
 end
-local function slice(first, count)
-  local part = {}
-  for index = first, first + count - 1 do part[#part + 1] = ARGV[index] end
-  return part
-end
+local function pendingOf(id, consumer) return pendingIn(id, id, 1, consumer)[1] end
 -- Redis gives members of one score in the order of their bytes: the ticket makes that the order in which they were written.
 local function later(queue, due, fields)
   local ticket = string.format('%016.0f', redis.call('INCR', prefix .. ':ticket'))
@@ -47,8 +42,8 @@ end
 local function add(queue, delay, fields)
   if delay > 0 then later(queue, now() + delay, fields) else redis.call('XADD', streamKey(queue), '*', unpack(fields)) end
 end
-local function finish(id)
-  redis.call('XACK', streamKey(name), '${group}', id)
-  redis.call('XDEL', streamKey(name), id)
+local function finish(...)
+  redis.call('XACK', streamKey(name), '${group}', ...)
+  redis.call('XDEL', streamKey(name), ...)
 end
 `;

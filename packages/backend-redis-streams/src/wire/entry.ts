@@ -1,13 +1,14 @@
 import { type Again, fromEnvelope, type Received, toEnvelope } from '@melange/backend-kit';
 import { DeadLetterHeader, type Message, WireHeader } from '@melange/core';
+import { type ByteText, bytesOf, isAscii, packedList, packedString, textOf } from './packed.ts';
 
 /** Fields and values in turn, as `XADD` takes them and streams give them. */
-export type EntryFields = readonly (string | Buffer)[];
+export type EntryFields = readonly ByteText[];
 
 /** An entry of a stream as Redis gives it. */
 export interface Entry {
   readonly id: string;
-  readonly fields: readonly Buffer[];
+  readonly fields: EntryFields;
 }
 
 const contentField = 'melange_content';
@@ -30,11 +31,20 @@ const renewed: ReadonlySet<string> = new Set([...Object.values(DeadLetterHeader)
  */
 export function toEntry(message: Message, again?: Pick<Again, 'attempt' | 'redeliveries'>): EntryFields {
   const { body, headers } = toEnvelope(message, again);
-  const fields: (string | Buffer)[] = [contentField, typeof body === 'string' ? body : Buffer.from(body)];
-  for (const [name, value] of headers) fields.push(name, value);
+  const content = typeof body === 'string' ? bytesOf(body) : Buffer.from(body).toString('latin1');
+  const fields = [contentField, content];
+  for (const [name, value] of headers) fields.push(bytesOf(name), bytesOf(value));
   if (fields.length <= maxFields) return fields;
-  const end = 2 + 2 * Object.keys(message.headers).length;
-  return [...fields.slice(0, 2), headersField, JSON.stringify(fields.slice(2, end)), ...fields.slice(end)];
+  const count = Object.keys(message.headers).length;
+  const packed = JSON.stringify(headers.slice(0, count).flat());
+  return [contentField, content, headersField, bytesOf(packed), ...fields.slice(2 + 2 * count)];
+}
+
+/** The fields as a script takes them, which adds the entry. */
+export function packedFields(fields: EntryFields): ByteText {
+  let packed = packedList(fields.length);
+  for (const field of fields) packed += packedString(field);
+  return packed;
 }
 
 /**
@@ -44,23 +54,24 @@ export function toEntry(message: Message, again?: Pick<Again, 'attempt' | 'redel
  * @param id of the entry, where the message brings none.
  * @param redeliveries how often Redis gave the entry to somebody before. Default: 0.
  */
-export function fromEntry(id: string, fields: readonly Buffer[], redeliveries = 0): Received {
+export function fromEntry(id: string, fields: EntryFields, redeliveries = 0): Received {
   const headers = new Map<string, string>();
-  let body: Buffer | undefined;
+  let body: ByteText | undefined;
   for (let index = 0; index + 1 < fields.length; index += 2) {
-    const [name, value] = [String(fields[index]), fields[index + 1] as Buffer];
+    const [name, value] = [fields[index] as ByteText, fields[index + 1] as ByteText];
     if (name === contentField) body = value;
-    else if (name === headersField) addPacked(headers, String(value));
-    else headers.set(name, String(value));
+    else if (name === headersField) addPacked(headers, textOf(value));
+    else headers.set(textOf(name), textOf(value));
   }
-  if (body !== undefined) return fromEnvelope(body, headers, id, redeliveries);
+  if (body !== undefined)
+    return fromEnvelope(isAscii(body) ? body : Buffer.from(body, 'latin1'), headers, id, redeliveries);
   const received = fromEnvelope(new Uint8Array(), headers, id, redeliveries);
   return { ...received, message: { ...received.message, content: JSON.stringify(received.message.headers) } };
 }
 
 /** The entry that comes again in place of another one: its fields byte for byte, binary and repeated ones too. */
 export function toCopy(entry: Entry, again: Pick<Again, 'attempt' | 'redeliveries'>): EntryFields {
-  const added: string[] = [];
+  const added: ByteText[] = [];
   if (again.attempt > 1) added.push(WireHeader.attempt, String(again.attempt - 1));
   if (again.redeliveries > 0) added.push(WireHeader.redeliveries, String(again.redeliveries));
   const fields = copied(entry, counted, added);
@@ -79,10 +90,10 @@ export function toDeadLetter(entry: Entry, copy: Message): EntryFields {
     const value = copy.headers[name];
     return value === undefined ? [] : [[name, value] as const];
   });
-  const hasContent = entry.fields.some((field, index) => index % 2 === 0 && String(field) === contentField);
+  const hasContent = entry.fields.some((field, index) => index % 2 === 0 && field === contentField);
   // An entry without the field has its fields as JSON for content.
   const content = hasContent ? [] : [contentField, message.content as string];
-  const fields = copied(entry, renewed, [...content, ...why.flat()]);
+  const fields = copied(entry, renewed, [...content, ...why.flat()].map(bytesOf));
   if (fields.length <= maxFields) return fields;
   const kept = Object.entries(message.headers).filter(([name]) => !renewed.has(name));
   return toEntry({ ...message, headers: Object.fromEntries([...kept, ...why]) });
@@ -90,14 +101,14 @@ export function toDeadLetter(entry: Entry, copy: Message): EntryFields {
 
 /** The fields without some, and with the id of the entry where they bring none: the copy is another entry. */
 function copied({ id, fields }: Entry, without: ReadonlySet<string>, added: EntryFields): EntryFields {
-  const kept: (string | Buffer)[] = [];
+  const kept: ByteText[] = [];
   let hasId = false;
   for (let index = 0; index + 1 < fields.length; index += 2) {
-    const [name, value] = [String(fields[index]), fields[index + 1] as Buffer];
+    const [name, value] = [fields[index] as ByteText, fields[index + 1] as ByteText];
     const isId = name === WireHeader.messageId;
-    if (without.has(name) || (isId && value.length === 0)) continue;
+    if (without.has(name) || (isId && value === '')) continue;
     hasId ||= isId;
-    kept.push(fields[index] as Buffer, value);
+    kept.push(name, value);
   }
   if (!hasId) kept.push(WireHeader.messageId, id);
   return [...kept, ...added];
