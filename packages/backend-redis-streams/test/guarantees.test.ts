@@ -46,7 +46,7 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
   it('hears of all that lost answers brought it, more than a thousand, up to maxInFlight', async () => {
     const { server, admin } = await redis();
     const { proxy } = await proxyOf(server);
-    const backend = open(proxy.address.port, { leaseMs: 60_000, pollMs: 100 });
+    const backend = open(proxy.address.port, { leaseMs: 60_000, pollMs: 100, requestTimeoutMs: 1_000 });
     const other = open(server.port);
     const queue = await declared(other);
     const stream = `{melange}:stream:${queue}`;
@@ -67,7 +67,8 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     // As by answers that were lost.
     const group = ['GROUP', 'melange', String(consumer?.[1])] as const;
     await admin.xreadgroup(...group, 'COUNT', 1_300, 'STREAMS', stream, '>');
-    proxy.cut();
+    // It has asked, and had no answer.
+    await vi.waitFor(async () => expect(await backend.health()).toMatchObject({ status: 'degraded' }), 20_000);
     proxy.resume();
     await vi.waitFor(() => expect(came.length).toBeGreaterThanOrEqual(1_100), 20_000);
     expect(new Set(came).size).toBe(1_100);
