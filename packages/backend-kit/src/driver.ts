@@ -153,6 +153,12 @@ export interface BatchLimits {
   /** Batches under way at once. Default: 1, so that nothing overtakes what is sent again. */
   readonly maxUnderWay?: number;
   /**
+   * For a broker that takes batches in the order in which they were sent: one that is sent again waits for those before it, and no
+   * new one is sent meanwhile, so that the messages of a lost connection keep their order. Only what the broker took while it
+   * refused an earlier batch for now stays before that one. Default: false.
+   */
+  readonly inOrder?: boolean;
+  /**
    * Wait in ms for a batch to fill while another one is under way; of acknowledgements, while the subscription has other
    * deliveries that may join. What is published or acknowledged alone never waits. Default: 0.
    */

@@ -201,6 +201,33 @@ describe('a batch that is not taken', () => {
     expect(later.outcome).toBe('resolved');
   });
 
+  it('is sent again after those before it, and before anything new, where several are under way in order', async () => {
+    const { backend, script } = scripted();
+    script.limits = { maxMessages: 2, maxBytes: 100, maxUnderWay: 3, inOrder: true };
+    const publish = watched(backend.publishToQueue('q', messages('a', 'b', 'c', 'd')));
+    await settled();
+    const [first, second] = script.sent;
+    second?.reject(new Away('lost'));
+    await settled();
+    void backend.publishToQueue('q', messages('e'));
+    await pass(script, 5_000);
+    expect(ids(script)).toEqual([
+      ['a', 'b'],
+      ['c', 'd'],
+    ]);
+    first?.reject(new Away('lost'));
+    await pass(script, 100);
+    expect(ids(script).slice(2)).toEqual([['a', 'b']]);
+    last(script.sent).resolve(undefined);
+    await settled();
+    expect(ids(script).slice(3)).toEqual([['c', 'd']]);
+    expect(publish.outcome).toBe('open');
+    last(script.sent).resolve(undefined);
+    await settled();
+    expect(publish.outcome).toBe('resolved');
+    expect(ids(script).slice(4)).toEqual([['e']]);
+  });
+
   it('for good fails, naming each message with its reason; the others are safe', async () => {
     const { backend, script } = scripted();
     const refused = new MelangeError('MESSAGE_TOO_LARGE', 'too large');

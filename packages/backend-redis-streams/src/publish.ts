@@ -1,13 +1,15 @@
-import type { PublishDriver } from '@melange/backend-kit';
+import type { BatchLimits, PublishDriver } from '@melange/backend-kit';
 import { MessageTooLargeError } from '@melange/core';
 import type { RedisClient } from './client.ts';
 import { prelude } from './topology/prelude.ts';
 import { packedFields, toEntry } from './wire/entry.ts';
 import { type ByteText, bytesOf, packedList, packedString } from './wire/packed.ts';
 
-/** Bounds of one script: other clients have their turn between two. */
-const maxMessages = 500;
-const maxBytes = 4_194_304;
+/**
+ * Bounds of one script: other clients have their turn between two. Two are under way, so that Redis and this process work at the
+ * same time; Redis runs them in order.
+ */
+const limits: BatchLimits = { maxMessages: 64, maxBytes: 4_194_304, maxUnderWay: 2, inOrder: true };
 
 /** A message as the scripts take it. */
 export interface OutgoingEntry {
@@ -59,7 +61,7 @@ export function publishing(client: RedisClient, maxMessageBytes: number): Publis
       return { manifest: bytesOf(message.manifest ?? ''), packed: packedFields(fields) };
     },
     bytesOf: ({ packed }) => packed.length,
-    limitsOf: () => ({ maxMessages, maxBytes }),
+    limitsOf: () => limits,
     async send({ kind, name }, batch) {
       let messages = packedList(2 * batch.length);
       for (const { encoded, delayMs } of batch)

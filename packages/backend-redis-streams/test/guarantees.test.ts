@@ -68,7 +68,10 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     const group = ['GROUP', 'melange', String(consumer?.[1])] as const;
     await admin.xreadgroup(...group, 'COUNT', 1_300, 'STREAMS', stream, '>');
     // It has asked, and had no answer.
-    await vi.waitFor(async () => expect(await backend.health()).toMatchObject({ status: 'degraded' }), 20_000);
+    await vi.waitFor(
+      async () => expect(await backend.health()).toMatchObject({ status: 'degraded' }),
+      20_000,
+    );
     proxy.resume();
     await vi.waitFor(() => expect(came.length).toBeGreaterThanOrEqual(1_100), 20_000);
     expect(new Set(came).size).toBe(1_100);

@@ -53,6 +53,10 @@ interface Batch<Encoded> {
   readonly abandoned: AbortController;
   /** Why it was not taken yet, or not all of it. */
   fault: Unavailable | undefined;
+  /** Whether it is to be sent again. */
+  isForAgain: boolean;
+  /** Resolves when each of its messages has an answer. */
+  over: Promise<void> | undefined;
 }
 
 type Unavailable = Extract<Fault, { kind: 'unavailable' }>;
@@ -63,7 +67,7 @@ type Unavailable = Extract<Fault, { kind: 'unavailable' }>;
  *
  * Invariants: messages are sent in the order in which they came. A message is sent again only when the broker did
  * not take it or its answer was lost, always with the same id, and never after its deadline. With one batch under way
- * nothing overtakes a message that is sent again.
+ * nothing overtakes a message that is sent again; with several of them, and `inOrder`, nothing that was not under way with it.
  */
 export class DestinationPublisher<Encoded> {
   readonly #destination: Destination;
@@ -112,7 +116,7 @@ export class DestinationPublisher<Encoded> {
   /** @param isDue whether a batch that is not full has waited long enough. */
   #pump(isDue: boolean): void {
     const { maxUnderWay = 1, lingerMs = 0 } = this.#limits;
-    while (this.#underWay.size < maxUnderWay) {
+    while (this.#underWay.size < maxUnderWay && !this.#isHeldUp) {
       // A quiet publisher's first message goes at once; those that come while it is under way may share a batch.
       const mayWait = lingerMs > 0 && !isDue && this.#underWay.size > 0;
       const left = this.#waiting.nextBatch(this.#limits, mayWait);
@@ -120,9 +124,23 @@ export class DestinationPublisher<Encoded> {
         if (mayWait && !this.#waiting.isEmpty) this.#linger(lingerMs);
         return;
       }
-      const sentAt = this.#settings.clock.monotonicNow();
-      void this.#deliver({ left, sentAt, abandoned: new AbortController(), fault: undefined });
+      const batch: Batch<Encoded> = {
+        left,
+        sentAt: this.#settings.clock.monotonicNow(),
+        abandoned: new AbortController(),
+        fault: undefined,
+        isForAgain: false,
+        over: undefined,
+      };
+      batch.over = this.#deliver(batch);
     }
+  }
+
+  /** Whether a new batch would overtake one that is to be sent again. */
+  get #isHeldUp(): boolean {
+    if (this.#limits.inOrder !== true) return false;
+    for (const { isForAgain } of this.#underWay) if (isForAgain) return true;
+    return false;
   }
 
   #linger(lingerMs: number): void {
@@ -137,7 +155,11 @@ export class DestinationPublisher<Encoded> {
     this.#underWay.add(batch);
     for (let attempt = 1; batch.left.length > 0; attempt += 1) {
       await this.#send(batch);
-      if (batch.left.length > 0) await this.#pause(batch, reconnectDelayMs(attempt, this.#settings.random()));
+      if (batch.left.length > 0) {
+        batch.isForAgain = true;
+        await this.#pause(batch, reconnectDelayMs(attempt, this.#settings.random()));
+        if (this.#limits.inOrder === true) await this.#earlierThan(batch);
+      }
       batch.left = batch.left.filter(({ isSettled }) => !isSettled);
     }
     this.#underWay.delete(batch);
@@ -213,6 +235,14 @@ export class DestinationPublisher<Encoded> {
     this.#trouble.rest(this);
     this.#expiry?.cancel();
     this.#expiry = undefined;
+  }
+
+  /** Resolves when the batches that were sent before are over. */
+  async #earlierThan(batch: Batch<Encoded>): Promise<void> {
+    for (const earlier of this.#underWay) {
+      if (earlier === batch) return;
+      await earlier.over;
+    }
   }
 
   /** Ends early when nobody waits for a message of the batch any more. */

@@ -30,7 +30,7 @@ export function takingEntries(
   { leaseMs, pollMs }: RedisStreamsSettings,
   clock: Clock,
 ): PullDriver<TakenEntry> {
-  const open: PullDriver<TakenEntry>['open'] = ({ queue, wake, held, takenBack }) => {
+  const open: PullDriver<TakenEntry>['open'] = ({ queue, maxInFlight, wake, held, takenBack }) => {
     const consumer = randomUUID();
     const run = (script: string, parameters: readonly ScriptParameter[]): Promise<unknown> =>
       client.run(script, [queue, consumer, ...parameters]);
@@ -40,7 +40,8 @@ export function takingEntries(
     /** Redis may have given us entries by an answer that was lost or came late. */
     let mayHoldUnknown = false;
     return {
-      maxMessagesPerTake: maxTaken,
+      // Redis looks for one half while the other one is handled.
+      maxMessagesPerTake: Math.min(maxTaken, Math.ceil(maxInFlight / 2)),
       async take(max) {
         const asked = clock.monotonicNow();
         const looksForEnded = asked >= looksForEndedAt;
