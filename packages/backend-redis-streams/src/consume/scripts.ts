@@ -73,7 +73,7 @@ export const take: string = `${prelude}
 export const acknowledge: string = `${prelude}
   local isOurs, ids = {}, {}
   -- One look finds most: a consumer acknowledges the oldest of what it has.
-  for _, pending in ipairs(pendingIn('-', '+', 2 * #ARGV, ARGV[2])) do isOurs[pending[1]] = true end
+  for _, pending in ipairs(pendingIn('-', '+', #ARGV, ARGV[2])) do isOurs[pending[1]] = true end
   for index = 3, #ARGV do
     if isOurs[ARGV[index]] or pendingOf(ARGV[index], ARGV[2]) then ids[#ids + 1] = ARGV[index] end
   end
