@@ -1,7 +1,8 @@
 import { type BrowseDriver, badCursor } from '@melange/backend-kit';
 import type { RedisClient } from './client.ts';
 import { prelude } from './topology/prelude.ts';
-import { fromEntry } from './wire.ts';
+import { fromEntry } from './wire/entry.ts';
+import { fromBytes } from './wire/packed.ts';
 
 type RawEntry = readonly [id: Buffer, fields: readonly Buffer[]];
 
@@ -21,7 +22,7 @@ export function browsing(client: RedisClient): BrowseDriver {
       const entries = (answer as readonly RawEntry[]).slice(0, limit);
       const hasMore = (answer as readonly RawEntry[]).length > limit;
       return {
-        messages: entries.map(([id, fields]) => fromEntry(String(id), fields).message),
+        messages: entries.map(([id, fields]) => fromEntry(String(id), fields.map(fromBytes)).message),
         next: hasMore ? String(entries.at(-1)?.[0]) : undefined,
       };
     },

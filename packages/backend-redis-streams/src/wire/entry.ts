@@ -1,6 +1,6 @@
 import { type Again, fromEnvelope, type Received, toEnvelope } from '@melange/backend-kit';
 import { DeadLetterHeader, type Message, WireHeader } from '@melange/core';
-import { type ByteText, bytesOf, isAscii, packedList, packedString, textOf } from './packed.ts';
+import { type ByteText, bytesOf, fromBytes, isAscii, packedList, packedString, textOf } from './packed.ts';
 
 /** Fields and values in turn, as `XADD` takes them and streams give them. */
 export type EntryFields = readonly ByteText[];
@@ -31,7 +31,7 @@ const renewed: ReadonlySet<string> = new Set([...Object.values(DeadLetterHeader)
  */
 export function toEntry(message: Message, again?: Pick<Again, 'attempt' | 'redeliveries'>): EntryFields {
   const { body, headers } = toEnvelope(message, again);
-  const content = typeof body === 'string' ? bytesOf(body) : Buffer.from(body).toString('latin1');
+  const content = typeof body === 'string' ? bytesOf(body) : fromBytes(Buffer.from(body));
   const fields = [contentField, content];
   for (const [name, value] of headers) fields.push(bytesOf(name), bytesOf(value));
   if (fields.length <= maxFields) return fields;

@@ -4,9 +4,14 @@
  */
 export type ByteText = string;
 
+/** The bytes of a buffer. */
+export function fromBytes(buffer: Buffer): ByteText {
+  return buffer.toString('latin1');
+}
+
 /** The bytes of a text, in UTF-8. */
 export function bytesOf(text: string): ByteText {
-  return isAscii(text) ? text : Buffer.from(text).toString('latin1');
+  return isAscii(text) ? text : fromBytes(Buffer.from(text));
 }
 
 /** The text of bytes in UTF-8; what is none becomes U+FFFD. */
