@@ -306,7 +306,7 @@ export class DriverBackend<
       maxInFlight,
       untilEmpty,
       wake,
-      held: () => subscription.held,
+      held: () => inflow?.held ?? [],
       takenBack: (batch, why) => subscription.takeBack(batch, why),
     };
     const source = await this.#requests.ask(queue, async () => consuming.open(context));

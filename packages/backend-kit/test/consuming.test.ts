@@ -32,6 +32,36 @@ describe('a subscription', () => {
     expect(script.takes).toHaveLength(2);
   });
 
+  it('asks for more before it hands over an answer that was full, and counts its messages in', async () => {
+    const { script, deliveries } = await consuming({ maxInFlight: 5, source: { maxMessagesPerTake: 3 } });
+    let heldThen: readonly string[] = [];
+    let handedOverThen = -1;
+    script.onTake = () => {
+      heldThen = idsIn(script.intake?.held() ?? []);
+      handedOverThen = deliveries.length;
+    };
+    last(script.takes).resolve({ taken: script.messages(3) });
+    await settled();
+    expect(script.takes.map(({ argument }) => argument)).toEqual([3, 2]);
+    expect({ handedOverThen, heldThen }).toEqual({ handedOverThen: 0, heldThen: ['m1', 'm2', 'm3'] });
+    expect(idsIn(script.intake?.held() ?? []).toSorted()).toEqual(['m1', 'm2', 'm3']);
+    last(script.takes).resolve({ taken: script.messages(2) });
+    await settled();
+    expect(deliveries).toHaveLength(5);
+    expect(script.takes).toHaveLength(2);
+  });
+
+  it('asks by one request for the room that settlements of one answer make', async () => {
+    const { script, deliveries } = await consuming({ maxInFlight: 3 });
+    last(script.takes).resolve({ taken: script.messages(3) });
+    await settled();
+    for (const delivery of deliveries) void delivery.acknowledge();
+    await settled();
+    last(script.acknowledged).resolve(undefined);
+    await settled();
+    expect(script.takes.map(({ argument }) => argument)).toEqual([3, 3]);
+  });
+
   it('has room again only when the broker has answered the settlement', async () => {
     const { script, deliveries } = await consuming({ maxInFlight: 1 });
     last(script.takes).resolve({ taken: script.messages(1) });

@@ -31,9 +31,13 @@ export class PullInflow<Taken extends Received> implements Inflow {
   readonly #stopping = new AbortController();
   readonly #subject: string;
   readonly #maxWaitMs: number;
+  /** Until the messages of the answer are handed over. */
   readonly #takes = new Set<Promise<void>>();
-  /** Messages asked for and not answered. */
+  /** Requests without an answer. */
+  #underWay = 0;
+  /** Messages that were asked for and are not handed over. */
   #askedFor = 0;
+  #handingOver: readonly Taken[] = [];
   #failures = 0;
   #cancelTimer: (() => void) | undefined;
   #cancelLinger: (() => void) | undefined;
@@ -48,6 +52,11 @@ export class PullInflow<Taken extends Received> implements Inflow {
     this.#subject = `receiving from queue "${subscription.queue}"`;
     const leaseMs = source.leases?.leaseMs ?? Number.POSITIVE_INFINITY;
     this.#maxWaitMs = subscription.untilEmpty ? 0 : Math.min(longestWaitMs, Math.ceil(leaseMs / 6));
+  }
+
+  /** Messages that came and whose settlement has no answer. */
+  get held(): readonly Taken[] {
+    return [...new Set([...this.#handingOver, ...this.#subscription.held])];
   }
 
   onRoom(): void {
@@ -93,7 +102,7 @@ export class PullInflow<Taken extends Received> implements Inflow {
   #pump(isDue = false): void {
     const { maxTakes = 1, maxMessagesPerTake = Number.POSITIVE_INFINITY, lingerMs = 0 } = this.#source;
     const whole = Math.min(maxMessagesPerTake, this.#subscription.maxInFlight);
-    while (this.#takes.size < maxTakes && this.#cancelTimer === undefined) {
+    while (this.#underWay < maxTakes && this.#cancelTimer === undefined) {
       const room = Math.min(this.#subscription.room - this.#askedFor, whole);
       if (room <= 0) return;
       if (room < whole && lingerMs > 0 && !isDue) {
@@ -111,28 +120,41 @@ export class PullInflow<Taken extends Received> implements Inflow {
   /** Never rejects. */
   async #take(max: number): Promise<void> {
     this.#askedFor += max;
+    this.#underWay += 1;
     this.#isWoken = false;
     const { clock, troubles, ready } = this.#settings;
+    let asked: number;
+    let answer: Take<Taken>;
     try {
       const connecting = ready();
       if (connecting !== undefined) await connecting;
-      const asked = clock.monotonicNow();
-      const answer = await this.#source.take(max, this.#stopping.signal, this.#maxWaitMs);
-      this.#askedFor -= max;
-      this.#failures = 0;
-      troubles.end(this.#subject);
-      this.#onAnswer(answer, max, asked);
+      asked = clock.monotonicNow();
+      answer = await this.#source.take(max, this.#stopping.signal, this.#maxWaitMs);
     } catch (error) {
+      this.#underWay -= 1;
       this.#askedFor -= max;
       this.#onFailure(error);
+      return;
     }
+    const { taken } = answer;
+    this.#underWay -= 1;
+    this.#askedFor -= max - taken.length;
+    this.#handingOver = taken;
+    this.#failures = 0;
+    troubles.end(this.#subject);
+    // There may be more: the broker looks for it while these are handled.
+    if (taken.length >= max) this.#pump();
+    this.#onAnswer(answer, max, asked);
+    this.#handingOver = [];
   }
 
   #onAnswer({ taken, nextMs, isEmpty = taken.length === 0 }: Take<Taken>, max: number, asked: number): void {
     const { leases, settler } = this.#intake;
     const givenAt = leases?.givenAfter(asked) ?? 0;
     for (let place = 0; place < taken.length; place += 1) {
+      this.#askedFor -= 1;
       if (this.#subscription.isOver) {
+        this.#askedFor -= taken.length - place - 1;
         // Together, so that they keep their order.
         void settler.giveBack(taken.slice(place));
         return;

@@ -107,6 +107,8 @@ export class Script {
   isClosed = false;
   context: DriverContext | undefined;
   wake: () => void = () => undefined;
+  /** Called when a pull driver is asked. */
+  onTake: () => void = () => undefined;
   /** What the kit gave the intake of a pull driver. */
   intake: PullContext<Scripted> | undefined;
   /** For each of `released`, whether handlers were running. */
@@ -302,7 +304,10 @@ const ScriptedBackend = defineBackend({
                 ...settling,
                 ...options.source,
                 maxTakes,
-                take: (max: number, signal: AbortSignal) => called(script.takes, max, signal),
+                take(max: number, signal: AbortSignal) {
+                  script.onTake();
+                  return called<number, Take<Scripted>>(script.takes, max, signal);
+                },
               };
             },
           },
