@@ -62,20 +62,25 @@ export function fromEnvelope(
   brokerId?: string,
   redeliveries = 0,
 ): Received {
-  const all = new Map(headers);
+  const envelope = new Map<string, string>();
+  const others: [string, string][] = [];
+  for (const [name, value] of headers) {
+    if (own.has(name)) envelope.set(name, value);
+    else others.push([name, value]);
+  }
   return {
     message: {
-      id: all.get(WireHeader.messageId) || brokerId || randomUUID(),
-      content: contentOf(body, all.get(contentHeader)),
-      manifest: all.get(WireHeader.manifest),
-      serializerId: wireNumber(all.get(WireHeader.serializerId)),
-      key: all.get(WireHeader.key),
+      id: envelope.get(WireHeader.messageId) || brokerId || randomUUID(),
+      content: contentOf(body, envelope.get(contentHeader)),
+      manifest: envelope.get(WireHeader.manifest),
+      serializerId: wireNumber(envelope.get(WireHeader.serializerId)),
+      key: envelope.get(WireHeader.key),
       // Defines, where an assignment would set the prototype by a header named `__proto__`.
-      headers: Object.fromEntries([...all].filter(([name]) => !own.has(name))),
-      publishedAt: wireNumber(all.get(WireHeader.publishedAt)),
+      headers: others.length === 0 ? {} : Object.fromEntries(others),
+      publishedAt: wireNumber(envelope.get(WireHeader.publishedAt)),
     },
-    attempt: countOf(all.get(WireHeader.attempt)) + 1,
-    redeliveries: countOf(all.get(WireHeader.redeliveries)) + redeliveries,
+    attempt: countOf(envelope.get(WireHeader.attempt)) + 1,
+    redeliveries: countOf(envelope.get(WireHeader.redeliveries)) + redeliveries,
   };
 }
 

@@ -55,13 +55,13 @@ export function packedFields(fields: EntryFields): ByteText {
  * @param redeliveries how often Redis gave the entry to somebody before. Default: 0.
  */
 export function fromEntry(id: string, fields: EntryFields, redeliveries = 0): Received {
-  const headers = new Map<string, string>();
+  let headers: (readonly [name: string, value: string])[] = [];
   let body: ByteText | undefined;
   for (let index = 0; index + 1 < fields.length; index += 2) {
     const [name, value] = [fields[index] as ByteText, fields[index + 1] as ByteText];
     if (name === contentField) body = value;
-    else if (name === headersField) addPacked(headers, textOf(value));
-    else headers.set(textOf(name), textOf(value));
+    else if (name === headersField) headers = headersIn(textOf(value)).concat(headers);
+    else headers.push([textOf(name), textOf(value)]);
   }
   if (body !== undefined)
     return fromEnvelope(isAscii(body) ? body : Buffer.from(body, 'latin1'), headers, id, redeliveries);
@@ -114,12 +114,13 @@ function copied({ id, fields }: Entry, without: ReadonlySet<string>, added: Entr
   return [...kept, ...added];
 }
 
-/** Adds headers that are no fields. Another client may have written anything there: then none. */
-function addPacked(headers: Map<string, string>, text: string): void {
+/** Headers that are no fields; those that are count. Another client may have written anything there: then none. */
+function headersIn(text: string): (readonly [name: string, value: string])[] {
   try {
     const packed: unknown = JSON.parse(text);
-    if (!Array.isArray(packed) || !packed.every((one) => typeof one === 'string')) return;
-    for (const [index, name] of packed.entries())
-      if (index % 2 === 0 && !headers.has(name)) headers.set(name, packed[index + 1] ?? '');
-  } catch {}
+    if (!Array.isArray(packed) || !packed.every((one) => typeof one === 'string')) return [];
+    return packed.flatMap((name, index) => (index % 2 === 0 ? [[name, packed[index + 1] ?? '']] : []));
+  } catch {
+    return [];
+  }
 }
