@@ -10,11 +10,14 @@ import { type ByteText, bytesOf, packedList, packedString } from './wire/packed.
  * same time; Redis runs them in order.
  */
 const limits: BatchLimits = { maxMessages: 64, maxBytes: 4_194_304, maxUnderWay: 2, inOrder: true };
+/** What a field costs a script besides its bytes, counted in bytes: the bound of the bytes bounds the number of fields, too. */
+const fieldBytes = 256;
 
 /** A message as the scripts take it. */
 export interface OutgoingEntry {
   readonly manifest: ByteText;
   readonly packed: ByteText;
+  readonly bytes: number;
 }
 
 /** queue, for each message: delay in ms, fields. */
@@ -58,9 +61,11 @@ export function publishing(client: RedisClient, maxMessageBytes: number): Publis
         throw new MessageTooLargeError(
           `Message ${message.id} has ${contentBytes} bytes; at most ${maxMessageBytes} are taken.`,
         );
-      return { manifest: bytesOf(message.manifest ?? ''), packed: packedFields(fields) };
+      const packed = packedFields(fields);
+      const bytes = packed.length + fields.length * fieldBytes;
+      return { manifest: bytesOf(message.manifest ?? ''), packed, bytes };
     },
-    bytesOf: ({ packed }) => packed.length,
+    bytesOf: ({ bytes }) => bytes,
     limitsOf: () => limits,
     async send({ kind, name }, batch) {
       let messages = packedList(2 * batch.length);

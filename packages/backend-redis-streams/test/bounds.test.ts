@@ -19,7 +19,7 @@ describe.skipIf(!canStartHere('redis'))('without a bound (skipped where no Redis
       Array.from({ length: 500 }, () => withHeaders(200, 'x')),
     );
     expect((await backend.describeQueue(queue)).depth).toBe(500);
-    // 207,000 arguments: no script has more than some 16,000 of them.
+    // 205,000 fields and values: no script has more than some 16,000 of them.
     const scripts = /cmdstat_eval(?:sha)?:calls=(\d+)/g;
     const stats = [...(await admin.info('commandstats')).matchAll(scripts)];
     expect(stats.reduce((sum, [, calls]) => sum + Number(calls), 0)).toBeGreaterThan(10);
