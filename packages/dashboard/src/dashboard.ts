@@ -32,7 +32,7 @@ const maxPageOfLetters = 500;
 
 /** @throws MelangeError `CONFIGURATION` for options that make no sense. */
 export function createDashboard(options: DashboardOptions): Dashboard {
-  const { allowChanges = false, basePath = '', sampleEveryMs = 5_000, maxLetters = 50_000 } = options;
+  const { allowChanges = false, basePath = '', sampleEveryMs = 5_000, maxLetters = 100_000 } = options;
   const logger: Logger = options.logger ?? warningLogger;
   check('sampleEveryMs', sampleEveryMs);
   check('maxLetters', maxLetters);

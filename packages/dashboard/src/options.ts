@@ -56,7 +56,7 @@ export interface DashboardOptions {
   readonly sampleEveryMs?: number;
   /**
    * Bound of the letters that a look at a dead-letter queue goes through. Where the broker cannot be browsed, they are
-   * held, and out of sight for others, as long as the look takes; RabbitMQ lets a process hold 65,535. Default: 50,000.
+   * held, and out of sight for others, as long as the look takes. Default: 100,000.
    */
   readonly maxLetters?: number;
   /** Told of what fails. Default: warnings and errors to standard error. */

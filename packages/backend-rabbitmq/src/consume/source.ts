@@ -29,6 +29,9 @@ export interface SourceSettings {
   readonly context: DriverContext;
 }
 
+/** AMQP 0-9-1 counts the messages of a prefetch in 16 bits. */
+const maxPrefetch = 65_535;
+
 /** A consumer on a channel of its own; or, until the queue is empty, asking for message by message: a consumer cannot tell that. */
 export class Source implements PushSource<Received> {
   readonly #settings: SourceSettings;
@@ -61,12 +64,12 @@ export class Source implements PushSource<Received> {
       this.#onChange();
       this.#intake.lost(new Unavailable(reason));
     });
-    await channel.prefetch(maxInFlight);
     if (untilEmpty) {
       await channel.checkQueue(queue);
       void this.#fetchAll();
       return;
     }
+    await channel.prefetch(Math.min(maxInFlight, maxPrefetch));
     takeFrom?.((received) => this.#onReceived(received));
     await channel.consume(queue, (message) => this.#onMessage(message), { consumerTag });
   }
