@@ -4,6 +4,7 @@ import type { Troubles } from '../health/troubles.ts';
 import { reconnectDelayMs } from '../reconnect-delay.ts';
 import type { DestinationTrouble } from './destination-trouble.ts';
 import { missing } from './publish-call.ts';
+import { unlessAbandoned } from './unless-abandoned.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 /** What sending needs besides the messages. */
@@ -292,15 +293,4 @@ function lateError(fault: Unavailable | undefined): MelangeError {
   const { reason, code = 'PUBLISH_TIMEOUT' } = fault ?? {};
   const why = reason === undefined ? '' : ` (${reason})`;
   return new MelangeError(code, `Not confirmed within the deadline${why}.`);
-}
-
-/** The answer, or a rejection when nobody waits for it any more: a driver that never answers must not stop the destination. */
-function unlessAbandoned<Answer>(answer: Promise<Answer>, signal: AbortSignal): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const abandon = (): void =>
-      reject(new MelangeError('PUBLISH_TIMEOUT', 'Nobody waits for the answer any more.'));
-    if (signal.aborted) abandon();
-    signal.addEventListener('abort', abandon);
-    answer.then(resolve, reject).finally(() => signal.removeEventListener('abort', abandon));
-  });
 }
