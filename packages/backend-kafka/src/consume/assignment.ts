@@ -103,7 +103,7 @@ export class Assignment {
   /** Takes a record of a partition of ours that is new. */
   add(record: IncomingRecord, tracker: PartitionTracker): void {
     const entry = new Entry(record, tracker);
-    if (this.#delayed.hold(entry)) entry.detach();
+    if (entry.notBefore > 0 && this.#delayed.hold(entry)) entry.detach();
     else this.#append(entry);
   }
 
@@ -243,10 +243,10 @@ export class Assignment {
   }
 
   #tellRoom(): void {
-    if (this.#waiters.length === 0) return;
-    const waiters = this.#waiters;
-    this.#waiters = waiters.filter(({ limit }) => this.holds(limit));
-    for (const { limit, done } of waiters) if (!this.holds(limit)) done();
+    const [first] = this.#waiters;
+    // All of them wait for the same room.
+    if (first === undefined || this.holds(first.limit)) return;
+    for (const { done } of this.#waiters.splice(0)) done();
   }
 
   /** Its key waits for it, and nothing else does. */

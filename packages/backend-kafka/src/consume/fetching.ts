@@ -25,7 +25,7 @@ export interface FetchingContext {
 const maxWaitMs = 200;
 const maxBytesOfAnswer = 10_485_760;
 const maxBytesOfPartition = 1_048_576;
-const maxReady = 10_000;
+const maxReady = 2_000;
 /** After these the leader is looked for again. */
 const moved = /LEADER|NOT_AVAILABLE|STORAGE|UNKNOWN_SERVER/;
 
@@ -95,7 +95,7 @@ export class Fetching {
       if (wanted.length === 0) await new Promise<void>((resolve) => this.#wakes.push(resolve));
       if (wanted.length === 0 || this.#assignment.isLost) continue;
       try {
-        const answer = await this.#fetch(node, wanted);
+        const answer = await this.#fetch(node, wanted, takingBytes);
         if (this.#assignment.isLost) break;
         this.#context.onAnswer();
         failures = 0;
@@ -103,7 +103,9 @@ export class Fetching {
         // While this answer is taken in the next one is under way, and no third.
         await taking;
         takingBytes = bytesOf(asked);
-        taking = this.#takeIn(asked);
+        taking = this.#takeIn(asked).then(() => {
+          takingBytes = 0;
+        });
       } catch (error) {
         if (this.#assignment.isLost) break;
         failures += 1;
@@ -119,8 +121,12 @@ export class Fetching {
     return [...this.#leaders].filter(([, leader]) => leader === node).map(([tracker]) => tracker);
   }
 
-  #fetch(node: number, trackers: readonly PartitionTracker[]): Promise<readonly FetchedPartition[]> {
-    const left = this.#context.maxBytesAtHand - this.#assignment.bufferedBytes;
+  #fetch(
+    node: number,
+    trackers: readonly PartitionTracker[],
+    takingBytes: number,
+  ): Promise<readonly FetchedPartition[]> {
+    const left = this.#context.maxBytesAtHand - this.#assignment.bufferedBytes - takingBytes;
     const maxBytes = Math.max(1, Math.min(maxBytesOfAnswer, Math.floor(left / this.#nodes.size)));
     // Those that come first fill the answer: each has its turn.
     const first = trackers[0] as PartitionTracker;
@@ -158,6 +164,8 @@ export class Fetching {
   async #takeIn(answer: readonly [PartitionTracker, FetchedPartition][]): Promise<void> {
     let isMoved = false;
     for (const [tracker, fetched] of answer) {
+      // Partition by partition: the younger the records, the cheaper is their memory.
+      await this.#room();
       if (this.#assignment.isLost) return;
       const { error } = fetched;
       if (error === undefined) await this.#context.take(tracker, fetched);
