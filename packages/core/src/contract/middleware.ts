@@ -6,6 +6,8 @@ export interface MiddlewareContext extends ConsumeContext {
   readonly consumer: string;
   /** The value that the serializer made. */
   readonly message: unknown;
+  /** Key by which the deduplication cache knows this work: of this consumer, on this message. */
+  readonly deduplicationKey: string;
 }
 
 /**

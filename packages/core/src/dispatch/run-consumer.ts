@@ -23,7 +23,7 @@ export function runConsumer(
   work: Work,
   rules: RunRules,
 ): MaybePromise<void> {
-  const run = new Run(work, consumer.name, message);
+  const run = new Run(work, consumer, message, rules.queue);
   const { handlerTimeoutMs } = rules;
   if (handlerTimeoutMs === undefined) return surrounded(run, consumer, work, rules);
   return limitTime(run, handlerTimeoutMs, rules.clock, () => surrounded(run, consumer, work, rules));

@@ -1,11 +1,13 @@
+import { deduplicationKey } from '../contract/cache.ts';
 import { correlationIdOf } from '../contract/consume-context.ts';
-import type { ConsumeContext } from '../contract/consumer.ts';
+import type { Consumer } from '../contract/consumer.ts';
 import type { Message } from '../contract/message.ts';
+import type { MiddlewareContext } from '../contract/middleware.ts';
 import type { DeliveryAbortedError } from '../errors.ts';
 import type { Abortable, Work } from './work.ts';
 
 /** One run of a consumer: its context, with a signal of its own. */
-export class Run implements ConsumeContext, Abortable {
+export class Run implements MiddlewareContext, Abortable {
   readonly consumer: string;
   readonly message: unknown;
   readonly messageId: string;
@@ -13,14 +15,18 @@ export class Run implements ConsumeContext, Abortable {
   readonly attempt: number;
   readonly headers: Message['headers'];
   readonly key: string | undefined;
+  readonly #consumer: Consumer;
+  readonly #queue: string;
   readonly #delivery: Work['delivery'];
   #reason: DeliveryAbortedError | undefined;
   #controller: AbortController | undefined;
   #stopListening: (() => void) | undefined;
 
-  constructor(work: Work, consumer: string, message: unknown) {
+  constructor(work: Work, consumer: Consumer, message: unknown, queue: string) {
     const received = work.delivery.message;
-    this.consumer = consumer;
+    this.#consumer = consumer;
+    this.#queue = queue;
+    this.consumer = consumer.name;
     this.message = message;
     this.messageId = received.id;
     this.manifest = received.manifest;
@@ -29,6 +35,10 @@ export class Run implements ConsumeContext, Abortable {
     this.key = received.key;
     this.#delivery = work.delivery;
     this.#reason = work.begin(this);
+  }
+
+  get deduplicationKey(): string {
+    return deduplicationKey(this.#queue, this.#consumer, this.messageId);
   }
 
   get correlationId(): string {
