@@ -11,3 +11,4 @@ export { type RefusedMessage, RefusedMessages } from './refused.ts';
 export type { OutboxState } from './relay/measure.ts';
 export type { OutboxRelayCounters, OutboxRelayOptions } from './relay/options.ts';
 export { OutboxRelay } from './relay/relay.ts';
+export type { RecurringOptions, ScheduleOptions, Schedules } from './schedule/schedules.ts';

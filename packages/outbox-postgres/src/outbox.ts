@@ -16,6 +16,7 @@ import { type OutboxCapabilities, outboxCapabilities } from './capabilities.ts';
 import { RowWriter } from './database/insert.ts';
 import { type DestinationKind, defaultSchema } from './database/names.ts';
 import { rowOf } from './database/rows.ts';
+import { type Schedules, schedulesOf } from './schedule/schedules.ts';
 
 /** What an outbox is made of. */
 export interface OutboxOptions {
@@ -40,6 +41,8 @@ export interface OutboxPublishers {
   readonly queues: QueuePublisher<OutboxCapabilities>;
   /** To topics. */
   readonly topics: TopicPublisher<OutboxCapabilities>;
+  /** To queues, at their time: once, or again and again. */
+  readonly schedules: Schedules;
 }
 
 /**
@@ -54,6 +57,7 @@ export class Outbox {
   readonly #clock: Clock;
   readonly #ids: IdSource;
   readonly #writer: RowWriter;
+  readonly #schema: string;
 
   constructor({
     serializers,
@@ -65,6 +69,7 @@ export class Outbox {
     this.#serializers = serializers;
     this.#clock = clock;
     this.#ids = ids ?? uuidVersion7Source({ clock });
+    this.#schema = schema;
     this.#writer = new RowWriter(schema, notify);
   }
 
@@ -77,7 +82,11 @@ export class Outbox {
   within(transaction: SqlExecutor): OutboxPublishers {
     const backend = new OutboxTable(this.#writer, transaction);
     const options = { backend, serializers: this.#serializers, clock: this.#clock, ids: this.#ids };
-    return { queues: new QueuePublisher(options), topics: new TopicPublisher(options) };
+    const schedules = schedulesOf({
+      ...options,
+      ...{ writer: this.#writer, schema: this.#schema, transaction },
+    });
+    return { queues: new QueuePublisher(options), topics: new TopicPublisher(options), schedules };
   }
 }
 

@@ -4,6 +4,7 @@ import { checkDelayMs, checkWholeNumber, thrownText, unfailingLogger } from '@me
 import { migrate } from '@melange/postgres';
 import { channelOf, defaultSchema } from '../database/names.ts';
 import { migrations } from '../database/tables.ts';
+import { RecurringMessages } from '../schedule/recurring.ts';
 import { Destinations } from './destinations.ts';
 import { type ClaimedRow, type ExchangeAnswer, RelayStore, type RowId } from './exchange.ts';
 import { Ledger } from './ledger.ts';
@@ -42,6 +43,7 @@ export class OutboxRelay implements AsyncDisposable {
   readonly #ledger: Ledger;
   readonly #store: RelayStore;
   readonly #watch: OutboxWatch;
+  readonly #recurring: RecurringMessages;
   readonly #destinations = new Destinations(() => performance.now());
   readonly #wake = new Wake();
   readonly #underWay = new Set<Promise<void>>();
@@ -70,6 +72,7 @@ export class OutboxRelay implements AsyncDisposable {
     this.#troubles = new Troubles({ logger: this.#logger });
     this.#ledger = new Ledger(backoff, this.#logger);
     this.#store = new RelayStore(options.connection, this.#schema);
+    this.#recurring = new RecurringMessages(options.connection, this.#schema, this.#pollMs, this.#troubles);
     this.#watch = new OutboxWatch(options.connection, this.#schema, {
       maxAgeMs: checkDelayMs('maxAgeMs', options.maxAgeMs ?? 60_000, 1),
       laneLimit,
@@ -132,14 +135,19 @@ export class OutboxRelay implements AsyncDisposable {
     const { connection } = this.#options;
     await migrate(connection, { component: 'outbox', migrations, schema: this.#schema });
     this.#relay = await this.#store.register(this.#relay, [], this.#leaseMs);
-    this.#unlisten = await connection.listen(channelOf(this.#schema), () => this.#wake.set());
+    this.#unlisten = await connection.listen(channelOf(this.#schema), () => {
+      this.#wake.set();
+      this.#recurring.wake();
+    });
     this.#running = this.#run();
     this.#watch.start();
+    this.#recurring.wake();
   }
 
   async #close(): Promise<void> {
     await this.#starting?.catch(() => undefined);
     this.#watch.close();
+    await this.#recurring.close();
     await this.#unlisten?.();
     await within(this.#deadlineMs + closingMarginMs, Promise.all(this.#underWay));
     this.#isEnded = true;
