@@ -43,6 +43,23 @@ describe.skipIf(!canStartHere('redis'))('the backend (skipped where no Redis can
     expect(contentsOf(await received(backend, queue, 1))).toEqual(['2']);
   });
 
+  it('keeps the order of publication though the connection breaks in the middle of batches', async () => {
+    const { server, admin } = await redis();
+    const { proxy } = await proxyOf(server);
+    const backend = open(proxy.address.port);
+    const queue = await declared(backend);
+    const all = Array.from({ length: 2_000 }, (_, n) => String(n));
+    proxy.resetAfter(45_000);
+    await backend.publishToQueue(
+      queue,
+      all.map((content) => message(content)),
+    );
+    expect(proxy.connectionsMade).toBeGreaterThan(1);
+    const entries = await admin.xrange(`{melange}:stream:${queue}`, '-', '+');
+    // What was taken and not confirmed is there twice: its first place counts.
+    expect([...new Set(entries.map(([, [, content]]) => content))]).toEqual(all);
+  });
+
   it('hears of all that lost answers brought it, more than a thousand, up to maxInFlight', async () => {
     const { server, admin } = await redis();
     const { proxy } = await proxyOf(server);
