@@ -5,7 +5,7 @@ import { reasonUnavailable } from '@melange/postgres';
 
 /** A row, a parameter or an index entry is too large, in SQLSTATE. */
 const tooLarge = ['54000', '53400', '22001'];
-/** The schema or a table of it was dropped: it is made again by the next connection. */
+/** The schema or a table of it was dropped: the next try makes it again. */
 const dropped = ['3F000', '42P01'];
 
 /** What an error of the database means: `unavailable`, or refused for good. Nothing is missing: queues are rows. */

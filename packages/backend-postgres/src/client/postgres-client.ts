@@ -1,4 +1,5 @@
 import type { ConnectionDriver, DriverContext } from '@melange/backend-kit';
+import { MelangeError } from '@melange/core';
 import {
   migrate,
   openPostgres,
@@ -25,7 +26,7 @@ export class PostgresClient implements ConnectionDriver {
   /** Channel of the notifications: their payload is the number of the queue. */
   readonly channel: string;
   readonly #connection: PostgresConnection;
-  readonly #context: DriverContext;
+  #hasTables = false;
   readonly #wakers = new Map<string, Set<() => void>>();
   #listening: Promise<unknown> | undefined;
 
@@ -35,14 +36,21 @@ export class PostgresClient implements ConnectionDriver {
     this.channel = `${settings.schema}_queues`.slice(-63);
     const isEmbedded = settings.directory !== undefined || settings.pglite !== undefined;
     this.timeoutMs = isEmbedded ? Math.max(settings.connectTimeoutMs, minStartMs) : settings.connectTimeoutMs;
-    this.#context = context;
     this.#connection = openPostgres({ ...settings, logger: context.logger });
     this.address = this.#connection.address;
   }
 
-  /** Makes the tables where they are missing. The connections themselves are made and made again by the pool. */
+  /**
+   * Makes the tables where they are missing. The connections themselves are made and made again by the pool.
+   *
+   * Tables that this user may not make, or of another version, are no matter of the connection: each request says so.
+   */
   async connect(): Promise<void> {
-    await migrate(this.#connection, { component: 'queues', migrations, schema: this.settings.schema });
+    try {
+      await this.#migrate();
+    } catch (error) {
+      if (!MelangeError.is(error, 'CONFIGURATION')) throw error;
+    }
   }
 
   /** Whether publishes wake subscribers. */
@@ -52,22 +60,12 @@ export class PostgresClient implements ConnectionDriver {
 
   /** The rows that a statement answers. */
   async query(sql: string, parameters: readonly unknown[]): Promise<Row[]> {
-    try {
-      return (await this.#connection.execute(sql, parameters)).rows;
-    } catch (error) {
-      if (isDropped(error)) this.#context.connectionLost('the tables are gone');
-      throw error;
-    }
+    return this.#withTables(async () => (await this.#connection.execute(sql, parameters)).rows);
   }
 
   /** Several statements, all or none. */
   async transaction<Result>(work: (executor: SqlExecutor) => Promise<Result>): Promise<Result> {
-    try {
-      return await this.#connection.transaction(work);
-    } catch (error) {
-      if (isDropped(error)) this.#context.connectionLost('the tables are gone');
-      throw error;
-    }
+    return this.#withTables(() => this.#connection.transaction(work));
   }
 
   /** Calls back whenever there may be something new in the queue, until the returned function is called. */
@@ -85,6 +83,22 @@ export class PostgresClient implements ConnectionDriver {
 
   close(): Promise<void> {
     return this.#connection.close();
+  }
+
+  async #migrate(): Promise<void> {
+    await migrate(this.#connection, { component: 'queues', migrations, schema: this.settings.schema });
+    this.#hasTables = true;
+  }
+
+  async #withTables<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (!this.#hasTables) await this.#migrate();
+    try {
+      return await work();
+    } catch (error) {
+      // Somebody dropped them: they are made again by the next try.
+      if (isDropped(error)) this.#hasTables = false;
+      throw error;
+    }
   }
 
   /** @param payload number of the queue; empty when notifications may have been missed. */

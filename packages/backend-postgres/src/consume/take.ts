@@ -5,8 +5,11 @@ import { fromRow, type MessageRow } from '../wire.ts';
 import { settling } from './settle.ts';
 import type { PostgresTaken } from './taken.ts';
 
+/** Shortest time between two looks for messages of requests whose answer was lost, in ms. */
+const giveBackEveryMs = 500;
+
 /** Asks for rows that nobody else has, and leases them. */
-export function consuming(client: PostgresClient, _: DriverContext): PullDriver<PostgresTaken> {
+export function consuming(client: PostgresClient, { clock }: DriverContext): PullDriver<PostgresTaken> {
   const { schema, settings } = client;
   const statement = takeStatement(schema);
   return {
@@ -19,18 +22,20 @@ export function consuming(client: PostgresClient, _: DriverContext): PullDriver<
       };
       let id = await findQueue();
       let sleep = await client.wakeOn(id, wake);
-      /** Tickets of requests whose answer was lost: their messages are nobody's. */
-      const lost = new Set<number>();
+      /** Tickets of requests whose answer was lost, and since when: their messages are nobody's, as soon as the server has got so far. */
+      const lost = new Map<number, number>();
+      let lookedAt = Number.NEGATIVE_INFINITY;
 
       const giveBackLost = async (): Promise<void> => {
-        if (lost.size === 0) return;
-        const tickets = [...lost];
+        const now = clock.monotonicNow();
+        for (const [ticket, since] of lost) if (now - since > settings.leaseMs) lost.delete(ticket);
+        if (lost.size === 0 || now - lookedAt < giveBackEveryMs) return;
+        lookedAt = now;
         await client.query(
           `update ${schema}.messages set visible_at = null, ticket = null
            where queue = $1 and visible_at is not null and ticket = any($2::bigint[])`,
-          [id, tickets],
+          [id, [...lost.keys()]],
         );
-        for (const ticket of tickets) lost.delete(ticket);
       };
 
       const pauseMs = (dueMs: unknown): number => {
@@ -54,7 +59,7 @@ export function consuming(client: PostgresClient, _: DriverContext): PullDriver<
         async take(max): Promise<Take<PostgresTaken>> {
           await giveBackLost();
           const ticket = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
-          lost.add(ticket);
+          lost.set(ticket, clock.monotonicNow());
           const rows = await client.query(statement, [id, max, settings.leaseMs, ticket]);
           lost.delete(ticket);
           const first = rows[0];
