@@ -7,7 +7,18 @@ const source = new URL('./', import.meta.url);
 const dist = fileURLToPath(new URL('../dist/', import.meta.url));
 
 /** The clients stay what their authors published; Melange and the contestants are compiled as for a release. */
-const clients = ['amqplib', 'kafkajs', 'ioredis', 'bullmq', '@aws-sdk/*', '@opentelemetry/*'];
+const clients = [
+  'amqplib',
+  'kafkajs',
+  'ioredis',
+  'bullmq',
+  '@aws-sdk/*',
+  '@opentelemetry/*',
+  'pg',
+  'pg-boss',
+  'graphile-worker',
+  '@electric-sql/pglite',
+];
 
 /** Where the compiled files are. */
 export interface Compiled {

@@ -1,7 +1,7 @@
 import type { Task } from './contestant.ts';
 
 /** The brokers of `apps/brokers` that tables are measured on. */
-export type BrokerName = 'rabbitmq' | 'sqs' | 'kafka' | 'redis';
+export type BrokerName = 'rabbitmq' | 'sqs' | 'kafka' | 'redis' | 'postgres';
 
 /** One of those that are compared. */
 export interface Contender {

@@ -4,6 +4,7 @@ import { growthTables } from './growth.ts';
 import { kafkaConsume, kafkaSlowHandler } from './kafka.ts';
 import { memory } from './memory.ts';
 import { observed } from './observed.ts';
+import { postgresConsume, postgresPublish } from './postgres.ts';
 import { rabbitMqConsume, rabbitMqPublish } from './rabbitmq.ts';
 import { redisClaims, redisConsume, redisPublish } from './redis.ts';
 import { sqsPublish, sqsReceive } from './sqs.ts';
@@ -20,6 +21,8 @@ export const tables: readonly Table[] = [
   redisPublish,
   redisConsume,
   redisClaims,
+  postgresPublish,
+  postgresConsume,
   dispatcher,
   observed,
   ...growthTables,

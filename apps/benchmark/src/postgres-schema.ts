@@ -1,0 +1,2 @@
+/** Schema of Melange's tables in benchmarks. */
+export const melangeSchema = 'bench_melange';
