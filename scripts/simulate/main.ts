@@ -1,41 +1,65 @@
 import { parseArgs } from 'node:util';
-import { planOf, type RunResult, runPlan, shrink } from '@melange/conformance/simulation';
+import { planOf, runPlan, shrink, timelineText } from '@melange/conformance/simulation';
+import { bundle } from './bundle.ts';
+import { findPlantedBugs } from './find-planted-bugs.ts';
+import { runSeeds } from './run-seeds.ts';
 
-const usage = 'usage: pnpm simulate [--seeds N] [--from S] [--seed S]';
+const usage = `usage: pnpm simulate [--seeds N] [--from S] [--workers N] | --seed S | --planted
 
-process.exitCode = await main();
+Runs the dispatcher, the kit and the publishers on simulated brokers, through schedules of faults.
+  --seeds     schedules, each of 50 messages (default: 20,000)
+  --from      the first seed (default: 1)
+  --workers   threads (default: 2)
+  --seed      one schedule: made small where it breaks an invariant, and printed
+  --planted   plants each bug of planted-bugs.ts, and prints the first seed that finds it
+Exit code: 0, 1 where an invariant broke or a bug was not found, 2 for wrong parameters.`;
 
-/** Runs schedules, one after the other, and prints the first one that breaks an invariant, made small. */
+process.exit(await main());
+
 async function main(): Promise<number> {
   const { values } = parseArgs({
-    options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' } },
+    options: {
+      seeds: { type: 'string', default: '20000' },
+      from: { type: 'string', default: '1' },
+      workers: { type: 'string', default: '2' },
+      seed: { type: 'string' },
+      planted: { type: 'boolean', default: false },
+    },
   });
+  const [count, from, workers] = [Number(values.seeds), Number(values.from), Number(values.workers)];
   const one = values.seed === undefined ? undefined : Number(values.seed);
-  const from = one ?? Number(values.from ?? 1);
-  const count = one === undefined ? Number(values.seeds ?? 1_000) : 1;
-  if (!Number.isSafeInteger(from) || !Number.isSafeInteger(count)) {
+  if (![count, from, workers, one ?? 0].every(Number.isSafeInteger)) {
     console.error(usage);
     return 2;
   }
-  const began = performance.now();
-  let events = 0;
-  for (let seed = from; seed < from + count; seed += 1) {
-    const result = await runPlan(planOf(seed));
-    events += result.events;
-    if (result.violations.length > 0) {
-      print(await shrink(result));
-      return 1;
-    }
-  }
-  const seconds = (performance.now() - began) / 1000;
-  console.log(
-    `${count} schedules, ${events} events, no invariant broken; ${Math.round(count / seconds)} schedules a second`,
-  );
-  return 0;
+  if (values.planted) return (await findPlantedBugs()) ? 0 : 1;
+  return one === undefined ? runMany(from, count, workers) : runOne(one);
 }
 
-function print({ plan, violations, timeline }: RunResult): void {
-  console.log(`seed ${plan.seed}: ${violations.map(({ message }) => message).join('\n')}`);
-  console.log(JSON.stringify({ ...plan, messages: plan.messages.length }));
-  for (const { at, who, what } of timeline) console.log(`${String(at).padStart(8)} ms  ${who}: ${what}`);
+async function runMany(from: number, count: number, workers: number): Promise<number> {
+  const file = await bundle('./worker.ts');
+  const result = await runSeeds(file, { from, count, workers, onlyFirst: true });
+  const { done, messages, events, seconds, faults, broken } = result;
+  const rate = Math.round(done / seconds);
+  console.log(
+    `${done} schedules with ${messages} messages and ${events} events in ${seconds.toFixed(1)} s: ${rate} schedules a second`,
+  );
+  const byCount = [...faults].sort(([, left], [, right]) => right - left);
+  console.log(byCount.map(([fault, times]) => `${fault} ${times}`).join(', '));
+  if (broken.length === 0) {
+    console.log('no invariant broke');
+    return 0;
+  }
+  for (const { seed, invariants } of broken) console.log(`seed ${seed} broke: ${invariants.join('; ')}`);
+  return runOne(broken[0]?.seed ?? from);
+}
+
+async function runOne(seed: number): Promise<number> {
+  const result = await runPlan(planOf(seed), { tell: true });
+  if (result.violations.length === 0) {
+    console.log(timelineText(result));
+    return 0;
+  }
+  console.log(timelineText(await shrink(result)));
+  return 1;
 }

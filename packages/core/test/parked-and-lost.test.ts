@@ -14,6 +14,7 @@ test('a message of a parked key that is lost while it waits in its lane keeps it
     lanes,
     waits: new LaneWaits(clock, () => undefined),
     isStarved: () => true,
+    isFull: () => false,
     pump: () => parking.relieve(),
     onLeft: () => undefined,
     report: (error) => expect.unreachable(String(error)),

@@ -1,5 +1,7 @@
-export type { TimelineEntry, Violation } from './ledger.ts';
-export type { NetworkFault } from './network.ts';
-export { type HandlerBehaviour, type Plan, type PlannedFault, type PlannedMessage, planOf } from './plan.ts';
+export type { NetworkFault } from './broker/network.ts';
+export type { TimelineEntry, Violation } from './check/ledger.ts';
+export type { HandlerBehaviour, Plan, PlannedFault, PlannedMessage } from './plan/plan.ts';
+export { planOf } from './plan/plan-of.ts';
 export { type RunResult, runPlan } from './run.ts';
 export { shrink } from './shrink.ts';
+export { timelineText } from './timeline.ts';

@@ -9,6 +9,8 @@ const firstPauseMs = 100;
 const maxPauseMs = 5_000;
 /** An outage that has lasted for so many ms is `unhealthy`. */
 const unhealthyAfterMs = 30_000;
+/** When nobody has asked the cache for so long, in ms, nothing is known of it. */
+const forgottenAfterMs = 60_000;
 
 /**
  * Whether the deduplication cache can be reached, and the messages that wait until it can. During an outage one message at
@@ -22,6 +24,8 @@ export class CacheOutage {
   /** Messages that wait, in the order of arrival: called with true when it may ask the cache, with false when its wait is ended. */
   readonly #waiting = new Set<(mayAsk: boolean) => void>();
   #present: { readonly error: unknown; readonly since: number } | undefined;
+  /** When the cache failed last. */
+  #failedAt = 0;
   #pauseMs = firstPauseMs;
   /** Cancels the pause; `undefined` while there is none. */
   #endPause: (() => void) | undefined;
@@ -40,6 +44,7 @@ export class CacheOutage {
 
   /** The cache failed. */
   failed(error: unknown): void {
+    this.#failedAt = this.#clock.monotonicNow();
     if (this.#present === undefined) {
       this.#present = { error, since: this.#clock.monotonicNow() };
       this.#pauseMs = firstPauseMs;
@@ -89,9 +94,11 @@ export class CacheOutage {
     });
   }
 
+  /** An idle worker learns of no end: it is healthy again when it has not asked for a minute, and asks with its next message. */
   health(): Health {
-    if (this.#present === undefined) return { status: 'healthy' };
-    const ageMs = this.#clock.monotonicNow() - this.#present.since;
+    const now = this.#clock.monotonicNow();
+    if (this.#present === undefined || now - this.#failedAt >= forgottenAfterMs) return { status: 'healthy' };
+    const ageMs = now - this.#present.since;
     const { message } = describeThrown(this.#present.error);
     return {
       status: ageMs >= unhealthyAfterMs ? 'unhealthy' : 'degraded',

@@ -18,8 +18,11 @@ export interface Place {
 /**
  * A message that is overdue for so many ms, and was overtaken by a later one of its key as long ago, is taken to be gone:
  * another process received it, or the queue was purged. Being overdue alone proves nothing: after an outage all are.
+ * Time in which the window is full does not count, as the broker delivers nothing then.
  */
 const goneAfterMs = 10_000;
+/** While the window stays full, a message is taken to be gone when it is overdue for so many ms. */
+const goneAtLastMs = 300_000;
 
 /** The order of a key without deliveries in this process is forgotten so many ms after its last message was due. */
 const forgottenAfterMs = 600_000;
@@ -113,14 +116,21 @@ export class ParkedKey {
     return places;
   }
 
-  /** Removes the places of messages that will not be delivered here any more. */
-  forgetGone(now: number): void {
+  /**
+   * Removes the places of messages that will not be delivered here any more.
+   *
+   * @param isFull whether the window has no room for a message.
+   */
+  forgetGone(now: number, isFull: boolean): void {
     if (this.#atHand.size === 0 && this.#last !== undefined && this.#last.dueAt + forgottenAfterMs < now)
       this.#forgetAll();
     if (this.#atHand.size > 0) this.#seeOvertaken(now);
-    if (this.#overtakenAt === undefined || this.#overtakenAt + goneAfterMs > now) return;
+    if (isFull && this.#overtakenAt !== undefined) this.#overtakenAt = now;
+    const goneMs = isFull ? goneAtLastMs : goneAfterMs;
+    if (this.#overtakenAt === undefined || (!isFull && this.#overtakenAt + goneAfterMs > now)) return;
     for (let place = this.#first; place !== undefined; place = place.next)
-      if (place.work === undefined && place.dueAt + goneAfterMs <= now) this.#unlink(place);
+      if (place.work === undefined && place.dueAt + goneMs <= now) this.#unlink(place);
+    if (isFull && this.#first?.work === undefined) return;
     this.#overtakenAt = undefined;
   }
 

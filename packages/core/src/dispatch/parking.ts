@@ -13,6 +13,8 @@ export interface ParkingSettings {
   readonly waits: LaneWaits;
   /** Whether handlers are idle although no more deliveries may be received. */
   readonly isStarved: () => boolean;
+  /** Whether no further delivery is received until one leaves. */
+  readonly isFull: () => boolean;
   /** Starts the messages that may run. */
   readonly pump: () => void;
   /** Called when a delivery has left this process. */
@@ -190,8 +192,9 @@ export class Parking {
     this.#cancelLook ??= this.#settings.clock.schedule(() => {
       this.#cancelLook = undefined;
       const now = this.#settings.clock.monotonicNow();
+      const isFull = this.#settings.isFull();
       for (const [key, parked] of this.#keys) {
-        parked.forgetGone(now);
+        parked.forgetGone(now, isFull);
         this.#moveUp(key, parked);
       }
       this.#settings.pump();

@@ -84,6 +84,8 @@ async function decide(work: Work, rules: ProcessingRules): Promise<Outcome> {
   const candidates = rules.router.candidatesFor(value);
   for (let index = 0; index < candidates.length; index += 1) {
     const consumer = candidates[index] as Consumer;
+    // The broker delivers the message to another process, which runs this consumer: here its effect would be a second one.
+    if (accepted > 0 && work.isLost) return { kind: 'release' };
     let error: unknown;
     try {
       if (!consumer.accepts(value, message)) continue;
@@ -176,13 +178,15 @@ function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRule
 }
 
 /**
- * Only a run that failed counts as an attempt. An outage of the cache, a claim that a dead process left behind, and a
- * `RetryLater` do not.
+ * Only a run that failed counts as an attempt. An outage of the cache, a claim that a dead process left behind, one
+ * that was lost to another process, and a `RetryLater` do not.
  */
 function causeOf(error: unknown): RetryCause {
   if (MelangeError.is(error, 'RETRY_LATER')) return 'deferred';
-  const cause = MelangeError.is(error, 'DELIVERY_ABORTED') ? error.cause : error;
-  if (MelangeError.is(cause, 'CACHE_UNAVAILABLE') || MelangeError.is(cause, 'CLAIM_HELD')) return 'not-run';
+  const isLost =
+    MelangeError.is(error, 'DELIVERY_ABORTED') && (error as DeliveryAbortedError).reason === 'lease-lost';
+  if (isLost || MelangeError.is(error, 'CACHE_UNAVAILABLE') || MelangeError.is(error, 'CLAIM_HELD'))
+    return 'not-run';
   return 'failed';
 }
 

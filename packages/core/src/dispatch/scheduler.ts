@@ -26,6 +26,8 @@ export class Scheduler {
   readonly #lanes = new Lanes<Work>();
   readonly #running = new Slots<Work>();
   readonly #attempts: Attempts;
+  /** Whether deliveries wait here for their turn: behind others of their lane, or, acknowledged early, for a handler. */
+  readonly #mayWait: boolean;
   readonly #waits: LaneWaits;
   readonly #standing: StandingKeys;
   readonly #parking: Parking | undefined;
@@ -39,6 +41,7 @@ export class Scheduler {
     this.#settings = settings;
     this.inHand = new InHand(report);
     this.#attempts = new Attempts(settings, rules, (work, lane, outcome) => this.#over(work, lane, outcome));
+    this.#mayWait = ordering !== 'none' || rules.earlyAck;
     this.#waits = new LaneWaits(clock, (lane) => this.#resume([lane]));
     this.#standing = new StandingKeys(clock);
     if (ordering === 'key') this.#parking = this.#newParking();
@@ -121,7 +124,7 @@ export class Scheduler {
         return;
       }
       const work = lane.first as Work;
-      if (lane.key !== undefined && work.isLost) {
+      if (this.#mayWait && work.isLost) {
         // Lost to a reconnect while it waited here: the broker delivers it again.
         this.#finish(work);
         this.#lanes.advance(lane);
@@ -193,6 +196,7 @@ export class Scheduler {
         const stuck = this.inHand.count - this.#running.size;
         return this.#running.size < concurrency && stuck + concurrency > this.maxInFlight;
       },
+      isFull: () => this.inHand.count >= this.maxInFlight,
       pump: () => this.#pump(),
       onLeft: () => {
         this.inHand.remove();
