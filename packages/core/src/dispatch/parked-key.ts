@@ -21,8 +21,6 @@ export interface Place {
  * Time in which the window is full does not count, as the broker delivers nothing then.
  */
 const goneAfterMs = 10_000;
-/** While the window stays full, a message is taken to be gone when it is overdue for so many ms. */
-const goneAtLastMs = 300_000;
 
 /** The order of a key without deliveries in this process is forgotten so many ms after its last message was due. */
 const forgottenAfterMs = 600_000;
@@ -125,12 +123,10 @@ export class ParkedKey {
     if (this.#atHand.size === 0 && this.#last !== undefined && this.#last.dueAt + forgottenAfterMs < now)
       this.#forgetAll();
     if (this.#atHand.size > 0) this.#seeOvertaken(now);
-    if (isFull && this.#overtakenAt !== undefined) this.#overtakenAt = now;
-    const goneMs = isFull ? goneAtLastMs : goneAfterMs;
-    if (this.#overtakenAt === undefined || (!isFull && this.#overtakenAt + goneAfterMs > now)) return;
+    if (isFull) this.#overtakenAt &&= now;
+    if (this.#overtakenAt === undefined || this.#overtakenAt + goneAfterMs > now) return;
     for (let place = this.#first; place !== undefined; place = place.next)
-      if (place.work === undefined && place.dueAt + goneMs <= now) this.#unlink(place);
-    if (isFull && this.#first?.work === undefined) return;
+      if (place.work === undefined && place.dueAt + goneAfterMs <= now) this.#unlink(place);
     this.#overtakenAt = undefined;
   }
 

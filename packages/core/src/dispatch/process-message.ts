@@ -178,15 +178,13 @@ function retried({ error, consumer }: Failure, work: Work, rules: ProcessingRule
 }
 
 /**
- * Only a run that failed counts as an attempt. An outage of the cache, a claim that a dead process left behind, one
- * that was lost to another process, and a `RetryLater` do not.
+ * Only a run that failed counts as an attempt. An outage of the cache, a claim that a dead process left behind, and a
+ * `RetryLater` do not.
  */
 function causeOf(error: unknown): RetryCause {
   if (MelangeError.is(error, 'RETRY_LATER')) return 'deferred';
-  const isLost =
-    MelangeError.is(error, 'DELIVERY_ABORTED') && (error as DeliveryAbortedError).reason === 'lease-lost';
-  if (isLost || MelangeError.is(error, 'CACHE_UNAVAILABLE') || MelangeError.is(error, 'CLAIM_HELD'))
-    return 'not-run';
+  const cause = MelangeError.is(error, 'DELIVERY_ABORTED') ? error.cause : error;
+  if (MelangeError.is(cause, 'CACHE_UNAVAILABLE') || MelangeError.is(cause, 'CLAIM_HELD')) return 'not-run';
   return 'failed';
 }
 
@@ -223,10 +221,7 @@ async function runOnce(
     return undefined;
   }
   if (claim.status === 'held') {
-    return new MelangeError(
-      'CLAIM_HELD',
-      `Message ${id} is being processed elsewhere by "${consumer.name}".`,
-    );
+    return claimHeld(consumer, id);
   }
 
   let lost: DeliveryAbortedError | undefined;
@@ -246,13 +241,18 @@ async function runOnce(
   try {
     const confirming = claims.confirm(claim.token);
     const isOurs = isPromise(confirming) ? await confirming : confirming;
-    return isOurs ? undefined : (lost ?? claimLost(consumer, id));
+    // Its run did not fail: that it was too late is no attempt.
+    return isOurs ? undefined : claimLost(consumer, id, claimHeld(consumer, id));
   } catch (unconfirmed) {
     // The work is done, and a retry would repeat it: the error is reported, and the message acknowledged.
     if (lost !== undefined) rules.report(lost, consumer.name, work);
     rules.report(unconfirmed, consumer.name, work);
     return undefined;
   }
+}
+
+function claimHeld({ name }: Consumer, id: string): MelangeError {
+  return new MelangeError('CLAIM_HELD', `Message ${id} is being processed elsewhere by "${name}".`);
 }
 
 /** Made when it is needed: an error with its stack costs more than the rest of a message's processing. */

@@ -26,8 +26,6 @@ export class Scheduler {
   readonly #lanes = new Lanes<Work>();
   readonly #running = new Slots<Work>();
   readonly #attempts: Attempts;
-  /** Whether deliveries wait here for their turn: behind others of their lane, or, acknowledged early, for a handler. */
-  readonly #mayWait: boolean;
   readonly #waits: LaneWaits;
   readonly #standing: StandingKeys;
   readonly #parking: Parking | undefined;
@@ -41,7 +39,6 @@ export class Scheduler {
     this.#settings = settings;
     this.inHand = new InHand(report);
     this.#attempts = new Attempts(settings, rules, (work, lane, outcome) => this.#over(work, lane, outcome));
-    this.#mayWait = ordering !== 'none' || rules.earlyAck;
     this.#waits = new LaneWaits(clock, (lane) => this.#resume([lane]));
     this.#standing = new StandingKeys(clock);
     if (ordering === 'key') this.#parking = this.#newParking();
@@ -124,7 +121,7 @@ export class Scheduler {
         return;
       }
       const work = lane.first as Work;
-      if (this.#mayWait && work.isLost) {
+      if (work.isLost) {
         // Lost to a reconnect while it waited here: the broker delivers it again.
         this.#finish(work);
         this.#lanes.advance(lane);
