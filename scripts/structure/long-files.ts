@@ -17,6 +17,8 @@ export const longFiles: Readonly<Record<string, string>> = {
   'packages/backend-sqs/test/fifo.test.ts': 'one case for each way in which a group waits or goes back',
   'packages/backend-sqs/test/sqs-message-mapper.test.ts': 'one case for each form on the wire',
   'packages/backend-sqs/test/topology.test.ts': 'one case for each thing that a declaration may meet',
+  'packages/conformance/src/simulation/broker/partitioned-intake.ts':
+    'the states of one member of a group, which share all fields',
   'packages/conformance/test/support/mutant-backends.ts': 'one entry for each defect',
   'packages/core/test/parking.test.ts': 'one case for each way in which a key stands still',
   'packages/dedup-redis/test/outages.test.ts': 'one case for each way in which Redis can be away',

@@ -1,4 +1,5 @@
 import type { TimelineEntry, Violation } from './check/ledger.ts';
+import { inject } from './fault-injection.ts';
 import type { Plan } from './plan/plan.ts';
 import { withoutIntervals } from './time/without-intervals.ts';
 import { World } from './world.ts';
@@ -21,7 +22,7 @@ export interface RunResult {
 
 /** Runs a plan to its end, the same way each time. */
 export async function runPlan(plan: Plan, options: { readonly tell?: boolean } = {}): Promise<RunResult> {
-  const world = new World(plan, options.tell === true);
+  const world = new World(plan, options.tell === true, inject);
   await withoutIntervals(() => world.run());
   const { violations, timeline, faults } = world.ledger;
   const { events, now } = world.progress;

@@ -3,8 +3,7 @@ import { Network } from './broker/network.ts';
 import { type Connected, SimulatedBrokers } from './broker/simulated-brokers.ts';
 import { checkAtRest } from './check/at-rest.ts';
 import { Ledger } from './check/ledger.ts';
-import { inject } from './fault-injection.ts';
-import { faultsEndMs, type Plan } from './plan/plan.ts';
+import { faultsEndMs, type Plan, type PlannedFault } from './plan/plan.ts';
 import { PublishingProcess } from './publishing-process.ts';
 import { CacheStore } from './service/cache.ts';
 import { Worker } from './service/worker.ts';
@@ -41,14 +40,17 @@ export class World {
   readonly publishing: PublishingProcess;
   readonly places: Place[] = [];
   readonly #plan: Plan;
+  readonly #inject: (world: World, fault: PlannedFault) => void;
   readonly #random: Random;
   readonly #scheduler: Scheduler;
   /** Calls of the service's processes that must settle. */
   readonly #stopping = new Set<string>();
   #processes = 0;
 
-  constructor(plan: Plan, isTold: boolean) {
+  /** @param inject lets a fault strike. */
+  constructor(plan: Plan, isTold: boolean, inject: (world: World, fault: PlannedFault) => void) {
     this.#plan = plan;
+    this.#inject = inject;
     this.#random = new Random(plan.seed ^ 0x5eed);
     this.#scheduler = new Scheduler(this.#random.fork());
     const serverTime = new SimulatedProcess('servers', this.#scheduler);
@@ -68,7 +70,7 @@ export class World {
   async run(): Promise<void> {
     this.publishing.start();
     for (let number = 0; number < this.#plan.workers; number += 1) this.places.push(this.#start(number, 1));
-    for (const fault of this.#plan.faults) this.later(fault.at, () => inject(this, fault));
+    for (const fault of this.#plan.faults) this.later(fault.at, () => this.#inject(this, fault));
     const lastMs = this.#plan.messages.at(-1)?.at ?? 0;
     const busyMs = this.#plan.faults.length === 0 ? lastMs : faultsEndMs;
     await this.#scheduler.run(busyMs, () => this.#isTooMuch());

@@ -1,28 +1,11 @@
-import {
-  type BackendClass,
-  type BackendOptions,
-  type Driver,
-  defineBackend,
-  type PublishDriver,
-} from '@melange/backend-kit';
+import { type BackendClass, type Driver, defineBackend, type PublishDriver } from '@melange/backend-kit';
 import type { Message, QueueOptions } from '@melange/core';
-import type { ConsumerGroup } from './consumer-group.ts';
 import { queue as consumedQueue, topic } from './names.ts';
-import type { Network } from './network.ts';
-import { keyPartitions, type PartitionLog } from './partition-log.ts';
+import { keyPartitions } from './partition-log.ts';
 import { type LoggedDelivery, PartitionedIntake } from './partitioned-intake.ts';
+import type { PartitionedBroker } from './partitioned-settings.ts';
 import { explain, simulatedCapabilities } from './simulated-broker.ts';
 import { batchLimits } from './topology.ts';
-
-/** Where the backend of a partitioned broker finds it. */
-export interface PartitionedBroker extends BackendOptions {
-  readonly log: PartitionLog;
-  readonly group: ConsumerGroup;
-  readonly network: Network;
-  readonly deadLetterQueue: string | undefined;
-  /** Gets the way to break the connections of this backend. */
-  readonly onConnections: (connections: { cut(): void }) => void;
-}
 
 /** What a broker of the partitioned family can do. */
 export const partitionedCapabilities: typeof simulatedCapabilities & { readonly orderingByKey: true } = {

@@ -3,7 +3,7 @@ import type { Message } from '@melange/core';
 import type { Membership } from './consumer-group.ts';
 import { AnswerLost } from './network.ts';
 import type { LoggedRow } from './partition-log.ts';
-import type { PartitionedBroker } from './partitioned-broker.ts';
+import type { PartitionedBroker } from './partitioned-settings.ts';
 
 /** A message that was fetched. */
 export interface LoggedDelivery extends Received {

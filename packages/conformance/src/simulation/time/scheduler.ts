@@ -1,5 +1,15 @@
 import type { Random } from './random.ts';
-import type { SimulatedProcess } from './simulated-process.ts';
+
+/** Whose events happen: a process, which may end or stand still. */
+export interface EventOwner {
+  readonly isAlive: boolean;
+  /** Until when it stands still, in virtual ms. */
+  readonly frozenUntil: number;
+  /** Callbacks that are due later. */
+  timers: number;
+  /** It does something. */
+  step(): void;
+}
 
 /** Something that will happen. */
 export interface ScheduledEvent {
@@ -8,7 +18,7 @@ export interface ScheduledEvent {
   readonly tie: number;
   readonly callback: () => void;
   /** Whose it is; nothing of a server's. */
-  readonly process: SimulatedProcess | undefined;
+  readonly process: EventOwner | undefined;
   isCancelled: boolean;
 }
 
@@ -44,7 +54,7 @@ export class Scheduler {
    *
    * @param process whose event it is: it does not happen when the process has ended, and waits while it stands still.
    */
-  schedule(callback: () => void, delayMs: number, process?: SimulatedProcess): () => void {
+  schedule(callback: () => void, delayMs: number, process?: EventOwner): () => void {
     const at = this.#now + Math.max(0, Math.ceil(delayMs));
     const event: ScheduledEvent = { at, tie: this.#random.next(), callback, process, isCancelled: false };
     this.#push(event);
