@@ -184,9 +184,9 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: 'leases are counted by the wall clock',
-    source: `${kit}consume/pull-inflow.ts`,
-    from: 'const asked = clock.monotonicNow();',
-    to: 'const asked = clock.now();',
+    source: `${kit}consume/leases.ts`,
+    from: 'return begun + this.#settings.driver.leaseMs;',
+    to: 'return this.#settings.clock.now() + this.#settings.driver.leaseMs;',
     seed: 22,
     invariant: 'only what cannot succeed is dead-lettered',
   },
@@ -195,8 +195,8 @@ export const plantedBugs: readonly PlantedBug[] = [
     source: `${kit}consume/leases.ts`,
     from: '(driver.leaseMs * 2) / 3',
     to: '0',
-    seed: 2,
-    invariant: 'keys keep their order',
+    seed: 8,
+    invariant: 'only what cannot succeed is dead-lettered',
   },
   {
     name: 'a message that was not run counts as an attempt',
