@@ -53,7 +53,7 @@ export async function postgresStage(address: string, isEmpty: boolean): Promise<
         return rows[0]?.n as number;
       };
       const found = await settled(depth, (count) => count === expected);
-      if (libraryOf(file) === 'pgboss') await boss.deleteQueue(queue);
+      if (libraryOf(file) === 'pgboss') await connection.execute(`delete from ${bossSchema}.job`, []);
       else if (libraryOf(file) === 'melange') await backend.deleteQueue(queue);
       else await connection.execute(`delete from ${graphileSchema}._private_jobs`, []);
       if (found !== expected)
