@@ -79,7 +79,8 @@ export class Network {
       return;
     }
     const isAnswerLost = this.#strikes('answer-lost');
-    if (this.#strikes('request-doubled')) {
+    // Few of them: copies of copies would multiply beyond all measure.
+    if (this.#strikes('request-doubled', 0.1)) {
       const again = (): void =>
         this.#handle(
           request,
@@ -118,9 +119,9 @@ export class Network {
     return usual + stallMs + (this.#strikes('late') ? this.#random.between(0, 3_000) : 0);
   }
 
-  /** Whether a request is struck by the fault: half of them, while it lasts. */
-  #strikes(fault: NetworkFault): boolean {
-    if ((this.#faults.get(fault) ?? 0) <= this.#scheduler.now || !this.#random.chance(0.5)) return false;
+  /** Whether a request is struck by the fault: this share of them, while it lasts. */
+  #strikes(fault: NetworkFault, share = 0.5): boolean {
+    if ((this.#faults.get(fault) ?? 0) <= this.#scheduler.now || !this.#random.chance(share)) return false;
     this.#onFault(fault);
     return true;
   }
