@@ -78,6 +78,10 @@ class DefinedService implements AnyService {
     return planOf(this.#definition);
   }
 
+  get messages(): readonly MessageClass[] {
+    return this.#definition.declaration.messages;
+  }
+
   get serializers(): SerializerRegistry {
     return this.#definition.messages.registry;
   }

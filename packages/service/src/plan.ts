@@ -16,7 +16,13 @@ export function planOf(definition: ServiceDefinition): ServicePlan {
     name: definition.name,
     backends: Object.fromEntries(technologies) as Readonly<Record<string, string>>,
     queues: definition.queues.map((name): QueuePlan => {
-      const { topics = [], deadLetterQueue, ordering = 'none', consumers = [] } = definition.queue(name);
+      const {
+        topics = [],
+        deadLetterQueue,
+        settings,
+        ordering = 'none',
+        consumers = [],
+      } = definition.queue(name);
       const handled = [...definition.handlersOf(name).keys()];
       return {
         name,
@@ -24,6 +30,7 @@ export function planOf(definition: ServiceDefinition): ServicePlan {
         topics,
         filter: definition.filterOf(name),
         deadLetterQueue,
+        ...(settings !== undefined && { settings }),
         concurrency: definition.concurrencyOf(name),
         ordering,
         handles: manifests(handled),

@@ -26,6 +26,8 @@ export interface QueuePlan {
   readonly filter: readonly string[] | undefined;
   /** Queue that takes what cannot be processed. */
   readonly deadLetterQueue: string | undefined;
+  /** Further settings of the backend's own `declareQueue`, where there are any. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** Messages processed at once. */
   readonly concurrency: number;
   /** Which messages may overtake each other. */

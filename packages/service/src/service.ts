@@ -26,6 +26,8 @@ export interface AnyService {
   readonly name: string;
   /** What it is, as data: queues with their handlers, topics, and where they live. */
   readonly plan: ServicePlan;
+  /** Every class of message that it reads or publishes. */
+  readonly messages: readonly MessageClass[];
   /** The serializers of its messages. */
   readonly serializers: SerializerRegistry;
   /** Its backends by name; a single one is called `default`. */

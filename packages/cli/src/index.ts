@@ -1,0 +1,1 @@
+export { defineConfig, type MelangeConfig } from './config.ts';
