@@ -110,7 +110,9 @@ export async function show(
   output.line(fact('cause', letter.errorCause));
   output.line(fact('redriven', String(letter.redriven)));
   output.line('headers');
-  for (const [header, value] of Object.entries(message.headers)) output.line(`  ${fact(header, value)}`);
+  const width = Math.max(...Object.keys(message.headers).map((header) => header.length), 0);
+  for (const [header, value] of Object.entries(message.headers))
+    output.line(`  ${fact(header, value, width)}`);
   output.line('content');
   output.line(shownContent(content, full));
   return exitCode.done;

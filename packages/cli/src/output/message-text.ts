@@ -79,9 +79,9 @@ export function messageData(message: Message, content: Content): Record<string, 
   };
 }
 
-/** A name and its value, the value on one line. */
-export function fact(name: string, value: string | undefined): string {
-  return `${name.padEnd(16)}${harmless(value ?? '-')}`;
+/** A name and its value, on one line. */
+export function fact(name: string, value: string | undefined, width = 12): string {
+  return `${harmless(name).padEnd(width)} ${harmless(value ?? '-')}`;
 }
 
 /** Text in UTF-8, or `undefined` where the bytes are none. */
