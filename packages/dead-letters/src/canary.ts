@@ -1,4 +1,6 @@
 import type { Clock, Message, MessagingBackend } from '@melange/core';
+import { isSameLetter, removeLeftOver } from './left-over.ts';
+import { letterOf } from './letter.ts';
 import { scan } from './scan.ts';
 
 /** Letters that go first. The others follow only when these were processed. */
@@ -55,8 +57,11 @@ export async function watchCanaries(
       backend,
       queue,
       { maxHeld, signal: ending.signal, untilEmpty: false },
-      ({ message }) => {
-        if (!sent.has(message.id)) return 'keep';
+      (delivery) => {
+        const original = sent.get(delivery.message.id);
+        if (original === undefined) return 'keep';
+        // Not back, but still here: the broker did not hear that it was acknowledged.
+        if (isSameLetter(letterOf(original), letterOf(delivery.message))) return removeLeftOver(delivery);
         end('failed');
         return 'stop';
       },

@@ -8,6 +8,7 @@ import {
   warningLogger,
 } from '@melange/core';
 import { type DeadLetterFilter, matcherOf } from './filter.ts';
+import { LeftLetters, removeLeftOver } from './left-over.ts';
 import { type DeadLetter, letterOf } from './letter.ts';
 import { look } from './look.ts';
 import { lineOf, messageOf } from './ndjson.ts';
@@ -153,17 +154,22 @@ export class DeadLetters {
     const failures: unknown[] = [];
     const { filter = {}, signal } = options;
     const isMeant = matcherOf(filter);
+    const left = new LeftLetters();
+    const surroundings = { backend: this.#backend, maxHeld: this.#maxHeld };
     const { isComplete } = await scan(
       this.#backend,
       queue,
       { maxHeld: this.#maxHeld, signal },
       (delivery) => {
-        if (!isMeant(letterOf(delivery.message))) return 'keep';
+        const letter = letterOf(delivery.message);
+        if (left.has(letter)) return removeLeftOver(delivery);
+        if (!isMeant(letter)) return 'keep';
         return Promise.resolve()
           .then(() => delivery.acknowledge())
           .then(
             () => {
               count += 1;
+              left.add(letter);
             },
             (error: unknown) => {
               failures.push(error);
@@ -171,6 +177,7 @@ export class DeadLetters {
           );
       },
     );
+    await left.sweep(surroundings, queue, signal);
     if (failures.length > 0)
       throw new AggregateError(
         failures,

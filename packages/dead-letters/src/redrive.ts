@@ -9,6 +9,7 @@ import {
 } from '@melange/core';
 import { type Canary, watchCanaries } from './canary.ts';
 import { type DeadLetterFilter, matcherOf } from './filter.ts';
+import { LeftLetters, removeLeftOver } from './left-over.ts';
 import { type DeadLetter, letterOf, redrivenCopy } from './letter.ts';
 import { type Lock, withLock } from './lock.ts';
 import { paceOf } from './pace.ts';
@@ -71,7 +72,6 @@ export interface RedriveResult extends RedriveProgress {
   readonly stopped: 'aborted' | 'canary failed' | 'canary not processed' | 'lock lost' | undefined;
 }
 
-/** Letters that are on their way at once. */
 const maxUnderWay = 100;
 const maxFailures = 1_000;
 
@@ -121,7 +121,7 @@ class Redrive {
   readonly #isMeant: (letter: DeadLetter) => boolean;
   readonly #pace: () => Promise<void> | undefined;
   readonly #ending = new AbortController();
-  readonly #movedIds = new Set<string>();
+  readonly #left = new LeftLetters();
   readonly #underWay = new Set<Promise<void>>();
   readonly #failures: RedriveFailure[] = [];
   #matched = 0;
@@ -152,6 +152,8 @@ class Redrive {
       if (signal?.aborted) this.#stop('aborted');
       if (canary !== undefined) await this.#sendCanaries(canary);
       const isComplete = this.#stopped === undefined && (await this.#moveAll(Number.POSITIVE_INFINITY));
+      if (this.#stopped === undefined)
+        await this.#left.sweep(this.#surroundings, this.#queue, this.#ending.signal);
       return {
         ...this.#progress(),
         failures: this.#failures,
@@ -181,21 +183,26 @@ class Redrive {
     if (this.#ending.signal.aborted) return false;
     const { backend, maxHeld } = this.#surroundings;
     let left = max;
-    const options = { maxHeld, signal: this.#ending.signal };
-    const { isComplete } = await scan(backend, this.#queue, options, (delivery) => {
-      if (left === 0) return 'stop';
-      const letter = letterOf(delivery.message);
-      if (!this.#isNew(letter) || !this.#isMeant(letter)) return 'keep';
-      left -= 1;
-      this.#matched += 1;
-      return this.#inTurn(delivery, letter, onMoved);
-    });
+    const { isComplete } = await scan(
+      backend,
+      this.#queue,
+      { maxHeld, signal: this.#ending.signal },
+      (delivery) => {
+        if (left === 0) return 'stop';
+        const letter = letterOf(delivery.message);
+        if (this.#left.has(letter)) return removeLeftOver(delivery);
+        if (!this.#isNew(letter) || !this.#isMeant(letter)) return 'keep';
+        left -= 1;
+        this.#matched += 1;
+        return this.#inTurn(delivery, letter, onMoved);
+      },
+    );
     return isComplete;
   }
 
   /** Whether it was here before the redrive began, and has not failed again since. */
   #isNew({ message, deadLetteredAt }: DeadLetter): boolean {
-    if (this.#movedIds.has(message.id)) return false;
+    if (this.#left.hasId(message.id)) return false;
     return deadLetteredAt === undefined || deadLetteredAt <= this.#until;
   }
 
@@ -248,7 +255,7 @@ class Redrive {
         );
       await this.#surroundings.backend.publishToQueue(to, [redrivenCopy(letter)]);
       state = 'perhaps-in-both';
-      this.#movedIds.add(message.id);
+      this.#left.add(letter);
       await delivery.acknowledge();
       this.#moved += 1;
       onMoved?.(message);

@@ -157,6 +157,40 @@ describe('a redrive', () => {
     expect(await depth(backend, dead)).toBe(1);
   });
 
+  it.each([undefined, { first: 1, patienceMs: 100 }])(
+    'removes what it moved when the broker hands it out again, having heard of no acknowledgement (canary %o)',
+    async (canary) => {
+      const { backend, queue, dead } = await scene(5);
+      let isLost = false;
+      const deaf = new Proxy(backend, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target);
+          if (name !== 'subscribe') return typeof value === 'function' ? value.bind(target) : value;
+          const subscribe: MessagingBackend['subscribe'] = (from, options, receive) =>
+            target.subscribe(from, options, (delivery) => {
+              if (isLost || from !== dead || delivery.message.id !== '0') return receive(delivery);
+              isLost = true;
+              receive({
+                message: delivery.message,
+                attempt: 1,
+                signal: delivery.signal,
+                acknowledge: () => delivery.release(),
+                retry: () => delivery.retry(),
+                deadLetter: (how) => delivery.deadLetter(how),
+                release: () => delivery.release(),
+              });
+            });
+          return subscribe;
+        },
+      });
+      const letters = new DeadLetters({ backend: deaf, logger: silentLogger });
+      const result = await letters.redrive(dead, canary === undefined ? {} : { canary });
+      expect(result).toMatchObject({ moved: 5, failed: 0, stopped: undefined });
+      expect(await depth(backend, dead)).toBe(0);
+      expect(await depth(backend, queue)).toBe(5);
+    },
+  );
+
   it('sees no further than it may hold, and says so', async () => {
     const { backend, dead } = await scene(30);
     const letters = new DeadLetters({ backend: unbrowsable(backend), maxHeld: 10 });
