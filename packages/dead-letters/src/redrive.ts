@@ -5,7 +5,6 @@ import {
   MelangeError,
   type Message,
   type MessagingBackend,
-  type PublishError,
 } from '@melange/core';
 import { type Canary, watchCanaries } from './canary.ts';
 import { type DeadLetterFilter, matcherOf } from './filter.ts';
@@ -13,6 +12,7 @@ import { LeftLetters, removeLeftOver } from './left-over.ts';
 import { type DeadLetter, letterOf, redrivenCopy } from './letter.ts';
 import { type Lock, withLock } from './lock.ts';
 import { paceOf } from './pace.ts';
+import { isRefused, reasonOf } from './publish-failure.ts';
 import { scan } from './scan.ts';
 
 /** What is moved, where and how fast. */
@@ -285,20 +285,4 @@ class Redrive {
   #progress(): RedriveProgress {
     return { matched: this.#matched, moved: this.#moved, failed: this.#failed };
   }
-}
-
-/** Why one message was not published. */
-function reasonOf(error: unknown): unknown {
-  return MelangeError.is(error, 'PUBLISH_FAILED')
-    ? ((error as PublishError).failures[0]?.error ?? error)
-    : error;
-}
-
-/** Whether the broker surely did not take the message. */
-function isRefused(error: unknown): boolean {
-  const reason = reasonOf(error);
-  return (
-    MelangeError.is(reason) &&
-    !['BROKER_UNAVAILABLE', 'PUBLISH_TIMEOUT', 'CLOSED', 'PUBLISH_FAILED'].includes(reason.code)
-  );
 }
