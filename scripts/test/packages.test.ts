@@ -52,7 +52,7 @@ describe('a packed package', () => {
     const files = packed.listFiles().map((file) => file.slice(root.length + 1));
     expect(files).toEqual(expect.arrayContaining(['package.json', 'README.md', 'LICENSE']));
     const allowed =
-      /^(package\.json|README\.md|LICENSE|dist\/page\/.+\.(html|css)|dist\/.+\.(js|d\.ts)|fixtures\/wire\/.+)$/;
+      /^(package\.json|README\.md|LICENSE|bin\/.+\.js|dist\/page\/.+\.(html|css)|dist\/.+\.(js|d\.ts)|fixtures\/wire\/.+)$/;
     expect(files.filter((file) => !allowed.test(file))).toEqual([]);
 
     const published = JSON.parse(packed.readFile(`${root}/package.json`)) as Record<string, unknown>;

@@ -37,6 +37,9 @@ export function addFilterOptions(command: Command): Command {
 /** The filter. @throws CommandError for an option that makes no sense. */
 export function filterOf(options: FilterOptions): DeadLetterFilter {
   const { group, id, manifest, sourceQueue, consumer, reason, header, from, before, text } = options;
+  const [since, until] = Object.entries({ from, before }).map(([name, time]) =>
+    time === undefined ? undefined : timeOf(`--${name}`, time),
+  );
   return {
     ...(group !== undefined && { group }),
     ...(id !== undefined && { ids: id }),
@@ -45,8 +48,8 @@ export function filterOf(options: FilterOptions): DeadLetterFilter {
     ...(consumer !== undefined && { consumer }),
     ...(reason !== undefined && { reason }),
     ...(header !== undefined && { headers: headersOf(header) }),
-    ...(from !== undefined && { from: timeOf('--from', from) }),
-    ...(before !== undefined && { to: timeOf('--before', before) }),
+    ...(since !== undefined && { from: since }),
+    ...(until !== undefined && { to: until }),
     ...(text !== undefined && { text }),
   };
 }
