@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { fauxqsVersion, kafkaVersion } from '@melange/brokers';
+import { openPostgres } from '@melange/postgres';
 import { connect } from 'amqplib';
 import { Redis } from 'ioredis';
 import type { BrokerAddress } from './brokers.ts';
@@ -55,6 +56,7 @@ function isReadable(path: string): boolean {
 export async function versionOfBroker(name: BrokerName, { address, isOurs }: BrokerAddress): Promise<string> {
   if (name === 'rabbitmq') return `RabbitMQ ${await askRabbitMq(address)}`;
   if (name === 'redis') return `Redis ${await askRedis(address)}`;
+  if (name === 'postgres') return `Postgres ${await askPostgres(address)}`;
   if (!isOurs) return name === 'kafka' ? 'Apache Kafka' : 'SQS';
   if (name === 'sqs') return `fauxqs ${fauxqsVersion}, an emulator of SQS`;
   return `Apache Kafka ${process.env.MELANGE_KAFKA_VERSION ?? kafkaVersion}`;
@@ -72,4 +74,17 @@ async function askRedis(address: string): Promise<string> {
   const version = /redis_version:(\S+)/.exec(await redis.info('server'))?.[1];
   await redis.quit();
   return version ?? '(unknown version)';
+}
+
+async function askPostgres(address: string): Promise<string> {
+  const connection = openPostgres({ url: address });
+  try {
+    const { rows } = await connection.execute(
+      `select split_part(current_setting('server_version'), ' ', 1) as version`,
+      [],
+    );
+    return String(rows[0]?.version);
+  } finally {
+    await connection.close();
+  }
 }
