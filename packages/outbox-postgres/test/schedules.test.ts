@@ -75,6 +75,34 @@ describe.skipIf(url === '')('schedules (skipped without POSTGRES_URL)', () => {
     expect(times.every((time) => time % 1_000 === 0)).toBe(true);
   });
 
+  test('of which one cannot be read, or has come to its end, hold up no other', async () => {
+    const { connection, outbox, backend, relay, sql, count } = await openOutbox();
+    const orders = await received(backend);
+    const { schedules } = outbox.within(connection);
+    for (const scheduleId of ['unreadable', 'last', 'other'])
+      await schedules.every('0 0 1 1 *', 'orders', {}, { scheduleId, missed: 'once' });
+    await sql(
+      "update $schema.outbox_recurring set next_at = date_trunc('second', now()) - interval '1 minute'",
+    );
+    await sql(
+      "update $schema.outbox_recurring set next_at = date_trunc('second', now()) - interval '1 hour' where id <> 'other'",
+    );
+    await sql("update $schema.outbox_recurring set time_zone = 'Nowhere/Else' where id = 'unreadable'");
+    await sql("update $schema.outbox_recurring set cron = '0 0 0 1 1 * 2020' where id = 'last'");
+    const running = relay();
+    await running.start();
+    await vi.waitFor(
+      () => expect(ids(orders).map((id) => id.split('@')[0])).toEqual(['last', 'other']),
+      patience,
+    );
+    expect(await count('outbox_recurring', "next_at = 'infinity'")).toBe(1);
+    expect(await count('outbox_recurring', 'next_at < now()')).toBe(1);
+    expect(await running.health()).toMatchObject({
+      status: 'degraded',
+      detail: expect.stringContaining('unreadable'),
+    });
+  });
+
   test('that make no sense are refused', async () => {
     const { connection, outbox } = await openOutbox();
     const { schedules } = outbox.within(connection);

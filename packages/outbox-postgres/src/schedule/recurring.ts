@@ -59,10 +59,11 @@ export class RecurringMessages {
       );
       const now = Number(rows[0]?.now);
       const due = rows.filter(({ next }) => Number(next) <= now);
-      for (const row of due) await this.#fire(row, now);
+      let fired = 0;
+      for (const row of due) if (await this.#fire(row, now)) fired += 1;
       this.#troubles.end(subject);
-      if (due.length > 0) return 1;
-      const [first] = rows;
+      if (fired > 0) return 1;
+      const [first] = rows.slice(due.length);
       return first === undefined
         ? this.#pollMs
         : Math.max(1, Math.min(this.#pollMs, Number(first.next) - now));
@@ -72,9 +73,18 @@ export class RecurringMessages {
     }
   }
 
-  async #fire(row: Readonly<Record<string, unknown>>, now: number): Promise<void> {
+  /** False for a schedule that this process cannot read, such as one in a time zone that it does not know: it stays due, and the others go on. */
+  async #fire(row: Readonly<Record<string, unknown>>, now: number): Promise<boolean> {
     const [id, due] = [row.id as string, Math.round(Number(row.next))];
-    const next = nextTime(row.cron as string, row.time_zone as string, now);
+    const ownSubject = `${subject} by the schedule "${id}"`;
+    let next: number;
+    try {
+      next = nextTime(row.cron as string, row.time_zone as string, now);
+    } catch (error) {
+      this.#troubles.begin(ownSubject, thrownText(error), true);
+      return false;
+    }
+    this.#troubles.end(ownSubject);
     const isSkipped = row.missed === 'skip' && now - due > missedAfterMs;
     const time = new Date(due).toISOString();
     await this.#connection.execute(
@@ -89,7 +99,9 @@ export class RecurringMessages {
          from moved where not $6::text::boolean returning 1
        )
        select length(pg_notify('${this.#channel}', '')::text) as notified from added`,
+      // After its last time a schedule is due at infinity, which never comes.
       [id, String(next), String(due), `${id}@${time}`, time, String(isSkipped)],
     );
+    return true;
   }
 }

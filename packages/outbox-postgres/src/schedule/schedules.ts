@@ -107,7 +107,13 @@ export function schedulesOf(parts: SchedulesParts): Schedules {
         'select (extract(epoch from clock_timestamp()) * 1000)::float8 as now',
         [],
       );
-      const next = nextTime(cron, timeZone, Number(rows[0]?.now));
+      const now = Number(rows[0]?.now);
+      const next = nextTime(cron, timeZone, now);
+      if (next === Number.POSITIVE_INFINITY)
+        throw new MelangeError(
+          'CONFIGURATION',
+          `"${cron}" in the time zone "${timeZone}" has no time after ${new Date(now).toISOString()}.`,
+        );
       await parts.transaction.execute(
         `with given as (
            select * from json_to_record($1::text::json) as x(id text, cron text, "timeZone" text, missed text, next double precision,
