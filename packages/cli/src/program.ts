@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { asyncapi } from './commands/asyncapi.ts';
+import { dashboard } from './commands/dashboard.ts';
 import { discard, importLetters, redrive } from './commands/dead-change.ts';
 import { addFilterOptions } from './commands/dead-filter.ts';
 import { exportLetters, list, show, summarize } from './commands/dead-look.ts';
@@ -63,6 +64,17 @@ function programOf(surroundings: Surroundings, done: (code: number) => void): Co
   command(program, 'queues [names...]', 'depth, messages in flight, dead letters and age of queues')
     .option('--watch [every]', 'look again, every 2s or as often as said')
     .action(act(queues));
+
+  command(program, 'dashboard [names...]', 'a web page with queues and dead letters, for this machine')
+    .option('--port <number>', 'port; 0 takes a free one', '7654')
+    .option('--host <address>', 'address to listen on; others than loopback need a token', '127.0.0.1')
+    .option('--allow-changes', 'let the page redrive and discard letters')
+    .option('--audit <file>', 'append who did what to a file, instead of standard error')
+    .addHelpText(
+      'after',
+      '\nA token in MELANGE_DASHBOARD_TOKEN is asked for by the page, and lets other machines in.',
+    )
+    .action(act(dashboard));
 
   addDead(command(program, 'dead', 'dead letters: look, move back, discard'), command, act);
 

@@ -93,7 +93,7 @@ describe('the command line', () => {
       const { stdout } = await execute('bash', ['-c', `${script}\n${line}`]);
       return stdout.trim().split(' ');
     };
-    expect(await complete('melange', 'd')).toEqual(['dead', 'doctor']);
+    expect(await complete('melange', 'd')).toEqual(['dashboard', 'dead', 'doctor']);
     expect(await complete('melange', 'dead', 're')).toEqual(['redrive']);
     expect(await complete('melange', 'dead', 'redrive', 'orders', '--fi')).toEqual(['--first']);
     expect(await complete('melange', '--json', 'dead', 'sh')).toEqual(['show']);

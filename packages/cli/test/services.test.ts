@@ -116,6 +116,23 @@ describe.skipIf(RABBITMQ_URL === undefined)('melange with the services of a conf
     expect((await watch.ended).code).toBe(0);
   });
 
+  it('serves the dashboard of the queues of the config, which reads only unless told otherwise', async () => {
+    const serving = start(['dashboard', '--port', '0', '--json'], setting);
+    await serving.saw('"url"');
+    const { url, allowChanges } = JSON.parse(serving.out());
+    expect(allowChanges).toBe(false);
+    const overview = await (await fetch(new URL('api/overview', url))).json();
+    expect(overview).toMatchObject({
+      user: 'loopback',
+      allowChanges: false,
+      queues: [{ broker: 'billing', name: queue, deadLetterQueue: dead }],
+    });
+    serving.child.kill('SIGINT');
+    expect((await serving.ended).code).toBe(0);
+    const open = await melange('dashboard', '--host', '0.0.0.0', '--port', '0');
+    expect(open).toMatchObject({ code: 2, err: expect.stringContaining('token') });
+  });
+
   it('writes an AsyncAPI document that its own parser accepts, with the schemas', async () => {
     const { code, out } = await melange('asyncapi');
     expect(code).toBe(0);

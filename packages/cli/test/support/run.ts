@@ -23,6 +23,8 @@ export interface Running {
   readonly ended: Promise<Ended>;
   /** Resolves when standard output and error together contain the text. */
   saw(text: string): Promise<void>;
+  /** Standard output so far. */
+  out(): string;
 }
 
 /** Starts the real command in a process of its own. */
@@ -58,7 +60,7 @@ export function start(args: readonly string[], { installed, cwd, env = {}, input
       void ended.then((how) => reject(new Error(`"${text}" never came: ${JSON.stringify(how)}`)));
       check();
     });
-  return { child, ended, saw };
+  return { child, ended, saw, out: () => out };
 }
 
 /** Runs the real command to its end. */
