@@ -37,6 +37,9 @@ const longest = [
   'backend-rabbitmq/test/conformance',
   'backend-nats/test/conformance',
   'backend-postgres/test/conformance',
+  'order-saga/test/command-line',
+  'brokers/test/up-and-down',
+  'backend-rabbitmq/test/many-publishes',
   'scripts/test/commonjs-and-jest',
   'scripts/test/packages',
   'order-saga/test/outage',
@@ -70,7 +73,7 @@ const config: ViteUserConfig = defineConfig({
     env: { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: 'true' },
     // Files share the brokers of the run, each with queues of its own, and mostly wait for them: more than the two cores
     // that are always there. What stops, restarts or fills up a broker starts one for itself.
-    maxWorkers: 4,
+    maxWorkers: 5,
     sequence: { sequencer: LongestFirst },
     // Long, for a busy machine: what they end hangs.
     testTimeout: 60_000,
