@@ -51,7 +51,7 @@ export function kafkaBackendOn(makeClient: MakeKafkaClient): KafkaBackendClass {
   return defineBackend({
     name: 'kafka',
     capabilities: kafkaCapabilities,
-    requestTimeoutMs: 15_000,
+    requestTimeoutMs: 12_000,
     driver(options: KafkaBackendOptions, context: DriverContext) {
       const settings = settingsOf(options);
       return { ...parts(settings, makeClient, context), settings };
