@@ -27,7 +27,15 @@ function recipe(heading: string): {
   return { files: Object.fromEntries(files) as Record<string, string>, commands };
 }
 
-const ours = ['core', 'service', 'backend-kit', 'backend-memory', 'dedup-memory', 'serializer-json'];
+const ours = [
+  'core',
+  'metrics',
+  'service',
+  'backend-kit',
+  'backend-memory',
+  'dedup-memory',
+  'serializer-json',
+];
 let folder: string;
 let project: Stranger;
 

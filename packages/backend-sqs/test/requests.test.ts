@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Answer, entriesOf, first, refusal } from './support/http-proxy.ts';
 import {
+  backendAt,
   drain,
   eventually,
   isMissing,
   message,
   queueThroughProxy,
   receive,
+  sharedUrl,
   throughProxy,
   uniqueName,
   writers,
@@ -77,7 +79,8 @@ describe.skipIf(isMissing).each(writers)('requests by $writer (skipped without S
     proxy.interfere = first(1, 'SendMessageBatch', () => ({ hold: true }));
     await backend.publishToQueue(queue, [message('once')]);
     await eventually(() => expect(proxy.givenUp).toBe(1));
-    expect(await drain(backend, queue)).toHaveLength(1);
+    // A busy emulator may take longer than this backend waits.
+    expect(await drain(backendAt(sharedUrl as string), queue)).toHaveLength(1);
   });
 
   test('a receive that is not answered in time is given up, and another one takes its place', async () => {

@@ -19,6 +19,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const ours = [
   'core',
+  'metrics',
   'service',
   'nestjs',
   'backend-kit',
