@@ -9,7 +9,7 @@ export interface Journal {
   /** Names the queues of the run. */
   readonly runId: string;
   readonly orders: number;
-  /** What was written before, in order. */
+  /** The entries that an earlier run wrote, in order. */
   readonly entries: readonly (readonly [entry: Entry, orderId: string])[];
   write(entry: Entry, orderId: string): void;
 }

@@ -12,7 +12,7 @@ async function ownFolder(): Promise<string> {
   return folder;
 }
 
-/** Runs until so many orders have ended, and is killed then. Resolves with what it said. */
+/** Starts the program, kills it when so many orders have ended, and resolves with its output. */
 async function killedAt(ended: RegExp, parameters: readonly string[]): Promise<string> {
   const env = { ...process.env, POSTGRES_URL: '' };
   const child = spawn(process.execPath, ['--import', 'tsx', main, ...parameters], { env });

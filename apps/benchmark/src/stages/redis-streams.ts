@@ -112,7 +112,7 @@ function ofStream(redis: Redis): Kept {
       for (const order of orders) pipeline.xadd(queue, '*', 'order', JSON.stringify(order));
       await pipeline.exec();
     },
-    /** Entries that were not read, and those that were and are not acknowledged. */
+    /** Entries that no consumer has read yet, and entries that were read and not acknowledged. */
     async left(queue) {
       const [pending] = (await redis.xpending(queue, group)) as [number];
       const groups = (await redis.xinfo('GROUPS', queue)) as unknown[][];

@@ -21,7 +21,7 @@ export const redisClaims: Table = {
   stage: redisStage,
 };
 
-/** What both tables of streams have in common. Before 50,000 messages V8 has not compiled all of what is measured. */
+/** Settings of both tables of Redis Streams. V8 needs 50,000 messages to compile all code that is measured: the warm-up. */
 const streams = {
   broker: 'redis',
   messages: 100_000,
