@@ -1,6 +1,7 @@
 import { runInNewContext } from 'node:vm';
 import type { DeduplicationCache } from '@melange/core';
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { CacheOutage } from '../src/dispatch/cache-outage.ts';
 import { AwayCache } from './support/away-cache.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
 import { consumer as consumerOf, start, succeed } from './support/processing.ts';
@@ -113,5 +114,37 @@ describe('a message that meets a cache that does not answer', () => {
     };
     expect(await outcomeOf(unanswered)).toMatchObject({ kind: 'retry', because: 'not-run' });
     expect(await outcomeOf(() => false)).toMatchObject({ kind: 'dead-letter', reason: 'attempts exhausted' });
+  });
+});
+
+describe('the health of a cache that did not answer', () => {
+  const away = (): CacheOutage => {
+    const outage = new CacheOutage(
+      clock,
+      () => undefined,
+      () => undefined,
+    );
+    outage.failed(new Error('connection refused'));
+    return outage;
+  };
+
+  test('is degraded at once, unhealthy after half a minute, and healthy when nobody has asked it for a minute', async () => {
+    const outage = away();
+    expect(outage.health()).toMatchObject({ status: 'degraded' });
+    await clock.advance(30_000);
+    expect(outage.health()).toMatchObject({ status: 'unhealthy' });
+    await clock.advance(29_999);
+    expect(outage.health()).toMatchObject({ status: 'unhealthy' });
+    await clock.advance(1);
+    expect(outage.health()).toEqual({ status: 'healthy' });
+  });
+
+  test('stays unhealthy for as long as it is asked and does not answer', async () => {
+    const outage = away();
+    for (let asked = 0; asked < 5; asked += 1) {
+      await clock.advance(59_000);
+      outage.failed(new Error('connection refused'));
+      expect(outage.health()).toMatchObject({ status: 'unhealthy' });
+    }
   });
 });

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { CacheOutage } from '../src/dispatch/cache-outage.ts';
 import { ClaimKeeper } from '../src/dispatch/claims.ts';
 import { ManualClock, settled } from './support/manual-clock.ts';
-import { consumer, start } from './support/processing.ts';
+import { consumer, start, succeed } from './support/processing.ts';
 
 /** A cache that answers claims, and of the rest what a test says. */
 function claimingOnly(clock: ManualClock, rest: Partial<DeduplicationCache>): DeduplicationCache {
@@ -188,5 +188,23 @@ describe('lost leases', () => {
     expect(await third.outcome).toMatchObject({ kind: 'acknowledge', because: 'processed' });
     expect(third.duplicates).toEqual(['a']);
     expect(slow.runs).toBe(2);
+  });
+
+  test('of several consumers, those after the running one do not begin when the delivery is lost', async () => {
+    let finish = (): void => undefined;
+    const first = consumer(
+      'first',
+      () =>
+        new Promise<void>((resolve) => {
+          finish = resolve;
+        }),
+    );
+    const second = succeed('second');
+    const observed = start([first, second]);
+    await settled();
+    observed.delivery.controller.abort();
+    finish();
+    expect(await observed.outcome).toEqual({ kind: 'release' });
+    expect([first.runs, second.runs]).toEqual([1, 0]);
   });
 });
