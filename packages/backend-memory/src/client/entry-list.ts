@@ -9,6 +9,8 @@ export interface Entry {
   attempt: number;
   /** How often it was handed out and not settled since it was last retried for what its run did. */
   redeliveries: number;
+  /** Index among the entries that are handed over and not settled; -1 for the others. */
+  heldAt: number;
 }
 
 /** How many taken slots may stay at the front before the array is shortened. */
