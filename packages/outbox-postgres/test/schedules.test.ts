@@ -81,12 +81,8 @@ describe.skipIf(url === '')('schedules (skipped without POSTGRES_URL)', () => {
     const { schedules } = outbox.within(connection);
     for (const scheduleId of ['unreadable', 'last', 'other'])
       await schedules.every('0 0 1 1 *', 'orders', {}, { scheduleId, missed: 'once' });
-    await sql(
-      "update $schema.outbox_recurring set next_at = date_trunc('second', now()) - interval '1 minute'",
-    );
-    await sql(
-      "update $schema.outbox_recurring set next_at = date_trunc('second', now()) - interval '1 hour' where id <> 'other'",
-    );
+    await sql("update $schema.outbox_recurring set next_at = now() - interval '1 minute'");
+    await sql("update $schema.outbox_recurring set next_at = now() - interval '1 hour' where id <> 'other'");
     await sql("update $schema.outbox_recurring set time_zone = 'Nowhere/Else' where id = 'unreadable'");
     await sql("update $schema.outbox_recurring set cron = '0 0 0 1 1 * 2020' where id = 'last'");
     const running = relay();

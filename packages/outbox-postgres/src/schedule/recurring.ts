@@ -90,7 +90,7 @@ export class RecurringMessages {
     await this.#connection.execute(
       `with moved as (
          update ${this.#schema}.outbox_recurring set next_at = to_timestamp($2::text::double precision / 1000)
-         where id = $1 and next_at = to_timestamp($3::text::double precision / 1000) returning *
+         where id = $1 and abs((extract(epoch from next_at) * 1000)::float8 - $3::text::float8) < 1 returning *
        ), added as (
          insert into ${this.#schema}.outbox (state, destination, lane, due_at, message_id, content, is_text, manifest, serializer_id,
            content_type, key, headers, published_at)
